@@ -1,0 +1,132 @@
+"""The contract between capfix and any captioner."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+Memory = Any  # any nesting of tensors in tuples, lists and dicts
+State = Any
+
+
+class Captioner:
+    """Anything that gives next-token logits for (audio, prefix).
+
+    Subclass it and give the starred attributes and methods; the others have sound defaults.
+
+    Attributes:
+        sample_rate: * of the waveforms that ``encode`` takes, in Hz.
+        vocabulary: * token id -> word (or override :meth:`detokenize`).
+        bos_id: * the token that opens every caption.
+        eos_id: * the token that ends every caption.
+        pad_id: the token that fills batches, if there is one.
+        unk_id: the token of unknown words, if there is one.
+        max_length: most tokens of a caption, without begin.
+        autoregressive: False where the logits ignore the prefix.
+        module: the network, for integrity checks and layer traces.
+        memory_batch_dim: the axis of the memory's tensors that counts clips.
+        min_samples: shortest clip that gives at least one frame, in samples.
+    """
+
+    sample_rate: int
+    vocabulary: Sequence[str]
+    bos_id: int
+    eos_id: int
+    pad_id: int | None = None
+    unk_id: int | None = None
+    max_length: int = 30
+    autoregressive: bool = True
+    module: nn.Module | None = None
+    memory_batch_dim: int = 0
+    min_samples: int = 1
+
+    def encode(self, waveforms: Tensor, lengths: Tensor) -> Memory:
+        """Turn audio into the decoder's memory. *
+
+        Args:
+            waveforms: [B, samples] float32 in [-1, 1], zero-padded at the end.
+            lengths: [B] int64, samples of each clip.
+
+        Returns:
+            Any nesting of tensors whose axis ``memory_batch_dim`` has size B.
+        """
+        if type(self).encode_features is Captioner.encode_features:
+            raise NotImplementedError(f"{type(self).__name__} must define encode()")
+        return self.encode_features(*self.features(waveforms, lengths))
+
+    def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Give the front end's features and their lengths in frames (optional)."""
+        raise NotImplementedError(f"{type(self).__name__} does not separate its features")
+
+    def encode_features(self, features: Tensor, lengths: Tensor) -> Memory:
+        """Encode what :meth:`features` gave (optional)."""
+        raise NotImplementedError(f"{type(self).__name__} does not separate its features")
+
+    def logits(self, prefix: Tensor, memory: Memory) -> Tensor:
+        """Score the next token. *
+
+        Args:
+            prefix: [B, T] int64, begin token included.
+            memory: of the same B clips.
+
+        Returns:
+            [B, V] unnormalised scores.
+        """
+        raise NotImplementedError(f"{type(self).__name__} must define logits()")
+
+    def start(self, memory: Memory) -> State:
+        """Open an incremental decoding; the default keeps the prefix and calls ``logits``."""
+        return None
+
+    def step(self, token: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Take one token a clip and score the next.
+
+        Args:
+            token: [B] int64.
+            state: what ``start`` or the last ``step`` gave; batch first.
+            memory: of the same B clips.
+
+        Returns:
+            [B, V] scores and the new state.
+        """
+        token = token.unsqueeze(1)
+        prefix = token if state is None else torch.cat([state, token], dim=1)
+        return self.logits(prefix, memory), prefix
+
+    def start_prefix(self, batch: int) -> Tensor:
+        """Give the tokens that every caption begins with, [B, T0] int64."""
+        return torch.full((batch, 1), self.bos_id, dtype=torch.long)
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Join the words of token ids, special tokens left out."""
+        special = {self.bos_id, self.eos_id, self.pad_id}
+        return " ".join(self.vocabulary[i] for i in ids if i not in special)
+
+    def tokenize(self, text: str) -> list[int]:
+        """Give the ids of a reference's words, without begin and end.
+
+        Words outside the vocabulary become ``unk_id``, or are left out where there is none.
+        """
+        index = self._word_index()
+        ids = (index.get(word, self.unk_id) for word in split_words(text))
+        return [i for i in ids if i is not None]
+
+    def loss(self, waveforms: Tensor, lengths: Tensor, captions: Sequence[str]) -> Tensor:
+        """Give the training loss of a batch (optional; makes the captioner retrainable)."""
+        raise NotImplementedError(f"{type(self).__name__} cannot be retrained: it has no loss()")
+
+    def _word_index(self) -> dict[str, int]:
+        cached: dict[str, int] | None = self.__dict__.get("_words")
+        if cached is None:
+            cached = {word: i for i, word in reversed(list(enumerate(self.vocabulary)))}
+            self.__dict__["_words"] = cached
+        return cached
+
+
+def split_words(text: str) -> list[str]:
+    """Split a caption into lower-case words, with punctuation dropped."""
+    kept = "".join(ch if ch.isalnum() or ch in "'-" else " " for ch in text.lower())
+    return [word for word in (part.strip("'-") for part in kept.split()) if word]

@@ -1,0 +1,1 @@
+"""capfix's own captioners: one configurable family, every choice of the document a field."""

@@ -1,0 +1,98 @@
+"""capfix's own captioner: the network behind the Captioner contract."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.rnn import pad_sequence
+
+from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.own.config import CaptionerConfig
+from capfix_cli.captioners.own.decoder import Decoder, Heard
+from capfix_cli.captioners.own.encoder import Encoder, LogMel
+
+SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")  # ids 0 to 3 of every own vocabulary
+
+
+class Network(nn.Module):
+    """Front end, encoder and decoder: what a checkpoint's ``state_dict`` holds."""
+
+    def __init__(self, config: CaptionerConfig, vocabulary: int) -> None:
+        super().__init__()
+        self.front_end = LogMel(config.front_end)
+        self.encoder = Encoder(config.encoder, config.front_end.n_mels)
+        self.decoder = Decoder(config, vocabulary)
+
+    def forward(self, features: Tensor, lengths: Tensor, tokens: Tensor) -> Tensor:
+        """[B, T, n_mels] features and [B, L] tokens -> [B, L, V] teacher-forced logits."""
+        heard = self.decoder.listen(*self.encoder(features, lengths))
+        logits: Tensor = self.decoder(tokens, heard)
+        return logits
+
+
+class OwnCaptioner(Captioner):
+    """One of capfix's own captioners (see :class:`CaptionerConfig`)."""
+
+    module: Network  # never None here
+
+    def __init__(self, config: CaptionerConfig, vocabulary: Sequence[str]) -> None:
+        self.config = config
+        self.vocabulary = list(vocabulary)
+        self.pad_id, self.bos_id, self.eos_id, self.unk_id = range(len(SPECIAL))
+        self.sample_rate = config.front_end.sample_rate
+        self.max_length = config.max_length
+        self.min_samples = config.front_end.n_fft // 2  # half a window: one frame with signal
+        self.module = Network(config, len(self.vocabulary))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.module.decoder.out.weight.device
+
+    def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """[B, samples] -> log-mel [B, frames, n_mels] and [B] frames."""
+        frames, count = self.module.front_end(waveforms.to(self.device), lengths.to(self.device))
+        return frames, count
+
+    def encode_features(self, features: Tensor, lengths: Tensor) -> Heard:
+        """Log-mel frames -> what the decoder hears."""
+        frames, mask = self.module.encoder(features, lengths)
+        return self.module.decoder.listen(frames, mask)
+
+    def logits(self, prefix: Tensor, memory: Heard) -> Tensor:
+        """[B, T] prefix -> [B, V] scores of the next word."""
+        logits: Tensor = self.module.decoder(prefix.to(self.device), memory)
+        return logits[:, -1]
+
+    def start(self, memory: Heard) -> Tensor:
+        """[B, H] first hidden state."""
+        return self.module.decoder.first_state(memory)
+
+    def step(self, token: Tensor, state: Tensor, memory: Heard) -> tuple[Tensor, Tensor]:
+        """One GRU step."""
+        return self.module.decoder.step(token, state, memory)
+
+    def loss(self, waveforms: Tensor, lengths: Tensor, captions: Sequence[str]) -> Tensor:
+        """Mean cross-entropy in nats a token, teacher-forced."""
+        return self.feature_loss(*self.features(waveforms, lengths), captions)
+
+    def feature_loss(
+        self,
+        features: Tensor,
+        lengths: Tensor,
+        captions: Sequence[str],
+        label_smoothing: float = 0.0,
+    ) -> Tensor:
+        """The same from features computed before; the end token is a target, padding is not."""
+        rows = [torch.tensor([self.bos_id, *self.tokenize(c), self.eos_id]) for c in captions]
+        tokens = pad_sequence(rows, batch_first=True, padding_value=self.pad_id).to(self.device)
+        logits = self.module(features, lengths, tokens[:, :-1])
+        return F.cross_entropy(
+            logits.flatten(0, 1),
+            tokens[:, 1:].flatten(),
+            ignore_index=self.pad_id,
+            label_smoothing=label_smoothing,
+        )

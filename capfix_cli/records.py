@@ -1,0 +1,271 @@
+"""What the stages hand each other: plain frozen records of standard-library types.
+
+Nothing here imports torch or numpy, so that a saved run can be read and shown in a moment.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Verdict = Literal["healthy", "generic", "collapsed", "ungrounded"]
+VERDICTS: tuple[Verdict, ...] = ("healthy", "generic", "collapsed", "ungrounded")
+Status = Literal["needed", "done", "not-applicable", "unknown"]
+
+DIAGNOSIS_SCHEMA = "capfix.diagnosis/1"
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number computed from captions, with its 95 % interval and its healthy range.
+
+    ``None`` for an end of an interval or of a range says that none is known.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    healthy_low: float | None = None
+    healthy_high: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How much the audio decides the captions (SCIENCE section 3).
+
+    Attributes:
+        bits: lower bound on the information a caption carries about its clip; never below 0.
+        ceiling_bits: log2 of the contrast set's size, the most that ``bits`` can reach.
+        low: lower end of the 95 % bootstrap interval of ``bits``.
+        high: its upper end.
+        identification: share of clips whose own audio scores their caption highest.
+        chance: the identification of a deaf captioner, 1 / contrast set.
+        reference_bits: the same bound on the references; None without references.
+        reference_low: lower end of the interval of ``reference_bits``.
+        reference_high: its upper end.
+        clips: how many clips were scored.
+        note: what a reader must know, such as a negative estimate shown as 0.
+    """
+
+    bits: float
+    ceiling_bits: float
+    low: float
+    high: float
+    identification: float
+    chance: float
+    reference_bits: float | None = None
+    reference_low: float | None = None
+    reference_high: float | None = None
+    clips: int = 0
+    note: str = ""
+
+    @property
+    def deciding_bits(self) -> float:
+        """The bits that the verdict uses: the lower of own captions and references."""
+        return self.bits if self.reference_bits is None else min(self.bits, self.reference_bits)
+
+    @property
+    def deciding_interval(self) -> tuple[float, float]:
+        """The 95 % interval that belongs to ``deciding_bits``."""
+        if self.reference_bits is None or self.bits <= self.reference_bits:
+            return self.low, self.high
+        return self.reference_low or 0.0, self.reference_high or 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One measured fact behind a statement."""
+
+    what: str
+    value: float | str | bool | None
+    threshold: float | str | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Cause:
+    """Why, as ``stage.name`` of the design's table, with a confidence in [0, 1]."""
+
+    id: str
+    stage: str
+    confidence: float
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True)
+class TreeStep:
+    """One node of the decision tree as it was walked."""
+
+    node: str
+    question: str
+    answer: str
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One decoding fix applied to the captioner and measured."""
+
+    fix: str
+    name: str
+    decoding: dict[str, Any]
+    measures: dict[str, Measure]
+    listening: Listening | None
+    verdict: Verdict
+    kept: bool
+    reason: str
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One fix of the plan, with where it stands for this captioner and why."""
+
+    fix: str
+    title: str
+    priority: int
+    status: Status
+    retrain: bool
+    effort: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class SkippedClip:
+    """A file that could not be used, and the reason in words."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class AudioSummary:
+    """What was heard."""
+
+    folder: str
+    clips: int
+    seconds: float
+    skipped: tuple[SkippedClip, ...] = ()
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """What was loaded, and the facts read from it without running it."""
+
+    path: str
+    format: str
+    sha256: str | None
+    adapter: str | None = None
+    facts: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ClipCaption:
+    """The caption of one clip.
+
+    Attributes:
+        file_name: the path relative to the audio folder, with forward slashes.
+        text: the caption in words.
+        tokens: token ids, without begin and end.
+        logprob: natural-log probability of the tokens as decoded, end token included.
+        ended: whether the captioner gave its end token before the length limit.
+    """
+
+    file_name: str
+    text: str
+    tokens: tuple[int, ...] = ()
+    logprob: float = 0.0
+    ended: bool = True
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """One whole diagnosis, in the layout of ``diagnose --json``."""
+
+    capfix_version: str
+    run: str
+    model: ModelSummary
+    audio: AudioSummary
+    verdict: Verdict
+    listening: Listening | None
+    measures: dict[str, Measure]
+    causes: tuple[Cause, ...]
+    tree: tuple[TreeStep, ...]
+    trials: tuple[Trial, ...]
+    best_decoding: dict[str, Any] | None
+    plan: tuple[PlanRow, ...]
+    recipe: str | None
+    schema: str = DIAGNOSIS_SCHEMA
+    notes: tuple[str, ...] = ()
+    examples: tuple[dict[str, str], ...] = ()
+    seed: int = 0
+
+
+def to_dict(record: Any) -> Any:
+    """Turn a record into JSON-ready dicts and lists.
+
+    Raises:
+        TypeError: for anything that is not a record, container or plain value.
+    """
+    if dataclasses.is_dataclass(record) and not isinstance(record, type):
+        return {f.name: to_dict(getattr(record, f.name)) for f in dataclasses.fields(record)}
+    if isinstance(record, dict):
+        return {str(key): to_dict(value) for key, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [to_dict(value) for value in record]
+    if record is None or isinstance(record, str | int | float | bool):
+        return record
+    raise TypeError(f"not JSON-ready: {type(record).__name__}")
+
+
+def _measures_from(data: dict[str, Any]) -> dict[str, Measure]:
+    return {name: Measure(**row) for name, row in data.items()}
+
+
+def _evidence_from(rows: list[dict[str, Any]]) -> tuple[Evidence, ...]:
+    return tuple(Evidence(**row) for row in rows)
+
+
+def diagnosis_from_dict(data: dict[str, Any]) -> Diagnosis:
+    """Read back what :func:`to_dict` made of a diagnosis.
+
+    Raises:
+        KeyError, TypeError: the dict is not of the schema ``capfix.diagnosis/1``.
+    """
+
+    def listening(row: dict[str, Any] | None) -> Listening | None:
+        return None if row is None else Listening(**row)
+
+    audio = dict(data["audio"])
+    audio["skipped"] = tuple(SkippedClip(**row) for row in audio["skipped"])
+    return Diagnosis(
+        **{
+            **data,
+            "model": ModelSummary(**data["model"]),
+            "audio": AudioSummary(**audio),
+            "listening": listening(data["listening"]),
+            "measures": _measures_from(data["measures"]),
+            "causes": tuple(
+                Cause(**{**row, "evidence": _evidence_from(row["evidence"])})
+                for row in data["causes"]
+            ),
+            "tree": tuple(
+                TreeStep(**{**row, "evidence": _evidence_from(row["evidence"])})
+                for row in data["tree"]
+            ),
+            "trials": tuple(
+                Trial(
+                    **{
+                        **row,
+                        "measures": _measures_from(row["measures"]),
+                        "listening": listening(row["listening"]),
+                    }
+                )
+                for row in data["trials"]
+            ),
+            "plan": tuple(PlanRow(**row) for row in data["plan"]),
+            "notes": tuple(data["notes"]),
+            "examples": tuple(data["examples"]),
+        }
+    )
