@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from capfix_cli.words import split_words
+
 Memory = Any  # any nesting of tensors in tuples, lists and dicts
 State = Any
 
@@ -44,7 +46,7 @@ class Captioner:
     min_samples: int = 1
 
     def encode(self, waveforms: Tensor, lengths: Tensor) -> Memory:
-        """Turn audio into the decoder's memory. *
+        """Turn audio into the decoder's memory (* must be given).
 
         Args:
             waveforms: [B, samples] float32 in [-1, 1], zero-padded at the end.
@@ -66,7 +68,7 @@ class Captioner:
         raise NotImplementedError(f"{type(self).__name__} does not separate its features")
 
     def logits(self, prefix: Tensor, memory: Memory) -> Tensor:
-        """Score the next token. *
+        """Score the next token (* must be given).
 
         Args:
             prefix: [B, T] int64, begin token included.
@@ -124,9 +126,3 @@ class Captioner:
             cached = {word: i for i, word in reversed(list(enumerate(self.vocabulary)))}
             self.__dict__["_words"] = cached
         return cached
-
-
-def split_words(text: str) -> list[str]:
-    """Split a caption into lower-case words, with punctuation dropped."""
-    kept = "".join(ch if ch.isalnum() or ch in "'-" else " " for ch in text.lower())
-    return [word for word in (part.strip("'-") for part in kept.split()) if word]

@@ -43,7 +43,7 @@ def bell(generator: Generator, seconds: float) -> Samples:
             np.sin(2 * np.pi * strike_tone * partial * time) * np.exp(-decay * partial**0.7 * time)
             for partial in partials
         ]
-        return np.sum(tones, axis=0, dtype=np.float64)
+        return np.asarray(np.sum(tones, axis=0), dtype=np.float64)
 
     return _finish(_repeat(generator, seconds, generator.uniform(0.55, 0.9), strike))
 
@@ -225,7 +225,7 @@ def hammer(generator: Generator, seconds: float) -> Samples:
         time = _time(0.25)
         clang = np.sum([np.sin(2 * np.pi * base * k * time) for k in partials], axis=0)
         crack = 3.0 * _band(generator, time.size, 300, 7_900) * np.exp(-180 * time)
-        return clang * np.exp(-22 * time) + crack
+        return np.asarray(clang * np.exp(-22 * time) + crack, dtype=np.float64)
 
     return _finish(_repeat(generator, seconds, generator.uniform(0.3, 0.5), blow, 0.06))
 

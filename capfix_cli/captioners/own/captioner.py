@@ -15,6 +15,7 @@ from capfix_cli.captioners.own.decoder import Decoder, Heard
 from capfix_cli.captioners.own.encoder import Encoder, LogMel
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")  # ids 0 to 3 of every own vocabulary
+PAD, BOS, EOS, UNK = range(len(SPECIAL))
 
 
 class Network(nn.Module):
@@ -41,7 +42,7 @@ class OwnCaptioner(Captioner):
     def __init__(self, config: CaptionerConfig, vocabulary: Sequence[str]) -> None:
         self.config = config
         self.vocabulary = list(vocabulary)
-        self.pad_id, self.bos_id, self.eos_id, self.unk_id = range(len(SPECIAL))
+        self.pad_id, self.bos_id, self.eos_id, self.unk_id = PAD, BOS, EOS, UNK
         self.sample_rate = config.front_end.sample_rate
         self.max_length = config.max_length
         self.min_samples = config.front_end.n_fft // 2  # half a window: one frame with signal
@@ -88,11 +89,11 @@ class OwnCaptioner(Captioner):
     ) -> Tensor:
         """The same from features computed before; the end token is a target, padding is not."""
         rows = [torch.tensor([self.bos_id, *self.tokenize(c), self.eos_id]) for c in captions]
-        tokens = pad_sequence(rows, batch_first=True, padding_value=self.pad_id).to(self.device)
+        tokens = pad_sequence(rows, batch_first=True, padding_value=PAD).to(self.device)
         logits = self.module(features, lengths, tokens[:, :-1])
         return F.cross_entropy(
             logits.flatten(0, 1),
             tokens[:, 1:].flatten(),
-            ignore_index=self.pad_id,
+            ignore_index=PAD,
             label_smoothing=label_smoothing,
         )

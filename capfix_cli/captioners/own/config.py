@@ -84,9 +84,7 @@ class CaptionerConfig:
 # The document's failing baseline: time pooled away, audio only in the first hidden state.
 BASELINE = CaptionerConfig()
 # Its priority 2: time kept, audio at every step.
-PRIORITY_2 = CaptionerConfig(
-    encoder=EncoderConfig(pooling="frequency"), conditioning="every-step"
-)
+PRIORITY_2 = CaptionerConfig(encoder=EncoderConfig(pooling="frequency"), conditioning="every-step")
 # Its priority 3: attention over the frames.
 PRIORITY_3 = CaptionerConfig(
     encoder=EncoderConfig(pooling="frequency", residual=True), conditioning="attention"
@@ -107,7 +105,7 @@ def from_dict(data: Any) -> CaptionerConfig:
             lists every one.
     """
     errors: list[str] = []
-    config = _read(CaptionerConfig, data, "", errors)
+    config: CaptionerConfig | None = _read(CaptionerConfig, data, "", errors)
     if config is not None and not errors:
         errors += _range_errors(config)
     if config is None or errors:
@@ -180,7 +178,5 @@ def _range_errors(config: CaptionerConfig) -> list[str]:
         if not low <= value <= high
     ]
     if front.n_mels < 2**encoder.depth:
-        errors.append(
-            f"encoder.depth {encoder.depth} halves {front.n_mels} mel bands to nothing"
-        )
+        errors.append(f"encoder.depth {encoder.depth} halves {front.n_mels} mel bands to nothing")
     return errors

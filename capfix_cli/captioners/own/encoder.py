@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 import torchaudio
 from torch import Tensor, nn
@@ -76,8 +78,7 @@ class Encoder(nn.Module):
         self.input_norm = nn.BatchNorm1d(n_mels)
         channels = [1] + [config.channels * min(2**i, 4) for i in range(config.depth)]
         self.blocks = nn.ModuleList(
-            ConvBlock(c_in, c_out, config)
-            for c_in, c_out in zip(channels[:-1], channels[1:], strict=True)
+            ConvBlock(c_in, c_out, config) for c_in, c_out in itertools.pairwise(channels)
         )
         self.out = nn.Linear(channels[-1] * (n_mels >> config.depth), config.width)
 

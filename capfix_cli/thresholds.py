@@ -1,0 +1,54 @@
+"""Every threshold that decides something: its value, unit and source, in one table.
+
+Any stage may import this module, as it may ``records.py`` and ``errors.py``: it holds no code that
+decides, only the numbers, so that a reader can find and question all of them in one place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """One number that decides something.
+
+    Attributes:
+        value: the number.
+        unit: what it counts.
+        source: where it comes from.
+    """
+
+    value: float
+    unit: str
+    source: str
+
+
+_BANDS = (
+    "midpoint of the bands 'partial' and 'healthy' seen at N=100 over some 60 published "
+    "captioner outputs"
+)
+
+MIN_CLIPS = Threshold(20, "clips", "the design: no verdict from fewer")
+CONTRAST_SET = Threshold(21, "clips", "own clip and 20 others, as in the published measurements")
+LISTENING_SHARE = Threshold(
+    0.25,
+    "share of the ceiling",
+    "ours, calibrated by benchmarks/listening_threshold.py: deaf captioners stay below .06 of the "
+    "ceiling however they are sampled, sound ones reach .8",
+)
+JUDGED_AT = Threshold(100, "captions", "the bands are known at N=100; more are rarefied to it")
+DISTINCT_AT_100 = Threshold(0.72, "share of captions", f"{_BANDS} (.61 and .83)")
+ENTROPY_AT_100 = Threshold(0.885, "share of log2 N", f"{_BANDS} (.85 and .92)")
+# (N, distinct captions) of a healthy captioner, CoNeTTE on Clotho, as N falls.
+HEALTHY_DISTINCT = ((20, 1.00), (50, 0.97), (100, 0.93), (200, 0.90), (500, 0.81))
+SILENT_PEAK = Threshold(2**-15, "of full scale", "one step of 16-bit audio: digital silence")
+SILENT_SHARE = Threshold(
+    0.5, "share of files", "ours: most of the folder must be audible to speak for the captioner"
+)
+TIE = Threshold(1e-4, "nats", "ours: above float32 noise of a caption's score, below any signal")
+LENGTH_CHANGE = Threshold(
+    0.5, "share", "ours: half or double the greedy length is another kind of caption"
+)
+REPEATS_RISE = Threshold(0.1, "share of captions", "ours: one caption in ten newly repeats itself")
+NO_END_RISE = Threshold(0.1, "share of captions", "ours: one caption in ten newly has no end")
