@@ -1,0 +1,1 @@
+"""Stage 3: a captioner and options give captions."""
