@@ -335,6 +335,14 @@ def test_a_faint_event_is_fainter_by_about_16_db():
     assert 10 * np.log10(late(True) / late(False)) == pytest.approx(-16.0, abs=1.0)
 
 
+def test_a_rendered_scene_is_float32_within_full_scale():
+    for seed, (first, second) in enumerate(itertools.pairwise([*KINDS, "siren"])):
+        scene = Scene(first, second, first_faint=seed % 3 == 0)
+        samples = render(scene, np.random.default_rng(seed))
+        assert (samples.dtype, samples.shape) == (np.float32, (64_000,))
+        assert np.abs(samples).max() <= 1.0
+
+
 def test_events_follow_one_another():
     """The same kind, first and then second, moves its energy from one half to the other."""
     generators = [np.random.default_rng(seed) for seed in range(6)]
