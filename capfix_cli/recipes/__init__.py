@@ -1,0 +1,1 @@
+"""Stage 8: the plan's training part as a file, and the training that runs it."""
