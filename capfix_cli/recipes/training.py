@@ -122,8 +122,10 @@ def _run(
         warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
         warnings.filterwarnings("ignore", message=r".*log_every_n_steps.*")
         warnings.filterwarnings("ignore", message=r".*GPU available but not used.*")
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         from lightning.pytorch import Trainer
+
+        # Importing Lightning sets its loggers to INFO: hardware and tips, on every run.
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
 
         trainer = Trainer(
             max_epochs=options.epochs,

@@ -1,0 +1,132 @@
+"""One pass over the audio: greedy captions of every clip, memories of a bounded sample."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from capfix_cli.audio.batches import Batch, iterate_batches
+from capfix_cli.audio.files import Clip, read_headers
+from capfix_cli.captioners.base import Captioner
+from capfix_cli.decoding import nested
+from capfix_cli.decoding.options import GREEDY, DecodingOptions
+from capfix_cli.decoding.search import Chunk, decode
+from capfix_cli.records import AudioSummary, ClipCaption, SkippedClip
+
+# Clips whose memories are kept for trials and listening. Bits then have a standard error of
+# about 1.5 / sqrt(256) = .1, and memory does not grow with the folder.
+SAMPLE = 256
+
+Watch = Callable[[str, int, int], None]  # what is done, done, in all
+
+
+def unwatched(stage: str, done: int, total: int) -> None:
+    """Watch nothing."""
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What a pass over the audio gives.
+
+    Attributes:
+        audio: summary of the folder.
+        captions: of every usable clip, by file name.
+        chunks: memories of the sampled clips.
+        digests: of every usable clip's samples.
+        finite: whether memories and first scores were finite numbers.
+    """
+
+    audio: AudioSummary
+    captions: tuple[ClipCaption, ...]
+    chunks: tuple[Chunk, ...]
+    digests: tuple[bytes, ...]
+    finite: bool
+
+
+def hear(
+    captioner: Captioner,
+    folder: str,
+    *,
+    batch_size: int,
+    seed: int,
+    options: DecodingOptions = GREEDY,
+    sample: int = SAMPLE,
+    watch: Watch = unwatched,
+) -> Heard:
+    """Caption every clip of a folder in one pass.
+
+    Args:
+        captioner: in eval mode.
+        folder: of audio files.
+        batch_size: clips.
+        seed: of the sample and of draws.
+        options: how to decode; greedy for a diagnosis.
+        sample: how many clips' memories are kept; they are batched among themselves.
+        watch: called as the work goes on.
+
+    Raises:
+        CapfixError: no such folder or no audio in it.
+    """
+    clips, skipped = read_headers(
+        folder, lambda done, total: watch("reading audio headers", done, total)
+    )
+    chosen, rest = split_sample(clips, sample, seed)
+    captions: list[ClipCaption] = []
+    chunks: list[Chunk] = []
+    digests: list[bytes] = []
+    seconds, finite = 0.0, True
+    for kept, group in ((True, chosen), (False, rest)):
+        for batch in iterate_batches(
+            group, captioner.sample_rate, batch_size, captioner.min_samples
+        ):
+            skipped.extend(batch.skipped)
+            if batch.clips:
+                chunk = encode(captioner, batch)
+                finite = finite and outputs_finite(captioner, chunk)
+                captions.extend(decode(captioner, chunk, options, seed))
+                if kept:
+                    chunks.append(chunk)
+                digests.extend(clip.digest for clip in batch.clips)
+                seconds += sum(clip.seconds for clip in batch.clips)
+            watch("listening and captioning", len(captions), len(clips))
+    return Heard(
+        AudioSummary(str(folder), len(captions), seconds, _sorted(skipped)),
+        tuple(sorted(captions, key=lambda caption: caption.file_name)),
+        tuple(chunks),
+        tuple(digests),
+        finite,
+    )
+
+
+def _sorted(skipped: Sequence[SkippedClip]) -> tuple[SkippedClip, ...]:
+    return tuple(sorted(skipped, key=lambda clip: clip.path))
+
+
+def split_sample(clips: Sequence[Clip], size: int, seed: int) -> tuple[list[Clip], list[Clip]]:
+    """Part the clips into a sample drawn by the seed and the rest; small sets are sampled whole."""
+
+    def rank(clip: Clip) -> bytes:
+        key = f"{seed}/{clip.name}".encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(key, digest_size=8).digest()
+
+    ranked = sorted(clips, key=rank)
+    return ranked[:size], ranked[size:]
+
+
+@torch.inference_mode()
+def encode(captioner: Captioner, batch: Batch) -> Chunk:
+    """Encode a batch into the memory that every decoding of it reuses."""
+    return Chunk(tuple(batch.names), captioner.encode(batch.waveforms, batch.lengths))
+
+
+@torch.inference_mode()
+def outputs_finite(captioner: Captioner, chunk: Chunk) -> bool:
+    """Say whether a memory and the first scores it gives are finite (-inf may mask a word)."""
+    if not nested.all_finite(chunk.memory):
+        return False
+    token = captioner.start_prefix(len(chunk.names))[:, 0]
+    logits, _ = captioner.step(token, captioner.start(chunk.memory), chunk.memory)
+    return not bool(torch.isnan(logits).any() or torch.isposinf(logits).any())
