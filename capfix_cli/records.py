@@ -202,6 +202,35 @@ class Diagnosis:
     seed: int = 0
 
 
+RETRAINING_SCHEMA = "capfix.retraining/1"
+
+
+@dataclass(frozen=True)
+class Retraining:
+    """A recipe that was run, and the proof: before, after, and an equal budget without the fixes.
+
+    Attributes:
+        recipe: path of the recipe.
+        checkpoint: path of the repaired captioner.
+        control_checkpoint: path of the control; None where none was trained.
+        before: diagnosis of the captioner that the recipe answers.
+        after: diagnosis of the repaired one, on the same clips.
+        control: diagnosis of the control, on the same clips.
+        conclusion: what the three say together, in words.
+        notes: what a reader must know.
+    """
+
+    recipe: str
+    checkpoint: str
+    control_checkpoint: str | None
+    before: Diagnosis
+    after: Diagnosis
+    control: Diagnosis | None
+    conclusion: str
+    notes: tuple[str, ...] = ()
+    schema: str = RETRAINING_SCHEMA
+
+
 def to_dict(record: Any) -> Any:
     """Turn a record into JSON-ready dicts and lists.
 

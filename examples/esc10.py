@@ -40,76 +40,46 @@ FADE_SECONDS = 0.03  # a cut without a fade clicks
 Progress = Callable[[int, int], None]  # clips done, clips in all
 Event = tuple[str, Path]  # class, recording
 
-# Class, the words that give it away, and (subject, verb, participle) triples.
-_GRAMMAR: tuple[tuple[str, str, tuple[tuple[str, str, str], ...]], ...] = (
-    (
-        "dog bark",
-        "dog puppy",
-        (
-            ("a dog", "barks", "barking"),
-            ("a dog", "woofs", "woofing"),
-            ("a puppy", "yaps", "yapping"),
-        ),
-    ),
-    (
-        "rain",
-        "rain",
-        (("rain", "falls", "falling"), ("rain", "pours down", "pouring down")),
-    ),
-    (
-        "sea waves",
+# Class -> the words that give it away, and how people put it: "subject|verb|participle".
+_GRAMMAR = {
+    "dog bark": ("dog puppy", "a dog|barks|barking", "a dog|woofs|woofing", "a puppy|yaps|yapping"),
+    "rain": ("rain", "rain|falls|falling", "rain|pours down|pouring down"),
+    "sea waves": (
         "waves sea",
-        (
-            ("waves", "break on a beach", "breaking on a beach"),
-            ("ocean waves", "roll in", "rolling in"),
-            ("the sea", "washes ashore", "washing ashore"),
-        ),
+        "waves|break on a beach|breaking on a beach",
+        "ocean waves|roll in|rolling in",
+        "the sea|washes ashore|washing ashore",
     ),
-    (
-        "baby cry",
-        "baby infant",
-        (("a baby", "cries", "crying"), ("an infant", "wails", "wailing")),
-    ),
-    (
-        "clock tick",
-        "clock",
-        (("a clock", "ticks", "ticking"), ("a wall clock", "runs", "running")),
-    ),
-    (
-        "person sneeze",
+    "baby cry": ("baby infant", "a baby|cries|crying", "an infant|wails|wailing"),
+    "clock tick": ("clock", "a clock|ticks|ticking", "a wall clock|runs|running"),
+    "person sneeze": (
         "sneezes sneezing",
-        (("a person", "sneezes", "sneezing"), ("someone", "sneezes loudly", "sneezing loudly")),
+        "a person|sneezes|sneezing",
+        "someone|sneezes loudly|sneezing loudly",
     ),
-    (
-        "helicopter",
-        "helicopter",
-        (("a helicopter", "flies by", "flying by"), ("a helicopter", "hovers", "hovering")),
-    ),
-    (
+    "helicopter": ("helicopter", "a helicopter|flies by|flying by", "a helicopter|hovers|hovering"),
+    "chainsaw": (
         "chainsaw",
-        "chainsaw",
-        (
-            ("a chainsaw", "buzzes", "buzzing"),
-            ("a chainsaw", "cuts wood", "cutting wood"),
-            ("someone", "works with a chainsaw", "working with a chainsaw"),
-        ),
+        "a chainsaw|buzzes|buzzing",
+        "a chainsaw|cuts wood|cutting wood",
+        "someone|works with a chainsaw|working with a chainsaw",
     ),
-    (
-        "rooster",
-        "rooster cockerel",
-        (("a rooster", "crows", "crowing"), ("a cockerel", "crows", "crowing")),
-    ),
-    (
-        "fire crackling",
+    "rooster": ("rooster cockerel", "a rooster|crows|crowing", "a cockerel|crows|crowing"),
+    "fire crackling": (
         "fire campfire flames",
-        (
-            ("a fire", "crackles", "crackling"),
-            ("a campfire", "burns", "burning"),
-            ("flames", "crackle", "crackling"),
-        ),
+        "a fire|crackles|crackling",
+        "a campfire|burns|burning",
+        "flames|crackle|crackling",
     ),
-)
-KINDS = {name: Kind(name, told, frozenset(words.split())) for name, words, told in _GRAMMAR}
+}
+
+
+def _kind(name: str, words: str, *phrases: str) -> Kind:
+    triples = (phrase.split("|") for phrase in phrases)
+    return Kind(name, tuple((a, b, c) for a, b, c in triples), frozenset(words.split()))
+
+
+KINDS = {name: _kind(name, *grammar) for name, grammar in _GRAMMAR.items()}
 
 # Captions of a clip with one event, of its clause ("a dog barks") or noun phrase ("a dog barking").
 SINGLE_TEMPLATES = ("{a}", "{x}", "the sound of {x}", "nothing but {x}", "{x} can be heard")
@@ -281,12 +251,17 @@ def _captions(names: Sequence[str], generator: Generator) -> list[str]:
 
 def train_baseline(world: World, epochs: int, seed: int) -> Path:
     """Train the document's failing baseline on a set and save it as ``model.pt`` in its folder."""
-    from capfix_cli.recipes.training import train
-
     from capfix_cli.captioners.own.checkpoint import save
     from capfix_cli.captioners.own.config import BASELINE
+    from capfix_cli.recipes.training import train
 
-    captioner = train(BASELINE, world.train_captions, world.train_audio, epochs=epochs, seed=seed)
+    count = _counter("Training steps")
+    captioner = train(
+        *(BASELINE, world.train_captions, world.train_audio),
+        epochs=epochs,
+        seed=seed,
+        progress=lambda done, steps, loss: count(done, steps),
+    )
     path = world.folder / "model.pt"
     save(captioner, path)
     return path
@@ -301,8 +276,9 @@ def _counter(what: str) -> Progress:
         now = time.monotonic()
         if now - start > 2 and (now - shown > 1 or done == total):
             shown = now
-            end = "\n" if done == total or not sys.stderr.isatty() else ""
-            print(f"\r{what}: {done} of {total}", end=end, file=sys.stderr, flush=True)
+            # A terminal's line is written over; a log gets a line each.
+            begin, end = ("\r", "") if sys.stderr.isatty() and done < total else ("\r", "\n")
+            print(f"{begin}{what}: {done} of {total}", end=end, file=sys.stderr, flush=True)
 
     return count
 
@@ -329,7 +305,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         world = build(given.folder, given.esc10, given.seed, *mixes, _counter("Clips"))
         if given.epochs:
-            print(f"Training the baseline for {given.epochs} epochs ...", file=sys.stderr)
             train_baseline(world, given.epochs, given.seed)
     except CapfixError as error:
         print(f"Error: {error}", file=sys.stderr)

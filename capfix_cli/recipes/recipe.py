@@ -104,8 +104,8 @@ def write_recipe(recipe: Recipe, path: Path, shown_as: Path | None = None) -> No
     header = (
         "# Run it:\n"
         f"#   capfix retrain {shown_as or path} --captions train.csv --audio train/\n"
-        "# data.captions and data.audio may name them here instead. `control` is the same training\n"
-        "# without the fixes: what it reaches, longer training alone would have reached.\n"
+        "# data.captions and data.audio may name them here instead. `control` is the same\n"
+        "# training without the fixes: what it reaches, longer training alone would reach.\n"
     )
     path.write_text(header + yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
 
