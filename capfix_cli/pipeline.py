@@ -20,7 +20,7 @@ from capfix_cli.fixes.trials import Laboratory, best_trial
 from capfix_cli.measures.captions_file import match_references, read_references, write_captions
 from capfix_cli.measures.table import judge_diversity, measure_captions
 from capfix_cli.probes.scoring import Scorer
-from capfix_cli.recipes.recipe import Recipe, make_recipe, write_recipe
+from capfix_cli.recipes.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.records import Cause, ClipCaption, Diagnosis, Listening, PlanRow, Trial, to_dict
 
 EXAMPLES = 5
@@ -195,8 +195,10 @@ def _recipe(examined: Examined, loaded: Loaded, run: str, audio: str) -> Recipe 
             "sha256": summary.sha256,
             "verdict": examined.decision.verdict,
             "audio": str(Path(audio).resolve()),
+            "adapter": summary.adapter,
         },
         captioner.config if isinstance(captioner, OwnCaptioner) else None,
+        training_like(summary.facts),
     )
 
 

@@ -86,6 +86,16 @@ def make_recipe(
     )
 
 
+def training_like(facts: Mapping[str, Any]) -> TrainingOptions:
+    """Take optimiser settings from a checkpoint that tells them; the budget is the default.
+
+    So before and after differ by the fixes and the budget, and the control by the budget alone.
+    """
+    names = ("batch_size", "learning_rate", "weight_decay", "gradient_clip")
+    known = {name: facts[f"training.{name}"] for name in names if f"training.{name}" in facts}
+    return TrainingOptions(**known)
+
+
 def write_recipe(recipe: Recipe, path: Path, shown_as: Path | None = None) -> None:
     """Write a recipe whose first lines say how to run it, from where it is ``shown_as``."""
     body = {

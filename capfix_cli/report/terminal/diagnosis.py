@@ -75,7 +75,8 @@ def listening_words(listening: Listening | None) -> str:
             f", on references {listening.reference_bits:.2f} "
             f"({listening.reference_low or 0:.2f} to {listening.reference_high or 0:.2f})"
         )
-    return f"{text}; finds its clip {share(listening.identification)}, chance {share(listening.chance)}"
+    found = f"finds its clip {share(listening.identification)}, chance {share(listening.chance)}"
+    return f"{text}; {found}"
 
 
 def _print_axes(console: Console, diagnosis: Diagnosis) -> None:

@@ -1,0 +1,43 @@
+"""``capfix diagnose MODEL --audio DIR``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from capfix_cli.cli import options
+from capfix_cli.cli.progress import Watcher
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A checkpoint.", show_default=False)],
+    audio: Annotated[str, typer.Option("--audio", metavar="DIR", help="A folder of clips.")],
+    references: options.ReferencesOption = None,
+    adapter: options.AdapterOption = None,
+    device: options.DeviceOption = "cpu",
+    batch_size: options.BatchOption = 32,
+    seed: options.SeedOption = 0,
+    fail_on: options.FailOnOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Find out what is wrong with a captioner, and what repairs it."""
+    verdicts = options.parse_verdicts(fail_on)
+    with Watcher(quiet=quiet) as watch:
+        from capfix_cli import pipeline
+
+        settings = options.settings(adapter, device, batch_size, seed, references)
+        diagnosis = pipeline.diagnose(model, audio, settings, watch)
+    if as_json:
+        from capfix_cli.report.machine import print_json
+
+        print_json(diagnosis)
+    elif quiet:
+        typer.echo(diagnosis.verdict)
+    else:
+        from capfix_cli.report.terminal.diagnosis import print_diagnosis
+        from capfix_cli.report.terminal.style import make_console
+
+        print_diagnosis(make_console(), diagnosis)
+    options.fail_on(diagnosis, verdicts)

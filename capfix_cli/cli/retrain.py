@@ -1,0 +1,77 @@
+"""``capfix retrain RECIPE --captions CSV --audio DIR``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from capfix_cli.cli import options
+from capfix_cli.cli.progress import Watcher
+
+
+def command(
+    recipe: Annotated[str, typer.Argument(help="A recipe that `capfix diagnose` wrote.")],
+    captions: Annotated[
+        str | None,
+        typer.Option("--captions", metavar="CSV", help="Training captions: file_name, caption_1 …"),
+    ] = None,
+    audio: Annotated[
+        str | None, typer.Option("--audio", metavar="DIR", help="The training clips.")
+    ] = None,
+    test_audio: Annotated[
+        str | None,
+        typer.Option(
+            "--test-audio", metavar="DIR", help="Clips to diagnose on; the run's if none."
+        ),
+    ] = None,
+    references: options.ReferencesOption = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The checkpoint to write."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
+    ] = None,
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control/--no-control",
+            help="Train the same model without the fixes too, at the same budget.",
+        ),
+    ] = True,
+    device: options.DeviceOption = "cpu",
+    batch_size: options.BatchOption = 32,
+    seed: options.SeedOption = 0,
+    fail_on: options.FailOnOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Run a recipe, save the captioner, and prove it: before, control, after."""
+    verdicts = options.parse_verdicts(fail_on)
+    with Watcher(quiet=quiet) as watch:
+        from capfix_cli.proof import retrain
+
+        result = retrain(
+            recipe,
+            captions,
+            audio,
+            options.settings(None, device, batch_size, seed, references),
+            test_audio=test_audio,
+            output=output,
+            control=control,
+            epochs=epochs,
+            watch=watch,
+        )
+    if as_json:
+        from capfix_cli.report.machine import print_json
+
+        print_json(result)
+    elif quiet:
+        typer.echo(result.after.verdict)
+    else:
+        from capfix_cli.report.terminal.retraining import print_retraining
+        from capfix_cli.report.terminal.style import make_console
+
+        print_retraining(make_console(), result)
+    options.fail_on(result.after, verdicts)
