@@ -52,3 +52,8 @@ LENGTH_CHANGE = Threshold(
 )
 REPEATS_RISE = Threshold(0.1, "share of captions", "ours: one caption in ten newly repeats itself")
 NO_END_RISE = Threshold(0.1, "share of captions", "ours: one caption in ten newly has no end")
+FLUENCY_LOSS = Threshold(
+    1.0,
+    "nats a token",
+    "ours: on average a token e times less likely than those the captioner draws by itself",
+)

@@ -13,7 +13,7 @@ from capfix_cli.measures.table import judge_diversity, measure_captions
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.scoring import Scorer
 from capfix_cli.records import ClipCaption, Listening, Measure, Trial
-from capfix_cli.thresholds import LENGTH_CHANGE, NO_END_RISE, REPEATS_RISE
+from capfix_cli.thresholds import FLUENCY_LOSS, LENGTH_CHANGE, NO_END_RISE, REPEATS_RISE
 
 References = Mapping[str, Sequence[str]]
 
@@ -169,7 +169,7 @@ class Laboratory:
             if new[name].value > old[name].value + rise:
                 return f"{_percent(new[name].value)} of the captions {what}"
         likely, natural = new["logprob_per_token"], self.natural.measures["logprob_per_token"]
-        if (likely.high or likely.value) < (natural.low or natural.value):
+        if likely.value < natural.value - FLUENCY_LOSS.value:
             return (
                 "the model itself finds these captions unlikely "
                 f"({likely.value:.2f} nats a token, its own samples {natural.value:.2f})"

@@ -1,0 +1,79 @@
+"""What the tests share: a small world, a tiny captioner, and the program run in this process."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.checkpoint import save
+from capfix_cli.captioners.own.config import CaptionerConfig, EncoderConfig
+from capfix_cli.demo.world import World, make_world
+
+TINY = CaptionerConfig(
+    encoder=EncoderConfig(depth=2, channels=4, width=16), embedding=16, hidden=24, max_length=12
+)
+REAL_DATA = Path(__file__).parent.parent.parent / "shared" / "data"
+
+
+def real_data(name: str) -> Path:
+    """Give a folder of real data, or skip the test and say so."""
+    path = REAL_DATA / name
+    if not path.exists():
+        pytest.skip(f"the real data ({name}) is not here")
+    return path
+
+
+@pytest.fixture(scope="session")
+def world(tmp_path_factory: pytest.TempPathFactory) -> World:
+    return make_world(tmp_path_factory.mktemp("world") / "w", 32, 24, 0)
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(0)
+    words = ["a", "dog", "barks", "bell", "rings", "and", "then", "rain", "falls", "before"]
+    captioner = OwnCaptioner(TINY, [*SPECIAL, *words])
+    path = tmp_path_factory.mktemp("model") / "model.pt"
+    return save(captioner, path, training={"epochs": 2, "weight_decay": 1e-4, "gradient_clip": 5.0})
+
+
+@dataclass
+class Result:
+    status: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line that bad input must give."""
+        assert self.status == 2, (self.status, self.out, self.err)
+        lines = [line for line in self.err.splitlines() if line.startswith("Error:")]
+        assert len(lines) == 1, self.err
+        assert "Traceback" not in self.err
+        return lines[0]
+
+
+@pytest.fixture
+def capfix(tmp_path, monkeypatch, capsys):
+    """Run the program in an empty folder: ``capfix("diagnose", model, "--audio", folder)``."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*words: object) -> Result:
+        from capfix_cli.cli.app import main
+
+        capsys.readouterr()
+        monkeypatch.setattr(sys, "argv", ["capfix", *map(str, words)])
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+        captured = capsys.readouterr()
+        return Result(status, captured.out, captured.err)
+
+    return run
