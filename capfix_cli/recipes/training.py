@@ -7,7 +7,6 @@ import logging
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -19,11 +18,9 @@ from capfix_cli.captioners.own.config import CaptionerConfig
 from capfix_cli.recipes.data import (
     CaptionedClips,
     Collated,
-    Progress,
     TrainingClips,
     build_vocabulary,
     collate,
-    load_training_clips,
 )
 
 
@@ -55,26 +52,6 @@ class TrainingOptions:
 
 
 Report = Callable[[int, int, float], None]  # steps done, steps in all, loss in nats a token
-
-
-def train(
-    config: CaptionerConfig,
-    captions_csv: str | Path,
-    audio_folder: str | Path,
-    *,
-    epochs: int,
-    seed: int,
-    label_smoothing: float = 0.0,
-    progress: Report | None = None,
-) -> OwnCaptioner:
-    """Train a captioner from files; see :func:`fit` for the rest.
-
-    Raises:
-        CapfixError: the captions or the audio cannot be used.
-    """
-    clips = load_training_clips(captions_csv, audio_folder, config.front_end)
-    options = TrainingOptions(epochs=epochs, seed=seed, label_smoothing=label_smoothing)
-    return fit(config, clips, options, progress=progress)
 
 
 def fit(
@@ -167,6 +144,3 @@ def _module(
             )
 
     return Training()
-
-
-__all__ = ["Progress", "TrainingOptions", "fit", "train"]

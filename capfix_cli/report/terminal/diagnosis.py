@@ -85,7 +85,9 @@ def _print_axes(console: Console, diagnosis: Diagnosis) -> None:
         if isinstance(evidence.value, float) and isinstance(evidence.threshold, float):
             good = evidence.value >= evidence.threshold
             value = Text(f"{evidence.value:.2f}", style="green" if good else "red")
-            table.add_row(evidence.what, value, f"{evidence.threshold:.2f}", "")
+            table.add_row(
+                evidence.what, value, f"{evidence.threshold:.2f}", "yes" if good else "no"
+            )
     if table.row_count:
         console.print()
         console.print(table)
@@ -109,7 +111,8 @@ def _print_tree(console: Console, diagnosis: Diagnosis) -> None:
     console.print(heading("Decision tree"))
     for depth, step in enumerate(diagnosis.tree):
         lead = "  " * depth
-        answer = Text(f"{lead}{step.question} ")
+        leaf = depth == len(diagnosis.tree) - 1
+        answer = Text(f"{lead}-> " if leaf else f"{lead}{step.question} ")
         answer.append(step.answer, style="bold")
         console.print(answer)
 
