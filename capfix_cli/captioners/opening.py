@@ -6,6 +6,7 @@ import hashlib
 import json
 import pickle
 import re
+import warnings
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +114,10 @@ def _open_torch(path: str) -> Any:
                 "Give the checkpoint inside it.",
             )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():
+            # It may be refused below, in words of our own.
+            warnings.filterwarnings("ignore", message="Detected pickle protocol")
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CapfixError(
             f"{path} holds more than tensors and plain values"

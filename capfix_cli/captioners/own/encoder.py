@@ -54,11 +54,13 @@ class ConvBlock(nn.Module):
         self.time_pooled = config.pooling == "time"
         self.drop = nn.Dropout2d(config.dropout)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Apply the block; a clip of one frame is padded so that pooling leaves one."""
+    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
+        """Apply the block; ``inside`` [B, T] is True on the clip's own frames."""
         y = F.relu(self.norm(self.conv(x)))
         if self.shortcut is not None:
             y = y + self.shortcut(x)
+        # Biases fill the padding, and pooling would mix it into a clip's last frame.
+        y = y * inside[:, None, :, None]
         if self.time_pooled and y.shape[2] % 2:
             y = F.pad(y, (0, 0, 0, 1))  # keep the last frame of an odd count
         dropped: Tensor = self.drop(self.pool(y))
@@ -88,13 +90,12 @@ class Encoder(nn.Module):
         x = self.input_norm(features.transpose(1, 2)).transpose(1, 2)
         x = (x * inside.unsqueeze(2)).unsqueeze(1)
         for block in self.blocks:
-            x = block(x)
+            # Padding is silenced in each block: convolution would otherwise let a clip's last
+            # frames hear how much padding its neighbours in the batch need.
+            x = block(x, inside)
             if self.config.pooling == "time":
                 lengths = (lengths + 1) // 2
-            # Padding is silenced after each block: convolution would otherwise let a clip's
-            # last frames hear how much padding its neighbours in the batch need.
-            inside = _mask(lengths, x.shape[2])
-            x = x * inside[:, None, :, None]
+                inside = _mask(lengths, x.shape[2])
         x = F.relu(self.out(x.permute(0, 2, 1, 3).flatten(2)))
         if self.config.pooling == "time":
             total = (x * inside.unsqueeze(2)).sum(dim=1, keepdim=True)
