@@ -1,0 +1,70 @@
+"""The plan: the document's order, and a status with a reason for every fix."""
+
+from __future__ import annotations
+
+import pytest
+
+from capfix_cli.fixes.catalogue import FIXES
+from capfix_cli.fixes.plan import Findings, general_plan, make_plan
+from capfix_cli.records import Trial
+
+
+def status(findings):
+    return {row.fix: row.status for row in make_plan(findings)}
+
+
+def trial(fix="1.1", kept=False):
+    return Trial(fix, "temperature 1", {}, {}, None, "healthy", kept, "because")
+
+
+def test_the_general_plan_has_every_fix_in_order_of_priority():
+    plan = general_plan()
+    assert {row.fix for row in plan} == {entry.id for entry in FIXES}
+    assert [row.priority for row in plan] == sorted(row.priority for row in plan)
+    assert [row.fix for row in plan[:2]] == ["1.1", "1.3"]
+    assert all(row.status == "unknown" and row.reason for row in plan)
+
+
+@pytest.mark.parametrize(
+    ("fact", "value", "fix"),
+    [
+        ("dropout", 0.3, "5.1"),
+        ("training.weight_decay", 1e-4, "5.2"),
+        ("training.gradient_clip", 5.0, "5.3"),
+        ("training.captions_per_clip", 5, "4.3"),
+        ("training.label_smoothing", 0.1, "3.1"),
+        ("encoder.pooling", "frequency", "2.1"),
+        ("conditioning", "every-step", "2.2"),
+        ("conditioning", "attention", "2.3"),
+        ("decoder.kind", "transformer", "2.5"),
+        ("encoder.pretrained", "panns", "2.6"),
+    ],
+)
+def test_facts_of_the_checkpoint_mark_fixes_done(fact, value, fix):
+    assert status(Findings("collapsed", {fact: value}))[fix] == "done"
+    assert status(Findings("collapsed", {}))[fix] != "done"
+
+
+def test_a_deaf_captioner_needs_priority_2_and_the_rest_waits():
+    plan = status(Findings("collapsed", {}, [trial()]))
+    assert [fix for fix, now in plan.items() if now == "needed"] == ["2.1", "2.2", "3.1"]
+    assert plan["1.1"] == "not-applicable"
+    assert plan["2.5"] == plan["3.2"] == "unknown"
+
+
+def test_a_decoding_that_works_is_the_only_need():
+    plan = status(Findings("collapsed", {}, [trial("1.1+1.3", kept=True)]))
+    assert [fix for fix, now in plan.items() if now == "needed"] == ["1.1", "1.3"]
+    assert plan["2.1"] == "not-applicable"
+
+
+def test_a_healthy_captioner_needs_nothing_and_a_bland_one_attention():
+    assert "needed" not in status(Findings("healthy", {})).values()
+    bland = status(Findings("generic", {}, [trial()]))
+    assert [fix for fix, now in bland.items() if now == "needed"] == ["2.3"]
+
+
+def test_what_is_broken_comes_first():
+    plan = make_plan(Findings("collapsed", {}, first_step="Replace the silent files"))
+    assert plan[0].reason == "Replace the silent files"
+    assert [row.fix for row in plan if row.status == "needed"] == [plan[0].fix]
