@@ -181,6 +181,29 @@ def test_demo_tells_the_whole_story(capfix, monkeypatch):
     assert "not empty" in capfix("demo", "story").complaint
 
 
+def test_a_checkpoint_of_nan_is_called_broken_and_nothing_is_tried(capfix, tiny_model, world):
+    import torch
+
+    data = torch.load(tiny_model, weights_only=True)
+    data["state_dict"]["decoder.out.bias"].fill_(float("nan"))
+    torch.save(data, "nan.pt")
+    done = capfix("diagnose", "nan.pt", "--audio", world.test_audio, "--json")
+    assert done.status == 0
+    result = json.loads(done.out)
+    assert result["listening"] is None
+    assert result["trials"] == []
+    assert result["causes"][0]["evidence"][0]["value"] == 1
+    shown = capfix("diagnose", "nan.pt", "--audio", world.test_audio).out
+    assert "listening could not be judged" in shown
+    assert "Restore a sound checkpoint" in shown
+
+
+def test_no_words_at_all_show_the_help(capfix):
+    done = capfix()
+    assert done.status == 0
+    assert "diagnose" in done.out
+
+
 def bad_inputs(model, world, tmp_path):
     empty, few = tmp_path / "empty", tmp_path / "few"
     empty.mkdir()

@@ -149,6 +149,28 @@ def test_wide_beam_search_finds_the_likeliest_of_all_captions(seed):
         assert caption.logprob == pytest.approx(score(best), abs=1e-4)
 
 
+def test_finished_clips_leave_the_batch():
+    class Counting(Chain):
+        rows: tuple[int, ...] = ()
+
+        def logits(self, prefix, memory):
+            self.rows += (len(memory),)
+            return super().logits(prefix, memory)
+
+    # Clip n ends after n words: from word n + 2 on only the end is likely.
+    table = torch.full((4, 8, 8), -9.0)
+    for clip in range(4):
+        word = 0
+        for step in range(clip):
+            table[clip, word, 2 + step] = 0.0
+            word = 2 + step
+        table[clip, word, 1] = 0.0
+    captioner = Counting(table)
+    captions = decode(captioner, chunk_of(4), GREEDY, 0)
+    assert [len(caption.tokens) for caption in captions] == [0, 1, 2, 3]
+    assert captioner.rows == (4, 3, 2, 1)
+
+
 def test_contrast_brings_out_what_the_clip_says():
     captioner = toys.Toy(toys.needs_contrast)
     chunk = Chunk(tuple(map(str, range(12))), torch.arange(12))

@@ -126,3 +126,18 @@ def test_wrong_references_take_the_verdict_down(tmp_path):
     wrong = {f"{n:02d}.wav": [own[(n + 7) % toys.CLIPS]] for n in range(toys.CLIPS)}
     assert walked(toys.healthy, folder, right).decision.verdict == "healthy"
     assert walked(toys.healthy, folder, wrong).decision.verdict == "ungrounded"
+
+
+def test_every_clip_is_encoded_once_however_many_fixes_are_tried(tmp_path):
+    class Counting(toys.Toy):
+        encoded = 0
+
+        def encode(self, waveforms, lengths):
+            self.encoded += len(lengths)
+            return super().encode(waveforms, lengths)
+
+    captioner = Counting(toys.deaf)
+    heard = hear(captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0)
+    loaded = Loaded(captioner, ModelSummary("toy", "adapter", None, None, {}))
+    assert len(examine(loaded, heard, None, 0, unwatched).walk.trials) == 8
+    assert captioner.encoded == toys.CLIPS

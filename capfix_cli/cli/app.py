@@ -15,7 +15,6 @@ from capfix_cli.errors import EXIT_USAGE, CapfixError
 app = typer.Typer(
     name="capfix",
     help="Finds out why an audio captioner says the same thing about every sound, and fixes it.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain help: rich would double the start-up time
@@ -49,6 +48,8 @@ def _options(
 
 def main() -> None:
     """Run ``capfix``: what the user can mend is one line and status 2, never a traceback."""
+    if len(sys.argv) == 1:
+        sys.argv.append("--help")
     try:
         status: Any = app(standalone_mode=False)
     except CapfixError as error:
@@ -68,9 +69,14 @@ def main() -> None:
         elif describe is None:
             raise
         else:
-            _complain(" ".join(str(describe()).split()), _usage_hint(error))
+            _complain(_sentence(str(describe())), _usage_hint(error))
             status = EXIT_USAGE
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _sentence(text: str) -> str:
+    text = " ".join(text.split())
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def _usage_hint(error: Exception) -> str:

@@ -67,7 +67,7 @@ def measure_captions(captions: Sequence[ClipCaption], seed: int = 0) -> dict[str
     table["vocabulary"] = Measure(
         float(size),
         *half_sample_interval(
-            words, lambda some: float(diversity.vocabulary(some)), seed, (1, float("inf"))
+            words, lambda some: float(diversity.vocabulary(some)), seed, (0, float("inf"))
         ),
     )
     return table

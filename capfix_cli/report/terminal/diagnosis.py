@@ -40,7 +40,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
         soft_wrap=True,
     )
     console.print()
-    console.print(verdict_line(diagnosis.verdict))
+    console.print(verdict_line(diagnosis.verdict, listened=diagnosis.listening is not None))
     _print_axes(console, diagnosis)
     _print_examples(console, diagnosis.examples)
     _print_tree(console, diagnosis)

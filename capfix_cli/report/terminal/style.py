@@ -59,7 +59,9 @@ def share(value: float) -> str:
     return f"{100 * value:.0f} %"
 
 
-def verdict_line(verdict: str) -> Text:
+def verdict_line(verdict: str, *, listened: bool = True) -> Text:
     """The verdict in its colour, and what it means."""
-    text = Text(verdict.upper(), style=VERDICT_STYLES[verdict])
-    return text.append(f"  {VERDICT_WORDS[verdict]}", style="default")
+    words = VERDICT_WORDS[verdict]
+    if not listened:
+        words = f"{words.partition(',')[0]}; listening could not be judged"
+    return Text(verdict.upper(), style=VERDICT_STYLES[verdict]).append(f"  {words}", "default")
