@@ -93,7 +93,7 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
             examples=examined.examples,
             seed=settings.seed,
         )
-        _store(run, heard, diagnosis, settings)
+        _store(run, heard, diagnosis, references or {}, settings)
     return diagnosis
 
 
@@ -227,13 +227,14 @@ def _notes(
     return tuple(notes)
 
 
-def _store(run: runs.Run, heard: Heard, diagnosis: Diagnosis, settings: Settings) -> None:
+def _store(
+    run: runs.Run,
+    heard: Heard,
+    diagnosis: Diagnosis,
+    references: Mapping[str, Sequence[str]],
+    settings: Settings,
+) -> None:
     """Write what belongs to a run, beside the recipe."""
-    references: Mapping[str, Sequence[str]] = {}
-    if settings.references:
-        texts = read_references(settings.references)
-        names = [caption.file_name for caption in heard.captions]
-        references = match_references(texts, names, settings.references)
     write_captions(run.folder / runs.CAPTIONS, heard.captions, references)
     runs.write_json(run.folder / runs.DIAGNOSIS, to_dict(diagnosis))
     runs.write_json(run.folder / runs.PLAN, to_dict(diagnosis.plan))

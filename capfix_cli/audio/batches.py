@@ -8,7 +8,6 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -161,8 +160,3 @@ def collate(outcomes: Sequence[Waveform | SkippedClip]) -> Batch:
         return Batch((), torch.zeros(0, 0), lengths, skipped)
     waveforms = torch.nn.utils.rnn.pad_sequence([clip.samples for clip in clips], batch_first=True)
     return Batch(clips, waveforms, lengths, skipped)
-
-
-def clip_at(folder: str | Path, name: str) -> Path:
-    """Give the path of a clip by its name in a captions file."""
-    return Path(folder) / name

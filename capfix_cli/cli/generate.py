@@ -12,6 +12,7 @@ from capfix_cli.cli.progress import Watcher
 from capfix_cli.errors import CapfixError
 
 if TYPE_CHECKING:
+    from capfix_cli.diagnosis.hearing import Heard
     from capfix_cli.runs import Run
 
 
@@ -61,6 +62,15 @@ def command(
             typer.echo(f"Decoding: {decoding.describe()}", err=True)
         settings = options.settings(adapter, device, batch_size, seed)
         heard = pipeline.generate(model, audio, decoding, settings, watch)
+    _give(heard, {"model": model, "decoding": decoding.to_dict(), "seed": seed}, output, as_json)
+    if heard.audio.skipped and not quiet:
+        first = heard.audio.skipped[0]
+        count = len(heard.audio.skipped)
+        typer.echo(f"{count} files skipped ({first.path}: {first.reason})", err=True)
+
+
+def _give(heard: Heard, about: dict[str, Any], output: str | None, as_json: bool) -> None:
+    """Hand the captions over as they were asked for: a file, JSON, or a line a clip."""
     if output is not None:
         from capfix_cli.measures.captions_file import write_captions
 
@@ -69,24 +79,14 @@ def command(
     if as_json:
         from capfix_cli.report.machine import print_json
 
-        print_json(
-            {
-                "model": model,
-                "decoding": decoding.to_dict(),
-                "seed": seed,
-                "captions": [
-                    {"file_name": c.file_name, "caption_predicted": c.text} for c in heard.captions
-                ],
-                "skipped": heard.audio.skipped,
-            }
-        )
+        captions = [
+            {"file_name": caption.file_name, "caption_predicted": caption.text}
+            for caption in heard.captions
+        ]
+        print_json({**about, "captions": captions, "skipped": heard.audio.skipped})
     elif output is None:
         for caption in heard.captions:
             typer.echo(f"{caption.file_name}\t{caption.text}")
-    if heard.audio.skipped and not quiet:
-        first = heard.audio.skipped[0]
-        count = len(heard.audio.skipped)
-        typer.echo(f"{count} files skipped ({first.path}: {first.reason})", err=True)
 
 
 def _latest(model: str | None, audio: str | None) -> Run:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -189,6 +189,3 @@ def best_trial(trials: Sequence[Trial]) -> Trial | None:
         key=lambda trial: trial.listening.deciding_bits if trial.listening else 0.0,
         default=None,
     )
-
-
-RunTrial = Callable[[str], Trial]
