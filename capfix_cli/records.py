@@ -231,6 +231,68 @@ class Retraining:
     schema: str = RETRAINING_SCHEMA
 
 
+INSPECTION_SCHEMA = "capfix.inspection/1"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """A statement read from a file: a value, how sure it is, and what it rests on.
+
+    ``None`` as the value says that it cannot be decided; the evidence then says why.
+    """
+
+    value: str | int | float | bool | None
+    confidence: float
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TensorSummary:
+    """A tensor's name, shape and kind."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class VocabularySummary:
+    """A vocabulary found in a checkpoint: its size, where it is, and its special tokens' ids."""
+
+    size: int
+    source: str
+    special: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What is inside a checkpoint, in the layout of ``inspect --json``.
+
+    Attributes:
+        path: as given.
+        format: kind of file.
+        sha256: of its bytes, in hex.
+        tensors: of the model, wrappers' prefixes dropped.
+        config: settings found beside the weights.
+        vocabulary: found beside the weights.
+        imports: globals that the file names; none of them was imported.
+        refused: why capfix will not load it; None where nothing speaks against it.
+        facts: fact id -> statement.
+    """
+
+    path: str
+    format: str
+    sha256: str
+    tensors: tuple[TensorSummary, ...]
+    config: dict[str, Any] | None
+    vocabulary: VocabularySummary | None
+    imports: tuple[str, ...]
+    refused: str | None
+    facts: dict[str, Fact]
+    capfix_version: str = ""
+    schema: str = INSPECTION_SCHEMA
+
+
 def to_dict(record: Any) -> Any:
     """Turn a record into JSON-ready dicts and lists.
 

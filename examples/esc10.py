@@ -12,6 +12,7 @@ recording are always in one fold, so no recording is in both.
 from __future__ import annotations
 
 import argparse
+import functools
 import itertools
 import json
 import os
@@ -44,32 +45,16 @@ Event = tuple[str, Path]  # class, recording
 _GRAMMAR = {
     "dog bark": ("dog puppy", "a dog|barks|barking", "a dog|woofs|woofing", "a puppy|yaps|yapping"),
     "rain": ("rain", "rain|falls|falling", "rain|pours down|pouring down"),
-    "sea waves": (
-        "waves sea",
-        "waves|break on a beach|breaking on a beach",
-        "ocean waves|roll in|rolling in",
-        "the sea|washes ashore|washing ashore",
-    ),
+    "sea waves": ("waves sea", "ocean waves|roll in|rolling in", "the sea|roars|roaring"),
     "baby cry": ("baby infant", "a baby|cries|crying", "an infant|wails|wailing"),
     "clock tick": ("clock", "a clock|ticks|ticking", "a wall clock|runs|running"),
-    "person sneeze": (
-        "sneezes sneezing",
-        "a person|sneezes|sneezing",
-        "someone|sneezes loudly|sneezing loudly",
-    ),
+    "person sneeze": ("sneezes sneezing", "a person|sneezes|sneezing", "someone|sneezes|sneezing"),
     "helicopter": ("helicopter", "a helicopter|flies by|flying by", "a helicopter|hovers|hovering"),
-    "chainsaw": (
-        "chainsaw",
-        "a chainsaw|buzzes|buzzing",
-        "a chainsaw|cuts wood|cutting wood",
-        "someone|works with a chainsaw|working with a chainsaw",
-    ),
+    "chainsaw": ("chainsaw", "a chainsaw|buzzes|buzzing", "a chainsaw|cuts wood|cutting wood"),
     "rooster": ("rooster cockerel", "a rooster|crows|crowing", "a cockerel|crows|crowing"),
     "fire crackling": (
-        "fire campfire flames",
-        "a fire|crackles|crackling",
-        "a campfire|burns|burning",
-        "flames|crackle|crackling",
+        *("fire campfire flames", "a fire|crackles|crackling"),
+        *("a campfire|burns|burning", "flames|crackle|crackling"),
     ),
 }
 
@@ -130,14 +115,11 @@ def build(
     for number, (audio, table) in enumerate(places):
         audio.mkdir()
         rows = []
-        recordings: dict[Path, Samples] = {}  # each is heard several times, and decoded once
+        read = functools.cache(_read)  # a recording is heard in several clips
         for index, scene in enumerate(scenes[number]):
             name = f"{audio.name}-{index:05d}.flac"
             generator = np.random.default_rng([seed, 2, number, index])
-            for _, path in scene:
-                if path not in recordings:
-                    recordings[path] = _read(path)
-            samples = _play([recordings[path] for _, path in scene], generator)
+            samples = _play([read(path) for _, path in scene], generator)
             soundfile.write(audio / name, samples, RATE, subtype="PCM_16")
             truth[name] = [kind for kind, _ in scene]
             rows.append((name, _captions(truth[name], generator)))
@@ -268,14 +250,14 @@ def train_baseline(world: World, epochs: int, seed: int) -> Path:
 def _counter(what: str) -> Progress:
     """Count on standard error, from the third second on."""
     start = shown = time.monotonic()
+    terminal = sys.stderr.isatty()  # its line is written over; a log gets a line each time
 
     def count(done: int, total: int) -> None:
         nonlocal shown
         now = time.monotonic()
         if now - start > 2 and (now - shown > 1 or done == total):
             shown = now
-            # A terminal's line is written over; a log gets a line each.
-            begin, end = ("\r", "") if sys.stderr.isatty() and done < total else ("\r", "\n")
+            begin, end = "\r" if terminal else "", "" if terminal and done < total else "\n"
             print(f"{begin}{what}: {done} of {total}", end=end, file=sys.stderr, flush=True)
 
     return count

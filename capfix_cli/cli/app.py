@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from capfix_cli import __version__
-from capfix_cli.cli import demo, diagnose, fixes, generate, recommend, retrain
+from capfix_cli.cli import demo, diagnose, fixes, generate, inspect, recommend, retrain
 from capfix_cli.errors import EXIT_USAGE, CapfixError
 
 app = typer.Typer(
@@ -25,6 +25,7 @@ _COMMANDS: tuple[tuple[ModuleType, str], ...] = (
     (recommend, "recommend"),
     (retrain, "retrain"),
     (fixes, "fixes"),
+    (inspect, "inspect"),
     (demo, "demo"),
 )
 for module, name in _COMMANDS:

@@ -1,0 +1,1 @@
+"""Reading what is inside a checkpoint without running anything in it."""

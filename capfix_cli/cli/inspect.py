@@ -1,0 +1,30 @@
+"""``capfix inspect MODEL``."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Annotated
+
+import typer
+
+from capfix_cli import __version__
+from capfix_cli.cli import options
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A checkpoint file.")],
+    as_json: options.JsonOption = False,
+) -> None:
+    """Show what is inside a checkpoint, without running its code."""
+    from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
+
+    found = dataclasses.replace(inspect_checkpoint(model), capfix_version=__version__)
+    if as_json:
+        from capfix_cli.report.machine import print_json
+
+        print_json(found)
+        return
+    from capfix_cli.report.terminal.inspection import print_inspection
+    from capfix_cli.report.terminal.style import make_console
+
+    print_inspection(make_console(), found)
