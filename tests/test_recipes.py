@@ -119,6 +119,7 @@ def diagnosis(bits, verdict, spread=0.1):
     ("after", "control", "words"),
     [
         (3.5, 0.1, "the fixes matter"),
+        (3.5, 1.6, "longer training did part of it"),
         (3.5, 3.45, "longer training alone reached"),
         (3.0, 3.8, "Training longer is the cure"),
         (0.2, 0.1, "did not repair"),
