@@ -101,15 +101,16 @@ def conclude(before: Diagnosis, after: Diagnosis, control: Diagnosis | None) -> 
         return f"The recipe repaired it: {change}. Without a control, longer training alone may do."
     plain = _bits(control.listening)
     low, high = after.listening.deciding_interval
-    if control.listening.deciding_interval[1] < low and audio_decides(control.listening):
-        return (
-            f"The recipe repaired it: {change}. The same budget without the fixes reached"
-            f" {plain:.2f} bits: longer training did part of it, the fixes the rest."
-        )
     if control.listening.deciding_interval[1] < low:
+        partly = audio_decides(control.listening)
         return (
             f"The recipe repaired it: {change}. The same budget without the fixes reached"
-            f" {plain:.2f} bits, so the fixes matter, not the longer training."
+            f" {plain:.2f} bits"
+            + (
+                ": longer training did part of it, the fixes the rest."
+                if partly
+                else ", so the fixes matter, not the longer training."
+            )
         )
     if control.listening.deciding_interval[0] > high:
         return (
