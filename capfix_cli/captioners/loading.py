@@ -43,8 +43,8 @@ def load(path: str, adapter: str | None = None, device: str = "cpu") -> Loaded:
         if not checkpoint.is_own(opened.data):
             raise CapfixError(
                 f"{path} holds {_contents(opened.data)}, but not how its network is built.",
-                "Weights alone cannot run: write an adapter (docs/captioners.md) and give it with"
-                " --adapter FILE.py:FACTORY.",
+                f"Weights alone cannot run: `capfix inspect {path}` says what shapes tell; write"
+                " an adapter (docs/captioners.md) and give it with --adapter FILE.py:FACTORY.",
             )
         captioner = checkpoint.build(opened.data, path, device)
         known = facts(captioner, opened.data.get("training", {}))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import pickle
-import re
 import warnings
 import zipfile
 from dataclasses import dataclass
@@ -14,6 +13,8 @@ from typing import Any
 
 import torch
 
+from capfix_cli.captioners.inspection.formats import read_content
+from capfix_cli.captioners.inspection.inert import is_dangerous
 from capfix_cli.errors import CapfixError
 
 
@@ -120,10 +121,10 @@ def _open_torch(path: str) -> Any:
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise CapfixError(
-            f"{path} holds more than tensors and plain values"
-            f"{_culprit(str(error))}: opening it could run code, so it was not opened.",
-            "Save model.state_dict() and plain settings with torch.save, or give an adapter that"
-            " builds the model: --adapter FILE.py:FACTORY.",
+            f"{path} holds more than tensors and plain values{_culprits(path)}: opening it could"
+            " run code, so it was not opened.",
+            f"`capfix inspect {path}` reads it safely. Save model.state_dict() and plain settings,"
+            " or give an adapter that builds the model: --adapter FILE.py:FACTORY.",
         ) from error
     except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
@@ -132,9 +133,14 @@ def _open_torch(path: str) -> Any:
         ) from error
 
 
-def _culprit(message: str) -> str:
-    """Name the object that ``weights_only=True`` refused, where its message says so."""
-    found = re.search(r"GLOBAL ([\w.]+)", message) or re.search(
-        r"[Uu]nsupported \w+ ([\w.]+)", message
-    )
-    return f" ({found.group(1)})" if found else ""
+def _culprits(path: str) -> str:
+    """Name what the file wants to import beyond torch's own containers."""
+    try:
+        content = read_content(Path(path))
+    except CapfixError:
+        return ""
+    worst = [name for name in content.imports if is_dangerous(name)]
+    plain = ("torch.", "torch._utils.", "collections.", "builtins.", "__builtin__.")
+    other = [name for name in content.imports if not name.startswith(plain)]
+    named = (worst or other)[:3]
+    return f" ({', '.join(named)})" if named else ""
