@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import settings
 
 from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.checkpoint import save
 from capfix_cli.captioners.own.config import CaptionerConfig, EncoderConfig
 from capfix_cli.demo.world import World, make_world
+
+# No deadlines: a busy machine is no failure. The same examples each time: a red run comes back.
+settings.register_profile("capfix", deadline=None, derandomize=True)
+settings.load_profile("capfix")
 
 TINY = CaptionerConfig(
     encoder=EncoderConfig(depth=2, channels=4, width=16), embedding=16, hidden=24, max_length=12
