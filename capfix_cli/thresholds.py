@@ -35,7 +35,7 @@ LISTENING_SHARE = Threshold(
     0.25,
     "share of the ceiling",
     "ours, calibrated by benchmarks/listening_threshold.py: captions below it, 0.87 bits at most, "
-    "name .06 to .27 of the events, those above it, 1.29 bits at least, .27 to .69 (a constant .12)",
+    "name .06 to .27 of the events, those above it, 1.29 bits at least, .27 to .69 (constant: .12)",
 )
 JUDGED_AT = Threshold(100, "captions", "the bands are known at N=100; more are rarefied to it")
 DISTINCT_AT_100 = Threshold(0.72, "share of captions", f"{_BANDS} (.61 and .83)")
