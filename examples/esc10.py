@@ -276,9 +276,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("folder", type=Path, metavar="FOLDER", help="a new or empty folder")
     esc10 = Path(os.environ.get("ESC10") or "../shared/data/esc10")
     parser.add_argument("--esc10", type=Path, default=esc10, help="ESC-10 (default: $ESC10)")
-    parser.add_argument(
-        "--epochs", type=_count, default=2, help="few enough to collapse; 0 builds the set alone"
-    )
+    parser.add_argument("--epochs", type=_count, default=2, help="few, to collapse; 0: set only")
     parser.add_argument("--seed", type=_count, default=0)
     parser.add_argument("--mixes-train", type=_count, default=600, metavar="N")
     parser.add_argument("--mixes-test", type=_count, default=150, metavar="N")

@@ -114,9 +114,11 @@ def check_set(world: World, kinds: dict[str, object], singles: tuple[int, int]) 
         for file in audio.iterdir():
             samples, rate = soundfile.read(file, dtype="float32", always_2d=True)
             assert (rate, samples.shape) == (RATE, (SAMPLES, 1)), file.name
-            # Peaks limit the level: a single sneeze in five seconds has an RMS of some 0.004.
-            assert 0.001 < np.sqrt(np.mean(samples**2)) < 0.2, file.name
-            assert np.abs(samples).max() < 1.0, file.name
+            # Levelled by RMS (0.1) or, where sharp crackles forbid it, by peak (0.7), less 2 dB.
+            rms, peak = np.sqrt(np.mean(samples**2)), np.abs(samples).max()
+            assert rms > 0.07 or peak > 0.5, file.name
+            assert rms < 0.14, file.name
+            assert peak < 1.0, file.name
     events = truth(world)
     assert set(told) == set(events)
     lone = Counter(
@@ -211,24 +213,17 @@ def test_progress_counts_every_clip_and_mixes_may_be_none(
     assert all(len(heard) == 1 for heard in truth(built).values())
 
 
-@pytest.mark.parametrize(
-    ("quiet", "onset", "expected"),
-    [
-        (0.0, 30_000, 30_000 + 400 - 2_000 // 2),  # a lone event is amid its stretch
-        (0.0, 59_900, 58_000),  # and at the end where it is at the end
-        (0.1, 0, 0),
-    ],
-)
-def test_the_loudest_stretch_holds_the_event(
-    esc10: ModuleType, quiet: float, onset: int, expected: int
+@pytest.mark.parametrize(("onset", "place"), [(30_000, 600), (59_200, 1_200), (0, 0)])
+def test_the_loudest_stretch_has_a_lone_event_as_near_its_middle_as_can_be(
+    esc10: ModuleType, onset: int, place: int
 ):
-    wave = np.full(60_000, quiet * 0.001, dtype=np.float32)
+    wave = np.zeros(60_000, dtype=np.float32)
     wave[onset : onset + 800] = 0.5
-    stretch = esc10._loudest(np.arange(60_000, dtype=np.float32) * 0 + wave, 2_000)
+    stretch = esc10._loudest(wave, 2_000)
     assert stretch.size == 2_000
-    assert np.count_nonzero(stretch == 0.5) >= 0.98 * min(800, 60_000 - onset)
-    middle = int(np.flatnonzero(stretch == 0.5)[0])
-    assert abs(onset - middle - expected) <= 450
+    # A stretch with 98 % of the event counts as loudest too: 16 samples either way.
+    assert np.count_nonzero(stretch) >= 800 - 16
+    assert int(np.flatnonzero(stretch)[0]) == pytest.approx(place, abs=16)
 
 
 def test_a_short_recording_gets_silence_behind_it(esc10: ModuleType):
