@@ -160,8 +160,11 @@ class InertUnpickler(pickle._Unpickler):
         return type("Stub", (Stub,), {"_name": whole})
 
     def persistent_load(self, pid: Any) -> Any:
-        """Describe a storage: torch's pickles name them ("storage", type, key, place, size)."""
-        return pid
+        """Describe a storage: torch's pickles name them ("storage", type, key, place, size).
+
+        The old layout names a pickled module's class so too, with its source beside it.
+        """
+        return pid[1] if isinstance(pid, tuple) and pid[:1] == ("module",) and pid[1:] else pid
 
     def get_extension(self, code: int) -> None:
         """Refuse codes of a registry that a file could not know honestly."""

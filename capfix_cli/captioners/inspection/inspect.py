@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from capfix_cli.captioners.inspection.formats import Content, read_content
+from capfix_cli.captioners.inspection.folders import read_whole, weight_files
+from capfix_cli.captioners.inspection.formats import Content
 from capfix_cli.captioners.inspection.inert import Stub
 from capfix_cli.captioners.inspection.tensors import TensorInfo
 from capfix_cli.captioners.inspection.xray import read_architecture
@@ -34,10 +35,8 @@ def inspect_checkpoint(path: str) -> Inspection:
     Raises:
         CapfixError: missing, damaged, or no checkpoint.
     """
-    file = Path(path)
-    content = read_content(file)
-    with file.open("rb") as handle:
-        sha256 = hashlib.file_digest(handle, "sha256").hexdigest()
+    content = read_whole(path)
+    sha256 = sha256_of([file for _, file in weight_files(path)])
     tensors = plain_names(weights_of(content))
     facts = read_architecture(tensors)
     facts["weights.untrained"] = Fact(None, 0.0, ("the values of weights are not read here",))
@@ -53,6 +52,17 @@ def inspect_checkpoint(path: str) -> Inspection:
         imports=tuple(content.imports),
         refused=content.refused,
         facts=facts,
+    )
+
+
+def sha256_of(files: Sequence[Path]) -> str:
+    """Hash a file's bytes; of several files, their digests in order."""
+    digests = []
+    for file in files:
+        with file.open("rb") as handle:
+            digests.append(hashlib.file_digest(handle, "sha256").hexdigest())
+    return (
+        digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
 
 
@@ -110,45 +120,47 @@ def _plain(value: Any, depth: int) -> Any:
 
 def find_vocabulary(value: Any) -> VocabularySummary | None:
     """Find a word list or word map and its special tokens, by their usual names."""
+    found = _find(value)
+    if found is None:
+        return None
+    source, words = found
+    special = {word: place for word, place in words.items() if SPECIAL.match(word)}
+    return VocabularySummary(len(words), source, special)
+
+
+def find_words(value: Any) -> dict[str, int] | None:
+    """Find the same as word -> id."""
+    found = _find(value)
+    return None if found is None else found[1]
+
+
+def _find(value: Any) -> tuple[str, dict[str, int]] | None:
+    if isinstance(value, Stub):
+        value = value.__dict__.get("state")
     if not isinstance(value, Mapping):
         return None
     for key, item in value.items():
-        words = _words(item) if VOCABULARY_KEYS.match(str(key)) else None
+        words = words_of(item) if VOCABULARY_KEYS.match(str(key)) else None
         if words:
-            special = {word: place for word, place in words.items() if SPECIAL.match(word)}
-            return VocabularySummary(len(words), str(key), special)
+            return str(key), words
     for key, item in value.items():
-        inner = item
-        if isinstance(item, Stub):
-            inner = item.__dict__.get("state")
-        if isinstance(inner, Mapping) and not CONFIG_KEYS.match(str(key)):
-            found = find_vocabulary(inner)
+        if not CONFIG_KEYS.match(str(key)):
+            found = _find(item)
             if found is not None:
-                return VocabularySummary(found.size, f"{key}.{found.source}", found.special)
+                return f"{key}.{found[0]}", found[1]
     return None
 
 
-def _words(item: Any) -> dict[str, int] | None:
+def words_of(item: Any) -> dict[str, int] | None:
     """Read a word list, a word map, or its inverse as word -> id."""
     if isinstance(item, Stub):
         state = item.__dict__.get("state") or item.__dict__.get("items")
-        if isinstance(state, Mapping):
-            found = find_vocabulary(state)
-            return None if found is None else _first_words(state)
-        return None
+        return find_words(state) if isinstance(state, Mapping) else None
     if isinstance(item, list | tuple) and item and all(isinstance(word, str) for word in item):
         return {word: place for place, word in enumerate(item)}
     if isinstance(item, Mapping) and item:
-        if all(isinstance(k, str) and isinstance(v, int) for k, v in item.items()):
+        if all(isinstance(k, str) and type(v) is int for k, v in item.items()):
             return dict(item)
-        if all(isinstance(k, int) and isinstance(v, str) for k, v in item.items()):
+        if all(type(k) is int and isinstance(v, str) for k, v in item.items()):
             return {word: place for place, word in item.items()}
-    return None
-
-
-def _first_words(state: Mapping[Any, Any]) -> dict[str, int] | None:
-    for key, item in state.items():
-        words = _words(item) if VOCABULARY_KEYS.match(str(key)) else None
-        if words:
-            return words
     return None

@@ -1,0 +1,46 @@
+"""What the command line says about a model, for the loaders and adapters that it runs."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from contextvars import ContextVar
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Given:
+    """Options about the model.
+
+    Attributes:
+        vocabulary: path of a word list or word map; None where the checkpoint must hold one.
+        bos: the token that opens captions, by name or id; None where its name tells.
+        eos: the token that ends them, likewise.
+        pad: the token that fills batches, likewise.
+        trust: whether code that belongs to the checkpoint may run.
+    """
+
+    vocabulary: str | None = None
+    bos: str | None = None
+    eos: str | None = None
+    pad: str | None = None
+    trust: bool = False
+
+
+NOTHING = Given()
+_current: ContextVar[Given] = ContextVar("given", default=NOTHING)
+
+
+def given() -> Given:
+    """The options of the command that runs now."""
+    return _current.get()
+
+
+@contextlib.contextmanager
+def use(options: Given) -> Iterator[None]:
+    """Let loaders and adapters see these options."""
+    token = _current.set(options)
+    try:
+        yield
+    finally:
+        _current.reset(token)
