@@ -1,0 +1,301 @@
+"""Hugging Face encoder-decoders that turn audio into text, from a local folder."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from capfix_cli.captioners.base import Captioner, Memory, State
+from capfix_cli.captioners.given import given
+from capfix_cli.captioners.inspection.folders import read_json, weight_files
+from capfix_cli.captioners.inspection.formats import read_content
+from capfix_cli.errors import CapfixError
+
+# Tokens of a caption where the folder gives no limit. The longest captions of AudioCaps have some
+# 50 words, of Clotho 20 (their papers); a word is about 1.3 pieces of a subword vocabulary.
+MOST_TOKENS = 64
+Inputs = Callable[[Tensor, Tensor], dict[str, Tensor]]
+
+
+class HuggingFaceCaptioner(Captioner):
+    """An encoder-decoder of transformers, its cache and its forced prefix used.
+
+    Args:
+        model: with ``get_encoder()`` and the usual ``forward``.
+        tokenizer: of its words.
+        inputs: (waveforms [B, samples], lengths [B]) -> what the encoder takes by name:
+            ``input_features``, ``input_values`` or ``inputs_embeds``, and ``attention_mask``.
+        sample_rate: Hz that ``inputs`` hears.
+        prefix: tokens that every caption begins with; by default as the generation config says.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        inputs: Inputs,
+        sample_rate: int,
+        prefix: Sequence[int] | None = None,
+    ) -> None:
+        self.module, self.tokenizer, self.inputs = model, tokenizer, inputs
+        # transformers 5.2x renamed the argument, and warns of the old name.
+        takes = inspect.signature(model.forward).parameters
+        self.cache_name = "cache" if "cache" in takes else "past_key_values"
+        self.sample_rate = sample_rate
+        config = model.generation_config
+        width = model.get_output_embeddings().weight.shape[0]
+        known = {id_: piece for piece, id_ in tokenizer.get_vocab().items()}
+        if max(known) >= width:
+            raise CapfixError(
+                f"The tokenizer has ids up to {max(known)}, the output layer {width} rows.",
+                "Tokenizer and weights must be of the same model.",
+            )
+        # Rows beyond the tokenizer's are padding of the matrix: they are no words.
+        self.vocabulary = [known.get(id_, "") for id_ in range(width)]
+        self.forced = list(prefix) if prefix is not None else _forced_prefix(model, tokenizer)
+        self.bos_id = self.forced[0]
+        self.eos_id = _token(config, model, "eos_token_id", tokenizer.eos_token_id)
+        self.pad_id = _token(config, model, "pad_token_id", tokenizer.pad_token_id, needed=False)
+        self.unk_id = tokenizer.unk_token_id
+        self.never = list(getattr(config, "suppress_tokens", None) or [])
+        self.never_first = list(getattr(config, "begin_suppress_tokens", None) or [])
+        self.max_length = _limit(config, model, len(self.forced))
+
+    def encode(self, waveforms: Tensor, lengths: Tensor) -> Memory:
+        """Waveforms -> {hidden [B, frames, D], mask [B, ...] where the model uses one}."""
+        device = next(self.module.parameters()).device  # type: ignore[union-attr]
+        fed = {name: part.to(device) for name, part in self.inputs(waveforms, lengths).items()}
+        # Whisper's and Speech2Text's encoders take features alone or with their mask.
+        hidden = self.module.get_encoder()(**fed, return_dict=True).last_hidden_state  # type: ignore[union-attr,operator]
+        mask = fed.get("attention_mask")
+        return {"hidden": hidden} if mask is None else {"hidden": hidden, "mask": mask}
+
+    def start_prefix(self, batch: int) -> Tensor:
+        """[B, T0]: the start token and what the model is forced to say after it."""
+        return torch.tensor(self.forced).repeat(batch, 1)
+
+    def logits(self, prefix: Tensor, memory: Memory) -> Tensor:
+        """[B, T] -> [B, V] by the whole prefix."""
+        out = self._forward(prefix, memory, None)
+        return self._suppress(out.logits[:, -1], prefix.shape[1])
+
+    def start(self, memory: Memory) -> State:
+        """Nothing is cached yet."""
+        return ()
+
+    def step(self, token: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """One token with the model's own cache; the state is its tensors, batch first."""
+        out = self._forward(token.unsqueeze(1), memory, _to_cache(state))
+        new = _from_cache(out[self.cache_name])
+        return self._suppress(out.logits[:, -1], new[0][0].shape[2]), new
+
+    def detokenize(self, ids: Sequence[int]) -> str:
+        """Text of the ids, special tokens left out."""
+        return " ".join(self.tokenizer.decode(list(ids), skip_special_tokens=True).split())
+
+    def tokenize(self, text: str) -> list[int]:
+        """Ids of a text, without special tokens."""
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def _forward(self, tokens: Tensor, memory: Memory, cache: Any) -> Any:
+        from transformers.modeling_outputs import BaseModelOutput
+
+        extra = {"attention_mask": memory["mask"]} if "mask" in memory else {}
+        return self.module(  # type: ignore[misc]
+            encoder_outputs=BaseModelOutput(last_hidden_state=memory["hidden"]),
+            decoder_input_ids=tokens.to(memory["hidden"].device),
+            use_cache=cache is not None,
+            return_dict=True,
+            **{self.cache_name: cache},
+            **extra,
+        )
+
+    def _suppress(self, logits: Tensor, seen: int) -> Tensor:
+        """Forbid what the generation config forbids, and rows that are no words."""
+        banned = self.never + (self.never_first if seen <= len(self.forced) else [])
+        if banned:
+            logits = logits.clone()
+            logits[:, banned] = -torch.inf
+        return logits
+
+
+def _to_cache(state: State) -> Any:
+    from transformers.cache_utils import DynamicCache, EncoderDecoderCache
+
+    if not state:
+        return EncoderDecoderCache(DynamicCache(), DynamicCache())
+    own = DynamicCache([(layer[0], layer[1]) for layer in state])
+    return EncoderDecoderCache(own, DynamicCache([(layer[2], layer[3]) for layer in state]))
+
+
+def _from_cache(cache: Any) -> State:
+    """Keys and values of each layer: own words', then the audio's; [B, heads, T, width]."""
+    pairs = zip(cache.self_attention_cache.layers, cache.cross_attention_cache.layers, strict=True)
+    return tuple((own.keys, own.values, over.keys, over.values) for own, over in pairs)
+
+
+def _token(config: Any, model: Any, name: str, fallback: int | None, needed: bool = True) -> Any:
+    """Find a special id where transformers keeps it; never guess it."""
+    for place in (config, model.config, getattr(model.config, "decoder", None)):
+        value = getattr(place, name, None)
+        value = value[0] if isinstance(value, list | tuple) and value else value
+        if isinstance(value, int):
+            return value
+    if fallback is None and needed:
+        raise CapfixError(
+            f"Neither config nor tokenizer of the model names its {name}.",
+            f"Put {name} into generation_config.json.",
+        )
+    return fallback
+
+
+def _forced_prefix(model: Any, tokenizer: Any, forced: Any = None) -> list[int]:
+    """The start token, then the forced ones: of the generation config, else the tokenizer's."""
+    config = model.generation_config
+    start = _token(config, model, "decoder_start_token_id", tokenizer.bos_token_id)
+    forced = forced or getattr(config, "forced_decoder_ids", None)
+    forced = forced or getattr(model.config, "forced_decoder_ids", None)
+    if forced:
+        return [start, *(int(token) for _, token in sorted(forced) if token is not None)]
+    own = getattr(tokenizer, "prefix_tokens", None)  # Whisper's: language, task, no timestamps
+    if own and own[0] == start:
+        return list(own)
+    first = getattr(config, "forced_bos_token_id", None)
+    return [start] if first is None else [start, int(first)]
+
+
+def _limit(config: Any, model: Any, prefix: int) -> int:
+    room = next(
+        (
+            value - prefix
+            for place in (model.config, getattr(model.config, "decoder", None))
+            for name in ("max_target_positions", "max_position_embeddings", "n_positions")
+            if isinstance(value := getattr(place, name, None), int)
+        ),
+        MOST_TOKENS,
+    )
+    told = getattr(config, "max_new_tokens", None)
+    if told is None and isinstance(config.max_length, int) and config.max_length > 20:
+        told = min(config.max_length - prefix, MOST_TOKENS)  # 20 is what none given looks like
+    return max(1, min(told or MOST_TOKENS, room))
+
+
+def is_folder(path: str) -> bool:
+    """Say whether a path is a folder in the layout of transformers."""
+    return (Path(path) / "config.json").is_file()
+
+
+def load_folder(path: str, device: str) -> HuggingFaceCaptioner:
+    """Load a captioner from a local folder; nothing is downloaded, and no code of it is run.
+
+    Raises:
+        CapfixError: the ``hf`` extra is missing, the folder is incomplete, is no encoder-decoder
+            over audio, or brings code of its own and ``--trust`` was not given.
+    """
+    config = read_json(Path(path) / "config.json")
+    _check(path, config)
+    try:
+        import transformers
+    except ImportError as error:
+        raise CapfixError(
+            f"{path} is a Hugging Face model, which needs transformers.",
+            "Install it: pip install 'capfix[hf]'",
+        ) from error
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": given().trust}
+    with _quiet(transformers):
+        try:
+            model, loading = transformers.AutoModelForSpeechSeq2Seq.from_pretrained(
+                path, output_loading_info=True, **options
+            )
+            kind: Any = transformers.AutoFeatureExtractor
+            extractor = kind.from_pretrained(path, **options)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
+        except Exception as error:  # transformers raises nearly everything
+            first = " ".join(str(error).split())[:200] or type(error).__name__
+            raise CapfixError(
+                f"transformers cannot load {path}: {first}.",
+                "It must be a whole folder: config, weights, preprocessor and tokenizer files.",
+            ) from error
+    wrong = [*loading["missing_keys"], *(key[0] for key in loading["mismatched_keys"])]
+    if wrong:
+        raise CapfixError(
+            f"The weights of {path} lack {len(wrong)} tensors of its config: "
+            f"{', '.join(sorted(wrong)[:3])}.",
+            "Weights and config.json must be of the same model.",
+        )
+    model.to(device).eval()
+    # Read from the file: transformers 5 drops it from its own config on the way in.
+    generation = Path(path) / "generation_config.json"
+    told = read_json(generation).get("forced_decoder_ids") if generation.is_file() else None
+    told = told or config.get("forced_decoder_ids")
+    prefix = _forced_prefix(model, tokenizer, told)
+    rate = int(extractor.sampling_rate)
+    return HuggingFaceCaptioner(model, tokenizer, _extraction(extractor), rate, prefix)
+
+
+def _check(path: str, config: dict[str, Any]) -> None:
+    """Refuse before loading what would run code, or is no captioner."""
+    kind = config.get("model_type")
+    if config.get("auto_map") and not given().trust:
+        names = ", ".join(str(name) for name in config["auto_map"].values())
+        raise CapfixError(
+            f"{path} brings code of its own ({names}), which was not run.",
+            "If you trust who made it, add --trust.",
+        )
+    for _, file in weight_files(path):
+        content = read_content(file)
+        if content.refused:
+            raise CapfixError(
+                f"{file} was refused: {content.refused}.", "Save the model as safetensors."
+            )
+    architectures = [str(name) for name in config.get("architectures") or []]
+    if any(name.endswith("ForCausalLM") or "LMHead" in name for name in architectures):
+        raise CapfixError(
+            f"{path} is a decoder alone ({architectures[0]}): no audio can reach it.",
+            "Give the whole captioner, or an adapter that joins encoder and decoder.",
+        )
+    if kind is None:
+        raise CapfixError(f"{path}/config.json names no model_type.", "Copy the folder again.")
+
+
+@contextlib.contextmanager
+def _quiet(transformers: Any) -> Iterator[None]:
+    """Keep progress bars and advice of transformers out of capfix's output."""
+    logging = transformers.utils.logging
+    before = logging.get_verbosity()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.set_verbosity(before)
+
+
+def _extraction(extractor: Any) -> Inputs:
+    def inputs(waveforms: Tensor, lengths: Tensor) -> dict[str, Tensor]:
+        clips = [
+            row[:length].numpy()
+            for row, length in zip(waveforms.cpu(), lengths.tolist(), strict=True)
+        ]
+        options: dict[str, Any] = {"sampling_rate": extractor.sampling_rate, "return_tensors": "pt"}
+        found = extractor(clips, **options, **_padding(extractor))
+        names = ("input_features", "input_values", "attention_mask")
+        return {name: found[name] for name in names if name in found}
+
+    return inputs
+
+
+def _padding(extractor: Any) -> dict[str, Any]:
+    # Whisper's encoder takes 30 seconds and nothing else: its extractor pads so by itself.
+    if hasattr(extractor, "nb_max_frames"):
+        return {}
+    return {"padding": True, "return_attention_mask": True}
