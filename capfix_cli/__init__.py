@@ -6,21 +6,43 @@ from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
+# Public name -> the module that holds it; imported on first use, so that --help stays light.
+_PUBLIC = {
+    "Captioner": "capfix_cli.captioners.base",
+    "CapfixError": "capfix_cli.errors",
+    "EncodeDecodeCaptioner": "capfix_cli.captioners.generic",
+    "HuggingFaceCaptioner": "capfix_cli.captioners.huggingface",
+    "LogMelFrontEnd": "capfix_cli.captioners.generic",
+    "NonAutoregressiveCaptioner": "capfix_cli.captioners.generic",
+    "RecurrentCaptioner": "capfix_cli.captioners.generic",
+    "Vocabulary": "capfix_cli.captioners.vocabulary",
+    "load_module": "capfix_cli.captioners.weights",
+    "load_vocabulary": "capfix_cli.captioners.vocabulary",
+    "load_weights": "capfix_cli.captioners.weights",
+}
+
 if TYPE_CHECKING:
     from capfix_cli.captioners.base import Captioner as Captioner
+    from capfix_cli.captioners.generic import EncodeDecodeCaptioner as EncodeDecodeCaptioner
+    from capfix_cli.captioners.generic import LogMelFrontEnd as LogMelFrontEnd
+    from capfix_cli.captioners.generic import (
+        NonAutoregressiveCaptioner as NonAutoregressiveCaptioner,
+    )
+    from capfix_cli.captioners.generic import RecurrentCaptioner as RecurrentCaptioner
+    from capfix_cli.captioners.huggingface import HuggingFaceCaptioner as HuggingFaceCaptioner
+    from capfix_cli.captioners.vocabulary import Vocabulary as Vocabulary
+    from capfix_cli.captioners.vocabulary import load_vocabulary as load_vocabulary
+    from capfix_cli.captioners.weights import load_module as load_module
+    from capfix_cli.captioners.weights import load_weights as load_weights
     from capfix_cli.errors import CapfixError as CapfixError
 
-__all__ = ["CapfixError", "Captioner", "__version__"]
+__all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the keys are strings
 
 
 def __getattr__(name: str) -> Any:
-    """Import the public classes on first use, so that ``capfix --help`` stays light."""
-    if name == "Captioner":
-        from capfix_cli.captioners.base import Captioner
+    """Import a public name on its first use."""
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'capfix_cli' has no attribute {name!r}")
+    import importlib
 
-        return Captioner
-    if name == "CapfixError":
-        from capfix_cli.errors import CapfixError
-
-        return CapfixError
-    raise AttributeError(f"module 'capfix_cli' has no attribute {name!r}")
+    return getattr(importlib.import_module(_PUBLIC[name]), name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from capfix_cli import __version__, runs
+from capfix_cli.captioners.adapters import blame
+from capfix_cli.captioners.given import NOTHING, Given
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.decoding.options import DecodingOptions
@@ -38,6 +40,7 @@ class Settings:
         references: captions file with references, or None.
         root: the folder whose ``.capfix`` holds the runs.
         command: the words of the command line, kept with the run.
+        model: what the command line says about the model.
     """
 
     adapter: str | None = None
@@ -47,6 +50,7 @@ class Settings:
     references: str | None = None
     root: Path = Path()
     command: tuple[str, ...] = ()
+    model: Given = NOTHING
 
 
 def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatched) -> Diagnosis:
@@ -56,8 +60,8 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
         CapfixError: whatever the user can mend; the message says how.
     """
     texts = read_references(settings.references) if settings.references else None
-    loaded = load(model, settings.adapter, settings.device)
-    with runs.new_run(settings.root) as run:
+    loaded = load(model, settings.adapter, settings.device, settings.model)
+    with runs.new_run(settings.root) as run, blame(settings.adapter):
         heard = hear(
             loaded.captioner,
             audio,
@@ -249,6 +253,7 @@ def _store(
             "device": settings.device,
             "batch_size": settings.batch_size,
             "references": settings.references,
+            "given": asdict(settings.model),
             "capfix_version": __version__,
         },
     )
@@ -266,13 +271,14 @@ def generate(
     Raises:
         CapfixError: whatever the user can mend.
     """
-    loaded = load(model, settings.adapter, settings.device)
-    return hear(
-        loaded.captioner,
-        audio,
-        batch_size=settings.batch_size,
-        seed=settings.seed,
-        options=options,
-        sample=0,
-        watch=watch,
-    )
+    loaded = load(model, settings.adapter, settings.device, settings.model)
+    with blame(settings.adapter):
+        return hear(
+            loaded.captioner,
+            audio,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            options=options,
+            sample=0,
+            watch=watch,
+        )

@@ -57,3 +57,9 @@ FLUENCY_LOSS = Threshold(
     "nats a token",
     "ours: on average a token e times less likely than those the captioner draws by itself",
 )
+BATCH_TOLERANCE = Threshold(
+    1e-3,
+    "share of the scores' spread over words",
+    "ours: sums in another order move the float32 scores of the captioners in tests/ by 1e-5 at "
+    "most; the known defects (positions by batch row, unmasked padding) move them by over 1e-2",
+)

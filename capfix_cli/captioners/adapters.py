@@ -1,50 +1,101 @@
-"""A user's own adapter: ``--adapter FILE.py:FACTORY``."""
+"""A user's own adapter: ``--adapter FILE.py:FACTORY``, or the name of an installed one."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import importlib.util
 import sys
 import traceback
+from collections.abc import Callable, Iterator
+from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import ModuleType
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.errors import CapfixError
 
+GROUP = "capfix.adapters"  # entry points: name = "package.module:factory"
+Factory = Callable[[str, str], object]
 REQUIRED = ("sample_rate", "vocabulary", "bos_id", "eos_id")
 
 
 def load_with_adapter(adapter: str, checkpoint: str, device: str) -> Captioner:
-    """Call ``FACTORY(checkpoint, device)`` of an adapter file.
+    """Call ``FACTORY(checkpoint, device)`` of an adapter file or an installed plugin.
 
     Raises:
-        CapfixError: no such file or factory, the factory failed, or it gave no Captioner.
+        CapfixError: no such file, plugin or factory, the factory failed, or gave no Captioner.
     """
-    file, colon, factory = adapter.rpartition(":")
-    if not colon or not file or not factory:
-        raise CapfixError(
-            f"The adapter {adapter!r} is not FILE.py:FACTORY.",
-            "For example: --adapter my_adapter.py:load",
-        )
-    module = _import(Path(file))
-    function = getattr(module, factory, None)
-    if not callable(function):
-        names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
-        near = difflib.get_close_matches(factory, names, n=1) or names
-        raise CapfixError(
-            f"{file} has no function {factory!r}.",
-            f"Did you mean {file}:{near[0]}?"
-            if near
-            else "Define it: def load(checkpoint, device)",
-        )
+    file, colon, _ = adapter.rpartition(":")
+    from_file = bool(colon) and file.endswith(".py")
+    function = _from_file(adapter) if from_file else _installed(adapter)
     try:
         captioner = function(checkpoint, device)
     except CapfixError:
         raise
     except Exception as error:
-        raise _failed(f"{file}:{factory}", error) from error
+        raise _failed(adapter, error) from error
     return _checked(captioner, adapter)
+
+
+def _from_file(adapter: str) -> Factory:
+    file, _, factory = adapter.rpartition(":")
+    module = _import(Path(file))
+    function = getattr(module, factory, None)
+    if callable(function):
+        found: Factory = function
+        return found
+    names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
+    near = difflib.get_close_matches(factory, names, n=1) or names
+    raise CapfixError(
+        f"{file} has no function {factory!r}.",
+        f"Did you mean {file}:{near[0]}?" if near else "Define it: def load(checkpoint, device)",
+    )
+
+
+def installed() -> dict[str, EntryPoint]:
+    """The adapters that installed packages offer, by name."""
+    return {point.name: point for point in entry_points(group=GROUP)}
+
+
+def _installed(name: str) -> Factory:
+    found = installed()
+    if name not in found:
+        near = difflib.get_close_matches(name, found, n=1)
+        known = f"Installed: {', '.join(sorted(found))}." if found else "None is installed."
+        if ":" in name or name.endswith(".py"):
+            raise CapfixError(
+                f"The adapter {name!r} is not FILE.py:FACTORY.",
+                "For example: --adapter my_adapter.py:load",
+            )
+        hint = f"Did you mean {near[0]}?" if near else f"Give FILE.py:FACTORY. {known}"
+        raise CapfixError(f"{name!r} is neither FILE.py:FACTORY nor an installed adapter.", hint)
+    try:
+        function: Factory = found[name].load()
+    except Exception as error:
+        raise _failed(name, error) from error
+    return function
+
+
+@contextlib.contextmanager
+def blame(adapter: str | None) -> Iterator[None]:
+    """Tell what an adapter raises while it is used as its fault, with the line.
+
+    Raises:
+        CapfixError: the adapter's file is among those that the exception went through.
+    """
+    try:
+        yield
+    except CapfixError:
+        raise
+    except Exception as error:
+        if adapter is None:
+            raise
+        file = adapter.rpartition(":")[0]
+        frames = traceback.extract_tb(error.__traceback__)
+        if any(Path(frame.filename).name == Path(file).name for frame in frames):
+            raise _failed(adapter, error) from error
+        raise
 
 
 def _import(file: Path) -> ModuleType:
@@ -68,9 +119,17 @@ def _import(file: Path) -> ModuleType:
 
 
 def _failed(where: str, error: Exception) -> CapfixError:
-    last = traceback.extract_tb(error.__traceback__)[-1]
+    frames = traceback.extract_tb(error.__traceback__)
+    # A line of the adapter's own tells more than one deep inside a library.
+    own = [
+        frame
+        for frame in frames
+        if frame.filename.endswith(Path(where.split(":", maxsplit=1)[0]).name)
+    ]
+    last = (own or list(frames))[-1]
+    text = " ".join(str(error).split())
     return CapfixError(
-        f"The adapter {where} failed: {type(error).__name__}: {error}.",
+        f"The adapter {where} failed: {type(error).__name__}: {text:.300}.",
         f"It was raised at {last.filename}:{last.lineno}.",
     )
 
@@ -90,6 +149,6 @@ def _checked(captioner: object, adapter: str) -> Captioner:
     if absent:
         raise CapfixError(
             f"The captioner of {adapter} does not say its {', '.join(absent)}.",
-            "These must be given; docs/captioners.md shows a whole adapter.",
+            "These must be given; docs/adapters.md shows a whole adapter.",
         )
     return captioner

@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 
 from capfix_cli.captioners.base import Captioner, Memory, State
 from capfix_cli.captioners.vocabulary import Vocabulary
@@ -60,14 +61,20 @@ class LogMelFrontEnd(nn.Module):
 
     def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """[B, samples] and [B] -> [B, frames, n_mels] and [B] frames; padding is zero."""
-        mel: Tensor = self.mel(waveforms).transpose(1, 2)
-        frames = lengths // self.hop_length + 1
-        if self.log != "none":
-            mel = mel.clamp_min(self.floor)
-            mel = mel.log() if self.log == "ln" else mel.log10()
-            mel = 10 * mel if self.log == "db" else mel
-        inside = torch.arange(mel.shape[1], device=mel.device) < frames.unsqueeze(1)
-        return mel * inside.unsqueeze(2), frames
+        # Clip by clip: the last frames mirror a clip's end, which padding would put out of reach.
+        clips = [
+            self._scaled(self.mel(row[:length])).T
+            for row, length in zip(waveforms, lengths.tolist(), strict=True)
+        ]
+        frames = torch.tensor([len(clip) for clip in clips], device=lengths.device)
+        return pad_sequence(clips, batch_first=True), frames
+
+    def _scaled(self, mel: Tensor) -> Tensor:
+        if self.log == "none":
+            return mel
+        mel = mel.clamp_min(self.floor)
+        mel = mel.log() if self.log == "ln" else mel.log10()
+        return 10 * mel if self.log == "db" else mel
 
 
 class Generic(Captioner):
@@ -100,6 +107,7 @@ class Generic(Captioner):
         self.vocabulary = vocabulary.words
         self.bos_id, self.eos_id = vocabulary.bos_id, vocabulary.eos_id
         self.pad_id, self.unk_id = vocabulary.pad_id, vocabulary.unk_id
+        self.min_samples = getattr(front_end, "min_samples", 1)
         for name, value in settings.items():
             if not hasattr(Captioner, name):
                 raise CapfixError(

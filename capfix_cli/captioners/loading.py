@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
+from capfix_cli.captioners import huggingface
 from capfix_cli.captioners.adapters import load_with_adapter
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.contract import smoke
+from capfix_cli.captioners.given import NOTHING, Given, given, use
+from capfix_cli.captioners.inspection.folders import weight_files
+from capfix_cli.captioners.inspection.inspect import sha256_of
 from capfix_cli.captioners.opening import open_checkpoint
 from capfix_cli.captioners.own import checkpoint
 from capfix_cli.captioners.own.captioner import OwnCaptioner
+from capfix_cli.captioners.weights import load_module
 from capfix_cli.errors import CapfixError
 from capfix_cli.records import ModelSummary
 
@@ -28,30 +32,63 @@ class Loaded:
     summary: ModelSummary
 
 
-def load(path: str, adapter: str | None = None, device: str = "cpu") -> Loaded:
+def load(
+    path: str, adapter: str | None = None, device: str = "cpu", options: Given = NOTHING
+) -> Loaded:
     """Load a checkpoint safely; only an adapter that the user names runs code of the user's.
 
     Raises:
         CapfixError: the device, the file or the adapter cannot be used; the message says why.
     """
     check_device(device)
+    with use(options):
+        loaded = _load(path, adapter, device)
+    if loaded.captioner.module is not None:
+        loaded.captioner.module.eval()
+    if loaded.summary.format in {"adapter", "huggingface", "pickle"}:
+        wrong = smoke(loaded.captioner)
+        if wrong is not None:
+            raise CapfixError(
+                f"The captioner of {adapter or path} breaks the contract: {wrong}.",
+                f"`capfix adapter check {adapter} {path}` tries every clause." if adapter else "",
+            )
+    return loaded
+
+
+def _load(path: str, adapter: str | None, device: str) -> Loaded:
     if adapter is not None:
         captioner = load_with_adapter(adapter, path, device)
         summary = ModelSummary(path, "adapter", _sha256(path), adapter, facts(captioner, {}))
+    elif huggingface.is_folder(path):
+        captioner = huggingface.load_folder(path, device)
+        summary = ModelSummary(path, "huggingface", _sha256(path), None, facts(captioner, {}))
+    elif given().trust:
+        return _load_trusted(path)
     else:
         opened = open_checkpoint(path)
         if not checkpoint.is_own(opened.data):
             raise CapfixError(
                 f"{path} holds {_contents(opened.data)}, but not how its network is built.",
-                f"Weights alone cannot run: `capfix inspect {path}` says what shapes tell; write"
-                " an adapter (docs/captioners.md) and give it with --adapter FILE.py:FACTORY.",
+                f"Weights alone cannot run: `capfix adapter new {path}` writes the few lines that "
+                "are needed (docs/adapters.md); give them with --adapter FILE.py:load.",
             )
         captioner = checkpoint.build(opened.data, path, device)
         known = facts(captioner, opened.data.get("training", {}))
         summary = ModelSummary(path, opened.format, opened.sha256, None, known)
-    if captioner.module is not None:
-        captioner.module.eval()
     return Loaded(captioner, summary)
+
+
+def _load_trusted(path: str) -> Loaded:
+    """Unpickle a whole captioner, as the user asked; what it imports is said first."""
+    captioner = load_module(path)
+    if not isinstance(captioner, Captioner):
+        raise CapfixError(
+            f"{path} holds a {type(captioner).__name__}, which is no Captioner.",
+            "Give an adapter around it: capfix_cli.load_module(checkpoint) opens it there.",
+        )
+    return Loaded(
+        captioner, ModelSummary(path, "pickle", _sha256(path), None, facts(captioner, {}))
+    )
 
 
 def check_device(device: str) -> None:
@@ -70,9 +107,9 @@ def check_device(device: str) -> None:
 
 
 def _sha256(path: str) -> str | None:
-    with contextlib.suppress(OSError), Path(path).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-    return None  # an adapter may take a folder or a name
+    with contextlib.suppress(OSError, CapfixError):
+        return sha256_of([file for _, file in weight_files(path)])
+    return None  # an adapter may take a name, or nothing
 
 
 def _contents(data: Any) -> str:

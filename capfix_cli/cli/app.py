@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from capfix_cli import __version__
-from capfix_cli.cli import demo, diagnose, fixes, generate, inspect, recommend, retrain
+from capfix_cli.cli import adapter, demo, diagnose, fixes, generate, inspect, recommend, retrain
 from capfix_cli.errors import EXIT_USAGE, CapfixError
 
 app = typer.Typer(
@@ -30,6 +30,7 @@ _COMMANDS: tuple[tuple[ModuleType, str], ...] = (
 )
 for module, name in _COMMANDS:
     app.command(name)(module.command)
+app.add_typer(adapter.app, name="adapter")
 
 
 def _version(value: bool) -> None:

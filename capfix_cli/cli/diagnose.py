@@ -15,6 +15,11 @@ def command(
     audio: Annotated[str, typer.Option("--audio", metavar="DIR", help="A folder of clips.")],
     references: options.ReferencesOption = None,
     adapter: options.AdapterOption = None,
+    vocabulary: options.VocabularyOption = None,
+    bos: options.BosOption = None,
+    eos: options.EosOption = None,
+    pad: options.PadOption = None,
+    trust: options.TrustOption = False,
     device: options.DeviceOption = "cpu",
     batch_size: options.BatchOption = 32,
     seed: options.SeedOption = 0,
@@ -27,7 +32,8 @@ def command(
     with Watcher(quiet=quiet) as watch:
         from capfix_cli import pipeline
 
-        settings = options.settings(adapter, device, batch_size, seed, references)
+        given = options.about_model(model, vocabulary, bos, eos, pad, trust)
+        settings = options.settings(adapter, device, batch_size, seed, references, given)
         diagnosis = pipeline.diagnose(model, audio, settings, watch)
     if as_json:
         from capfix_cli.report.machine import print_json

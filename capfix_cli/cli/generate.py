@@ -33,6 +33,11 @@ def command(
         str | None, typer.Option("--output", "-o", metavar="CSV", help="Write a captions file.")
     ] = None,
     adapter: options.AdapterOption = None,
+    vocabulary: options.VocabularyOption = None,
+    bos: options.BosOption = None,
+    eos: options.EosOption = None,
+    pad: options.PadOption = None,
+    trust: options.TrustOption = False,
     device: options.DeviceOption = "cpu",
     batch_size: options.BatchOption = 32,
     seed: options.SeedOption = 0,
@@ -53,6 +58,11 @@ def command(
             known = run.command()
             if model is None:
                 model, adapter = str(known["model"]), adapter or known.get("adapter")
+                # Trust is given anew each time; what the words are stays as it was told.
+                told = known.get("given") or {}
+                vocabulary = vocabulary or told.get("vocabulary")
+                bos, eos = bos or told.get("bos"), eos or told.get("eos")
+                pad = pad or told.get("pad")
                 best = run.diagnosis().best_decoding
             audio = audio or str(known["audio"])
             if not quiet:
@@ -60,7 +70,8 @@ def command(
         decoding = chosen or (options_from_dict(best) if best else GREEDY)
         if not quiet:
             typer.echo(f"Decoding: {decoding.describe()}", err=True)
-        settings = options.settings(adapter, device, batch_size, seed)
+        given = options.about_model(model, vocabulary, bos, eos, pad, trust)
+        settings = options.settings(adapter, device, batch_size, seed, None, given)
         heard = pipeline.generate(model, audio, decoding, settings, watch)
     _give(heard, {"model": model, "decoding": decoding.to_dict(), "seed": seed}, output, as_json)
     if heard.audio.skipped and not quiet:

@@ -12,12 +12,29 @@ from capfix_cli.errors import CapfixError
 from capfix_cli.records import VERDICTS, Diagnosis
 
 if TYPE_CHECKING:
+    from capfix_cli.captioners.given import Given
     from capfix_cli.decoding.options import DecodingOptions
     from capfix_cli.pipeline import Settings
 
 AdapterOption = Annotated[
     str | None,
     typer.Option("--adapter", metavar="FILE.py:FACTORY", help="Your own loader of the model."),
+]
+VocabularyOption = Annotated[
+    str | None,
+    typer.Option("--vocabulary", metavar="FILE", help="Words: JSON, text, pickled list or map."),
+]
+BosOption = Annotated[
+    str | None, typer.Option("--bos", metavar="TOKEN", help="Opens a caption: name or id.")
+]
+EosOption = Annotated[
+    str | None, typer.Option("--eos", metavar="TOKEN", help="Ends a caption: name or id.")
+]
+PadOption = Annotated[
+    str | None, typer.Option("--pad", metavar="TOKEN", help="Fills batches: name or id.")
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Run the code that belongs to the model; it can do harm.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to compute: cpu, cuda, ...")]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Clips at once.")]
@@ -38,10 +55,35 @@ FailOnOption = Annotated[
 ]
 
 
+def about_model(
+    model: str | None,
+    vocabulary: str | None,
+    bos: str | None,
+    eos: str | None,
+    pad: str | None,
+    trust: bool,
+) -> Given:
+    """Gather the options about the model; under ``--trust`` say what will be imported."""
+    from capfix_cli.captioners.given import Given
+
+    if trust and model is not None:
+        from capfix_cli.captioners.inspection.folders import read_whole
+
+        imports = ", ".join(read_whole(model).imports) or "nothing"
+        typer.echo(f"--trust: {model} imports {imports}", err=True)
+    return Given(vocabulary, bos, eos, pad, trust)
+
+
 def settings(
-    adapter: str | None, device: str, batch_size: int, seed: int, references: str | None = None
+    adapter: str | None,
+    device: str,
+    batch_size: int,
+    seed: int,
+    references: str | None = None,
+    given: Given | None = None,
 ) -> Settings:
     """Gather the common options."""
+    from capfix_cli.captioners.given import NOTHING
     from capfix_cli.pipeline import Settings
 
     return Settings(
@@ -51,6 +93,7 @@ def settings(
         seed=seed,
         references=references,
         command=("capfix", *sys.argv[1:]),
+        model=given or NOTHING,
     )
 
 

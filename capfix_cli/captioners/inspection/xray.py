@@ -102,7 +102,12 @@ def _heads(tensors: Tensors, rows: int) -> list[TensorInfo]:
     return [
         tensor
         for name, tensor in tensors.items()
-        if len(tensor.shape) == 2 and tensor.shape[0] == rows and name.endswith("weight")
+        if len(tensor.shape) == 2
+        and tensor.shape[0] == rows
+        and name.endswith("weight")
+        # A width may equal the number of words by chance: parts of repeated layers are no heads.
+        and not re.search(r"attn|attention|(layers?|blocks?|h)\.\d+\.|weight_[ih]h", name)
+        and not _is_encoder(name)
     ]
 
 

@@ -1,0 +1,326 @@
+"""The worked adapters, the contract's clauses, the scaffold and installed plugins."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+from toys import BOS, EOS, PAD, Toy, deaf, healthy
+
+from capfix_cli.captioners import adapters, contract
+from capfix_cli.captioners.generic import RecurrentCaptioner
+from capfix_cli.captioners.vocabulary import Vocabulary
+from capfix_cli.errors import CapfixError
+
+EXAMPLES = Path(__file__).parent.parent / "examples" / "adapters"
+STYLES = (
+    "initial_state",
+    "first_token",
+    "every_step",
+    "attention",
+    "encode_decode",
+    "non_autoregressive",
+)
+WORDS = ["<pad>", "<bos>", "<eos>", "<unk>", *(f"word{i}" for i in range(10))]
+
+
+@pytest.fixture
+def networks(monkeypatch):
+    monkeypatch.syspath_prepend(EXAMPLES)
+    sys.modules.pop("networks", None)
+    yield importlib.import_module("networks")
+    sys.modules.pop("networks", None)
+
+
+def build(networks, style: str) -> nn.Module:
+    """The random network that an example's adapter loads."""
+    n = networks
+    gru = nn.GRU(n.WIDTH, n.HIDDEN, batch_first=True)
+    made = {
+        "initial_state": lambda: n.Recurrent(True, gru, nn.Linear(n.WIDTH, n.HIDDEN)),
+        "first_token": lambda: n.Recurrent(True, nn.LSTM(n.WIDTH, n.HIDDEN, batch_first=True)),
+        "every_step": lambda: n.Recurrent(True, nn.GRU(2 * n.WIDTH, n.HIDDEN, batch_first=True)),
+        "attention": lambda: n.Recurrent(False, nn.LSTMCell(2 * n.WIDTH, n.HIDDEN), n.Attention()),
+        "encode_decode": n.Transformer,
+        "non_autoregressive": n.AllAtOnce,
+    }
+    torch.manual_seed(3)
+    return made[style]()
+
+
+@pytest.fixture
+def saved(networks, tmp_path):
+    def save(style: str) -> Path:
+        path = tmp_path / f"{style}.pt"
+        weights = build(networks, style).state_dict()
+        vocabulary = {word: number for number, word in enumerate(WORDS)}
+        torch.save({"model": weights, "word2idx": vocabulary, "epoch": 3}, path)
+        return path
+
+    return save
+
+
+def test_every_style_has_its_worked_file():
+    files = {file.stem for file in EXAMPLES.glob("*.py")} - {"networks"}
+    assert files == set(STYLES)
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_worked_adapter_keeps_every_clause(style, saved, capfix):
+    done = capfix("adapter", "check", EXAMPLES / f"{style}.py", saved(style), "--json")
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert told["kept"]
+    assert len(told["clauses"]) == 9
+    noted = [clause["name"] for clause in told["clauses"] if clause["note"]]
+    assert noted == (["step"] if style in {"encode_decode", "non_autoregressive"} else [])
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_worked_adapter_is_diagnosed(style, saved, world, capfix):
+    done = capfix(
+        "diagnose", saved(style), "--audio", world.test_audio,
+        "--adapter", f"{EXAMPLES / style}.py:load", "--json", "--quiet",
+    )  # fmt: skip
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert told["model"]["format"] == "adapter"
+    assert told["audio"]["clips"] >= 20
+    assert told["verdict"] in {"collapsed", "generic", "ungrounded", "healthy"}
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_a_usual_adapter_needs_few_lines_of_its_own(style):
+    """What a person writes inside load(), the closing bracket and the class's name aside."""
+    lines = (EXAMPLES / f"{style}.py").read_text().split('parts."""\n')[1].splitlines()
+    assert 5 < sum(bool(line.strip(" )")) for line in lines) <= 15
+
+
+@pytest.mark.parametrize(
+    ("conditioning", "rnn"),
+    [
+        (conditioning, rnn)
+        for conditioning in ("initial-state", "first-token", "every-step", "attention")
+        for rnn in ("GRU", "LSTM", "RNN", "GRUCell", "LSTMCell", "RNNCell")
+    ],
+)
+def test_recurrences_agree_with_pytorch_on_whole_sequences(conditioning, rnn):
+    torch.manual_seed(0)
+    wide = conditioning in {"every-step", "attention"}
+    layers = {} if rnn.endswith("Cell") else {"num_layers": 2}
+    cell = getattr(nn, rnn)(10 if wide else 5, 6, **layers)
+    embedding, output, first = nn.Embedding(9, 5), nn.Linear(6, 9), nn.Linear(5, 6)
+    count = 2 if layers else 1
+
+    def state(memory):
+        return first(memory).expand(count, -1, -1)
+
+    captioner = RecurrentCaptioner(
+        module=nn.ModuleList([cell, embedding, output]),
+        encoder=lambda x: x[:, :5],
+        vocabulary=Vocabulary(tuple("abcdefghi"), 1, 2),
+        sample_rate=8_000,
+        embedding=embedding,
+        rnn=cell,
+        output=output,
+        conditioning=conditioning,
+        first_state=state if conditioning == "initial-state" else None,
+        attention=(lambda memory, hidden: memory) if conditioning == "attention" else None,
+    )
+    memory, prefix = torch.randn(3, 5), torch.randint(0, 9, (3, 4))
+    words = embedding(prefix)
+    if wide:
+        words = torch.cat([words, memory.unsqueeze(1).expand(-1, 4, -1)], dim=2)
+    if conditioning == "first-token":
+        words = torch.cat([memory.unsqueeze(1), words], dim=1)
+    begin = state(memory) if conditioning == "initial-state" else torch.zeros(count, 3, 6)
+    pair = (begin, torch.zeros_like(begin))
+    if rnn.endswith("Cell"):
+        hidden = (pair[0][0], pair[1][0]) if "LSTM" in rnn else begin[0]
+        for word in words.unbind(1):
+            hidden = cell(word, hidden)
+        last = hidden[0] if "LSTM" in rnn else hidden
+    else:
+        last = cell(words.transpose(0, 1), pair if rnn == "LSTM" else begin)[0][-1]
+    assert torch.allclose(captioner.logits(prefix, memory), output(last), atol=1e-6)
+
+
+class Loud(Toy):
+    """Keeps the contract; each test breaks one clause of it."""
+
+    def encode(self, waveforms, lengths):
+        return waveforms.abs().amax(dim=1, keepdim=True)
+
+    def logits(self, prefix, memory):
+        scores = torch.arange(len(self.vocabulary), dtype=torch.float32) * memory
+        return scores + prefix[:, -1:] / 7
+
+
+class Padded(Loud):
+    def encode(self, waveforms, lengths):
+        return waveforms.abs().mean(dim=1, keepdim=True)
+
+
+class ByRow(Loud):
+    def encode(self, waveforms, lengths):
+        rows = torch.arange(len(lengths)).unsqueeze(1)
+        return super().encode(waveforms, lengths) + rows
+
+
+class TimeFirst(Loud):
+    def encode(self, waveforms, lengths):
+        return torch.zeros(50, len(lengths), 4)
+
+
+class Whole(Loud):
+    def logits(self, prefix, memory):
+        return torch.zeros(prefix.shape[0], prefix.shape[1], len(self.vocabulary))
+
+
+class Narrow(Loud):
+    def logits(self, prefix, memory):
+        return super().logits(prefix, memory)[:, :-2]
+
+
+class Whole64(Loud):
+    def logits(self, prefix, memory):
+        return torch.zeros(prefix.shape[0], len(self.vocabulary), dtype=torch.int64)
+
+
+class NotFinite(Loud):
+    def logits(self, prefix, memory):
+        return super().logits(prefix, memory) * torch.nan
+
+
+class Raises(Loud):
+    def encode(self, waveforms, lengths):
+        raise ValueError("mat1 and mat2 do not fit")
+
+
+class Endless(Loud):
+    def logits(self, prefix, memory):
+        scores = super().logits(prefix, memory).clone()
+        scores[:, EOS] = -torch.inf
+        return scores
+
+
+class OtherStep(Loud):
+    def start(self, memory):
+        return torch.zeros(len(memory), 1)
+
+    def step(self, token, state, memory):
+        return super().logits(token.unsqueeze(1), memory).flip(1), state
+
+
+class NotBlind(Loud):
+    autoregressive = False
+
+
+class Leaves(Loud):
+    def detokenize(self, ids):
+        return " ".join(self.vocabulary[i] for i in ids)
+
+
+class NoTensor(Loud):
+    def encode(self, waveforms, lengths):
+        return "memory"
+
+
+@pytest.mark.parametrize(
+    ("kind", "clause", "words"),
+    [
+        (Padded, "padding", "how far its batch is padded"),
+        (ByRow, "batch", "the clips beside it, or on its row"),
+        (TimeFirst, "memory", "set memory_batch_dim = 1"),
+        (NoTensor, "memory", "gave a str without any tensor"),
+        (Whole, "logits", r"gave \[3, 1, 23\], not \[3, 23\]: give the last place"),
+        (Narrow, "logits", "scores 21 tokens, the vocabulary has 23"),
+        (Whole64, "logits", "torch.int64, not floating-point"),
+        (NotFinite, "logits", "NaN or infinity"),
+        (Raises, "encode", r"ValueError: mat1 and mat2 do not fit \(at .*test_adapters.py:\d+"),
+        (Endless, "end token", "can never come"),
+        (OtherStep, "step", "disagrees with logits"),
+        (NotBlind, "autoregressive", "scores follow the prefix"),
+        (Leaves, "detokenize", "leaves <bos> in the caption"),
+    ],
+)
+def test_a_broken_clause_is_named(kind, clause, words):
+    broken = [c for c in contract.check_contract(kind(healthy, 20)) if not c.kept]
+    assert broken
+    assert broken[0].name == clause
+    assert pytest.approx(1) == len(broken) or clause in {"batch", "step"}
+    import re
+
+    assert re.search(words, broken[0].what), broken[0].what
+
+
+def test_what_keeps_the_contract_is_not_blamed():
+    assert all(clause.kept for clause in contract.check_contract(Loud(healthy, 20)))
+    assert contract.smoke(Loud(deaf, 20)) is None
+
+
+@pytest.mark.parametrize("name", ["bos_id", "eos_id", "pad_id"])
+def test_ids_outside_the_vocabulary_are_named(name):
+    captioner = Loud(healthy, 20)
+    setattr(captioner, name, 23)
+    assert f"{name} is 23" in (contract.smoke(captioner) or "")
+    assert {BOS, EOS, PAD} == {0, 1, 2}
+
+
+def test_a_new_adapter_says_what_shapes_tell_and_marks_the_rest(saved, capfix, tmp_path):
+    for style, name in (
+        ("every_step", "every-step"),
+        ("initial_state", "initial-state"),
+        ("encode_decode", "EncodeDecodeCaptioner"),
+        ("non_autoregressive", "NonAutoregressiveCaptioner"),
+    ):
+        file = tmp_path / f"new_{style}.py"
+        done = capfix("adapter", "new", saved(style), "--output", file)
+        assert done.status == 0, done.err
+        text = file.read_text()
+        compile(text, str(file), "exec")
+        assert name in text
+        assert text.count("GAP") >= 4
+    again = capfix("adapter", "new", saved(style), "--output", file)
+    assert "is there already" in again.complaint
+    unfilled = capfix("adapter", "check", file, saved(style))
+    assert "No module named 'your_project'" in unfilled.complaint
+    assert f"{file}:" in unfilled.complaint
+
+
+def test_installed_adapters_are_found_by_name(monkeypatch):
+    points = [EntryPoint("toy-captioner", "toys:load_healthy", adapters.GROUP)]
+    monkeypatch.setattr(adapters, "entry_points", lambda group: points)
+    assert isinstance(adapters.load_with_adapter("toy-captioner", "", "cpu"), Toy)
+    with pytest.raises(CapfixError, match="Did you mean toy-captioner"):
+        adapters.load_with_adapter("toy-captoner", "", "cpu")
+    points[0] = EntryPoint("broken", "toys:absent", adapters.GROUP)
+    with pytest.raises(CapfixError, match="broken failed: AttributeError"):
+        adapters.load_with_adapter("broken", "", "cpu")
+
+
+LATE = """
+from toys import RATE, Toy, deaf
+
+class Late(Toy):
+    def encode(self, waveforms, lengths):
+        if waveforms.shape[1] not in {RATE, int(2.5 * RATE)}:
+            raise RuntimeError("only one and two seconds")
+        return waveforms.abs().amax(dim=1)
+
+def load(checkpoint, device):
+    return Late(deaf, 20)
+"""
+
+
+def test_an_adapter_that_fails_on_real_clips_is_blamed_in_a_line(capfix, world, tmp_path):
+    (tmp_path / "late.py").write_text(LATE)
+    done = capfix("diagnose", "x", "--audio", world.test_audio, "--adapter", "late.py:load")
+    assert "only one and two seconds" in done.complaint
+    assert "late.py:7" in done.complaint

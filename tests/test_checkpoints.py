@@ -1,0 +1,457 @@
+"""Layouts that are opened without code, vocabularies, trust, and Hugging Face folders."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import pickle
+import zipfile
+from pathlib import Path
+
+import hugging
+import pytest
+import torch
+from hypothesis import given as examples
+from hypothesis import strategies as st
+from torch import nn
+
+from capfix_cli.captioners.given import Given, use
+from capfix_cli.captioners.huggingface import load_folder
+from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
+from capfix_cli.captioners.vocabulary import load_vocabulary
+from capfix_cli.captioners.weights import load_module, load_weights
+from capfix_cli.errors import CapfixError
+
+
+class Net(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4))
+        self.decoder = nn.GRU(4, 5)
+
+
+torch.manual_seed(0)
+NET = Net()
+STATE = NET.state_dict()
+PARTS = {"encoder": NET.encoder.state_dict(), "decoder": NET.decoder.state_dict()}
+OPTIMIZER = {"state": {0: {"exp_avg": torch.ones(4, 3)}}, "param_groups": [{"lr": 0.1}]}
+LAYOUTS = {
+    "bare": STATE,
+    "model": {"model": STATE, "epoch": 3, "optimizer": OPTIMIZER},
+    "state_dict": {"state_dict": STATE, "args": argparse.Namespace(lr=0.1)},
+    "model_state_dict": {"model_state_dict": STATE, "path": Path("x"), "optimizer": OPTIMIZER},
+    "DataParallel": {f"module.{name}": tensor for name, tensor in STATE.items()},
+    "parts in DataParallel": {
+        name: {f"module.{key}": tensor for key, tensor in part.items()}
+        for name, part in PARTS.items()
+    },
+    "Lightning": {
+        "state_dict": {f"model.{name}": tensor for name, tensor in STATE.items()},
+        "hyper_parameters": argparse.Namespace(width=4),
+        "pytorch-lightning_version": "2.5",
+        "optimizer_states": [OPTIMIZER],
+    },
+    "parts": {**PARTS, "decoder_optimizer": OPTIMIZER},
+    "parts' state dicts": {f"{name}_state_dict": part for name, part in PARTS.items()},
+    "whole module": NET,
+    "whole DataParallel": nn.DataParallel(NET),
+    "whole parts": {"encoder": NET.encoder, "decoder": nn.DataParallel(NET.decoder), "epoch": 1},
+}
+
+
+def same(module: nn.Module) -> bool:
+    found = module.state_dict()
+    return all(torch.equal(found[name], tensor) for name, tensor in STATE.items())
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_weights_come_out_of_every_layout(name, tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(LAYOUTS[name], path)
+    net = Net()
+    with torch.no_grad():
+        for weight in net.parameters():
+            weight.zero_()
+    assert len(load_weights(str(path), network=net)) == len(STATE)
+    assert same(net)
+
+
+@pytest.mark.parametrize("name", [n for n in LAYOUTS if not n.startswith("whole")])
+def test_weights_come_out_of_the_old_layout(name, tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(LAYOUTS[name], path, _use_new_zipfile_serialization=False)
+    net = Net()
+    load_weights(str(path), network=net)
+    assert same(net)
+
+
+def test_an_old_pickled_module_is_inspected_and_not_run(tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(NET, path, _use_new_zipfile_serialization=False)
+    found = inspect_checkpoint(str(path))
+    assert found.format == "torch-legacy"
+    assert {t.name for t in found.tensors} >= {"encoder.0.weight", "decoder.weight_hh_l0"}
+    with pytest.raises(CapfixError, match="more than tensors"):
+        load_weights(str(path))
+
+
+def test_two_files_go_together(tmp_path, capfix):
+    for name, part in PARTS.items():
+        torch.save(part, tmp_path / f"best_{name}.pth")
+    both = f"{tmp_path}/best_encoder.pth,{tmp_path}/best_decoder.pth"
+    net = Net()
+    load_weights(both, encoder=net.encoder, decoder=net.decoder)
+    assert same(net)
+    told = json.loads(capfix("inspect", both, "--json").out)
+    assert told["facts"]["decoder.kind"]["value"] == "gru"
+    assert len(told["tensors"]) == len(STATE)
+    assert "same name" in capfix("inspect", both.replace("decoder", "encoder")).complaint
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda s: {**s, "encoder.0.weight": torch.ones(4, 9)}, r"is \[4, 9\], not \[4, 3\]"),
+        (lambda s: {k: v for k, v in s.items() if "bias_hh" not in k}, "bias_hh_l0 is missing"),
+        (lambda s: {**s, "extra": torch.ones(1)}, "extra has no place"),
+        (lambda s: {"nothing": 3}, "no weights that can be found"),
+    ],
+)
+def test_weights_that_do_not_fit_are_named(change, words, tmp_path):
+    path = tmp_path / "model.pt"
+    torch.save(change(STATE), path)
+    with pytest.raises(CapfixError, match=words):
+        load_weights(str(path), network=Net())
+
+
+def shard(folder: Path) -> Path:
+    from safetensors.torch import save_file
+
+    names = sorted(STATE)
+    half = len(names) // 2
+    files = {"model-00001-of-00002.safetensors": names[:half]}
+    files["model-00002-of-00002.safetensors"] = names[half:]
+    for file, part in files.items():
+        save_file({name: STATE[name] for name in part}, folder / file)
+    places = {name: file for file, part in files.items() for name in part}
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    return index
+
+
+@pytest.mark.parametrize("by_folder", [True, False])
+def test_shards_are_one_checkpoint(by_folder, tmp_path):
+    index = shard(tmp_path)
+    path = str(tmp_path if by_folder else index)
+    net = Net()
+    load_weights(path, network=net)
+    assert same(net)
+    assert {t.name for t in inspect_checkpoint(path).tensors} == set(STATE)
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["../secret.safetensors", "/etc/passwd", "a/../../b", "", ".", "..", "x\0y", 3, None, ["a"]],
+)
+def test_an_index_cannot_lead_out_of_its_folder(place, tmp_path):
+    folder = tmp_path / "model"
+    folder.mkdir()
+    from safetensors.torch import save_file
+
+    save_file(STATE, tmp_path / "secret.safetensors")
+    index = folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"encoder.weight": place}}))
+    for read in (load_weights, inspect_checkpoint):
+        with pytest.raises(CapfixError, match=r"refused|lacks 1 of 1"):
+            read(str(index))
+
+
+def test_missing_shards_are_named(tmp_path, capfix):
+    shard(tmp_path)
+    (tmp_path / "model-00002-of-00002.safetensors").unlink()
+    told = capfix("inspect", tmp_path).complaint
+    assert "lacks 1 of 2 shards: model-00002-of-00002.safetensors" in told
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{", "{}", '{"weight_map": []}', "[" * 100_000])
+def test_a_broken_index_is_one_line(text, tmp_path, capfix):
+    (tmp_path / "model.safetensors.index.json").write_text(text)
+    assert "model.safetensors.index.json" in capfix("inspect", tmp_path).complaint
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("tf_model.h5", "TensorFlow"), ("flax_model.msgpack", "Flax")]
+)
+def test_folders_of_other_frameworks_are_named(name, kind, tmp_path, capfix):
+    (tmp_path / name).write_bytes(b"x")
+    assert kind in capfix("inspect", tmp_path).complaint
+
+
+def test_encrypted_archives_are_named(tmp_path, capfix):
+    path = tmp_path / "model.pt"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model/data.pkl", b"\x80\x02N.")
+    data = bytearray(path.read_bytes())
+    data[6] |= 1  # the local header's flag, and the directory's
+    data[data.index(b"PK\x01\x02") + 8] |= 1
+    path.write_bytes(data)
+    assert "is encrypted" in capfix("inspect", path).complaint
+
+
+# Vocabularies
+
+
+MAP = {"<pad>": 0, "<sos>": 1, "<eos>": 2, "<unk>": 3, "dog": 4, "barks": 5}
+
+
+def vocabulary_files(folder: Path) -> dict[str, Path]:
+    texts = {
+        "map.json": json.dumps(MAP),
+        "inverse.json": json.dumps({str(v): k for k, v in MAP.items()}),
+        "list.json": json.dumps(list(MAP)),
+        "nested.json": json.dumps({"word2idx": MAP}),
+        "words.txt": "\n".join(MAP) + "\n",
+        "tokenizer.json": json.dumps(
+            {
+                "model": {"type": "WordLevel", "vocab": {k: v for k, v in MAP.items() if v > 3}},
+                "added_tokens": [{"id": v, "content": k} for k, v in MAP.items() if v < 4],
+            }
+        ),
+        "unigram.json": json.dumps({"model": {"vocab": [[word, -1.0] for word in MAP]}}),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text)
+    for name, value in (("map.p", MAP), ("list.p", list(MAP)), ("held.p", {"vocab": MAP})):
+        (folder / name).write_bytes(pickle.dumps(value))
+    torch.save({"model": STATE, "tokenizer": {"word2idx": MAP}}, folder / "model.pt")
+    return {path.name: path for path in folder.iterdir()}
+
+
+def test_every_form_of_vocabulary_is_read_alike(tmp_path):
+    files = vocabulary_files(tmp_path)
+    assert len(files) == 11
+    for path in files.values():
+        found = load_vocabulary(str(path))
+        assert found.words == tuple(MAP), path.name
+        assert (found.bos_id, found.eos_id, found.pad_id, found.unk_id) == (1, 2, 0, 3)
+        assert len(found) == 6
+
+
+def test_a_vocabulary_that_acts_is_refused(tmp_path):
+    canary = tmp_path / "canary"
+
+    class Evil:
+        def __reduce__(self):
+            return (Path.touch, (canary,))
+
+    class Worse:
+        def __reduce__(self):
+            import os
+
+            return (os.system, (f"touch {canary}",))
+
+    for value in ({"vocab": MAP, "x": Evil()}, {"vocab": MAP, "x": Worse()}):
+        path = tmp_path / "words.p"
+        path.write_bytes(pickle.dumps(value))
+        if isinstance(value["x"], Worse):
+            with pytest.raises(CapfixError, match=r"posix\.system"):
+                load_vocabulary(str(path))
+        with contextlib.suppress(CapfixError):  # or the stub is read past: both are sound
+            assert len(load_vocabulary(str(path))) == len(MAP)
+        assert not canary.exists()
+
+
+def test_special_tokens_are_told_or_asked_for_and_never_guessed():
+    plain = ["one", "two", "begin", "stop"]
+    with pytest.raises(CapfixError, match="--bos TOKEN"):
+        load_vocabulary(plain)
+    with pytest.raises(CapfixError, match="--eos TOKEN"):
+        load_vocabulary(plain, bos="begin")
+    found = load_vocabulary(plain, bos="begin", eos=3)
+    assert (found.bos_id, found.eos_id, found.pad_id) == (2, 3, None)
+    with use(Given(bos="0", eos="stop", pad="two")):
+        found = load_vocabulary(plain, bos="begin")
+    assert (found.bos_id, found.eos_id, found.pad_id) == (0, 3, 1)
+    for wrong in ("begn", "4", "-1"):
+        with pytest.raises(CapfixError, match="has no token"):
+            load_vocabulary(plain, bos=wrong, eos="stop")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "words"),
+    [
+        ("a.json", "{", "not JSON"),
+        ("a.json", "{}", "no vocabulary"),
+        ("a.json", '{"a": 0, "b": 0}', "share an id"),
+        ("a.json", '{"a": 0, "b": 2}', "leave out 1"),
+        ("a.txt", "a\na\n", "twice"),
+        ("a.txt", "", "no vocabulary"),
+        ("a.txt", b"\xff\xfe\x00", "not UTF-8"),
+    ],
+)
+def test_bad_vocabularies_are_one_line(name, text, words, tmp_path):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(CapfixError, match=words):
+        load_vocabulary(str(path))
+
+
+@examples(st.binary(max_size=300))
+def test_no_bytes_crash_the_vocabulary_reader(data):
+    import tempfile
+
+    with tempfile.NamedTemporaryFile(suffix=".json") as file:
+        Path(file.name).write_bytes(data)
+        with contextlib.suppress(CapfixError):  # and nothing else
+            assert len(load_vocabulary(file.name, bos=0, eos=1)) > 0
+
+
+# Trust
+
+
+def test_a_whole_module_needs_trust_and_is_told_what_it_imports(tmp_path):
+    path = str(tmp_path / "model.pt")
+    torch.save(NET, path)
+    with pytest.raises(CapfixError, match=r"imports and runs .*test_checkpoints.Net.*"):
+        load_module(path)
+    with use(Given(trust=True)):
+        assert same(load_module(path))
+
+
+class Harm:
+    def __init__(self, canary: Path) -> None:
+        self.canary = canary
+
+    def __reduce__(self):
+        import os
+
+        return (os.system, (f"touch {self.canary}",))
+
+
+def test_trust_does_not_open_what_reaches_for_the_system(tmp_path, capfix):
+    path, canary = tmp_path / "model.pt", tmp_path / "canary"
+    torch.save({"model": STATE, "x": Harm(canary)}, path)
+    for words in (["diagnose", path, "--audio", tmp_path, "--trust"],):
+        told = capfix(*words).complaint
+        assert "posix.system" in told
+        assert "--trust does not open" in told
+    assert not canary.exists()
+
+
+def test_torchscript_runs_only_with_trust(tmp_path):
+    import warnings
+
+    path = str(tmp_path / "script.pt")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.jit.script(nn.Linear(2, 3)).save(path)
+        with pytest.raises(CapfixError, match="TorchScript program"):
+            load_module(path)
+        with pytest.raises(CapfixError, match="TorchScript program"):
+            load_weights(path)
+        with use(Given(trust=True)):
+            assert load_module(path)(torch.ones(1, 2)).shape == (1, 3)
+
+
+# Hugging Face
+
+
+@pytest.fixture(scope="module", params=["whisper", "speech_encoder_decoder"])
+def folder(request, tmp_path_factory):
+    path = tmp_path_factory.mktemp("hf") / request.param
+    return getattr(hugging, f"save_{request.param}")(path)
+
+
+def test_hugging_face_steps_agree_with_whole_prefixes_and_with_its_own_generate(folder):
+    captioner = load_folder(str(folder), "cpu")
+    lengths = torch.tensor([16_000, 9_000, 16_000])
+    waveforms = 0.1 * torch.randn(3, 16_000, generator=torch.Generator().manual_seed(0))
+    waveforms[1, 9_000:] = 0
+    forced = [1, 4, 5] if folder.name == "whisper" else [1]
+    assert captioner.start_prefix(2).tolist() == [forced, forced]
+    from capfix_cli.decoding.options import GREEDY
+    from capfix_cli.decoding.search import Chunk, decode
+
+    with torch.inference_mode():
+        memory = captioner.encode(waveforms, lengths)
+        captioner.max_length = 8
+        ours = decode(captioner, Chunk(("a", "b", "c"), memory), GREEDY, 0)
+        prefix, state = captioner.start_prefix(3), captioner.start(memory)
+        for token in prefix.unbind(1):
+            scores, state = captioner.step(token, state, memory)
+        assert torch.allclose(scores, captioner.logits(prefix, memory), atol=1e-4)
+        # transformers' own greedy search over the same encoded audio
+        from transformers.generation import GenerationMixin
+        from transformers.modeling_outputs import BaseModelOutput
+
+        theirs = GenerationMixin.generate(
+            captioner.module,
+            encoder_outputs=BaseModelOutput(last_hidden_state=memory["hidden"]),
+            **({"attention_mask": memory["mask"]} if "mask" in memory else {}),
+            decoder_input_ids=prefix,
+            max_new_tokens=8,
+            use_cache=False,
+            do_sample=False,
+        )
+    for caption, row in zip(ours, theirs[:, len(forced) :].tolist(), strict=True):
+        until = row.index(2) if 2 in row else len(row)
+        assert list(caption.tokens) == row[:until]
+
+
+def test_a_hugging_face_folder_is_diagnosed(folder, world, capfix):
+    done = capfix("diagnose", folder, "--audio", world.test_audio, "--json", "--quiet")
+    assert done.status == 0, done.err
+    told = json.loads(done.out)
+    assert told["model"]["format"] == "huggingface"
+    assert len(told["model"]["sha256"]) == 64
+    seen = json.loads(capfix("inspect", folder, "--json").out)
+    assert seen["format"] == "huggingface"
+    assert seen["facts"]["conditioning"]["value"] == "cross-attention"
+    assert seen["facts"]["decoder.layers"]["value"] == 2
+
+
+def test_sharded_hugging_face_folders_load(tmp_path):
+    path = hugging.save_whisper(tmp_path / "sharded", max_shard_size="20KB")
+    assert (path / "model.safetensors.index.json").exists()
+    assert load_folder(str(path), "cpu").max_length == 11
+
+
+def change(folder: Path, name: str, **values: object) -> None:
+    data = json.loads((folder / name).read_text())
+    (folder / name).write_text(json.dumps({**data, **values}))
+
+
+def test_hugging_face_folders_that_cannot_run_are_one_line(tmp_path, capfix):
+    path = hugging.save_whisper(tmp_path / "w")
+
+    def told() -> str:
+        return capfix("diagnose", path, "--audio", tmp_path).complaint
+
+    original = (path / "config.json").read_text()
+    change(path, "config.json", auto_map={"AutoModel": "evil.Evil"})
+    (path / "evil.py").write_text(f"open({str(tmp_path / 'canary')!r}, 'w')")
+    assert "evil.Evil" in told()
+    assert not (tmp_path / "canary").exists()
+    (path / "config.json").write_text(original)
+    change(path, "config.json", architectures=["GPT2LMHeadModel"], model_type="gpt2")
+    assert "decoder alone" in told()
+    (path / "config.json").write_text(original)
+    change(path, "config.json", d_model=32)
+    assert "cannot load" in told() or "lack" in told()
+    (path / "config.json").write_text("{")
+    assert "config.json cannot be read as JSON" in told()
+    (path / "config.json").write_text(original)
+    (path / "preprocessor_config.json").unlink()
+    assert "cannot load" in told()
+    (path / "model.safetensors").unlink()
+    assert "is a folder without" in told()
+
+
+def test_a_pickle_in_a_hugging_face_folder_is_refused(tmp_path, capfix):
+    path = hugging.save_whisper(tmp_path / "w")
+    (path / "model.safetensors").unlink()
+    canary = tmp_path / "canary"
+    torch.save({"x": Harm(canary)}, path / "pytorch_model.bin")
+    assert "posix.system" in capfix("diagnose", path, "--audio", tmp_path).complaint
+    assert not canary.exists()
