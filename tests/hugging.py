@@ -104,6 +104,7 @@ def save_speech_encoder_decoder(folder: Path, seed: int = 0) -> Path:
         is_decoder=True,
         add_cross_attention=True,
         is_encoder_decoder=False,
+        forced_eos_token_id=None,
         init_std=0.4,
         pad_token_id=0,
         bos_token_id=1,

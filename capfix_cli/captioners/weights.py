@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import re
 from collections.abc import Iterator, Mapping
@@ -120,15 +121,21 @@ def stand_ins(imports: list[str]) -> Iterator[None]:
     stubs: list[Any] = [
         (type("Stub", (Stub,), {"_name": name}), name)
         for name in imports
-        if not known.match(name) and name not in _OPENED and not is_dangerous(name) and "." in name
+        if not known.match(name) and name not in _PLAIN and not is_dangerous(name) and "." in name
     ]
-    with torch.serialization.safe_globals(stubs):
+    with torch.serialization.safe_globals([*stubs, *_PLAIN_GLOBALS]):
         yield
 
 
-_OPENED = {"collections.OrderedDict", "collections.Counter", "collections.defaultdict"} | {
-    f"{module}.{name}" for module in ("builtins", "__builtin__") for name in ("set", "dict")
+# Containers of Python itself, under the names that pickles of either Python give them.
+_PLAIN: dict[str, Any] = {
+    "collections.OrderedDict": collections.OrderedDict,
+    "collections.Counter": collections.Counter,
+    "collections.defaultdict": collections.defaultdict,
+    **{f"builtins.{kind.__name__}": kind for kind in (dict, list, set, tuple, frozenset)},
+    **{f"__builtin__.{kind.__name__}": kind for kind in (dict, list, set, tuple, frozenset)},
 }
+_PLAIN_GLOBALS: list[Any] = [(kind, name) for name, kind in _PLAIN.items()]
 
 
 def _state_dict(data: Any) -> dict[str, Tensor]:
