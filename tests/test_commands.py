@@ -227,7 +227,10 @@ def bad_inputs(model, world, tmp_path):
         (("diagnose", model, *audio, "--bogus"), "No such option"),
         (("diagnose", model, *audio, "--references", "refs.csv"), "None of the 24 clips"),
         (("diagnose", model, *audio, "--references", "none.csv"), "no captions file"),
-        (("diagnose", model, *audio, "--adapter", "x"), "not FILE.py:FACTORY"),
+        (
+            ("diagnose", model, *audio, "--adapter", "x"),
+            "neither FILE.py:FACTORY nor an installed adapter",
+        ),
         (("diagnos", model), "No such command"),
         (("generate",), "no run here"),
         (("generate", model, *audio, "--top-p", "2"), "top-p is 2"),
@@ -289,22 +292,17 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path):
 
 
 def test_a_bug_keeps_its_traceback_and_gives_status_1(tmp_path, tiny_model, world):
-    (tmp_path / "bad.py").write_text(
-        "import toys\n"
-        "class Bad(toys.Toy):\n"
-        "    def logits(self, prefix, memory): return 1 / 0\n"
-        "def load(checkpoint, device): return Bad(toys.deaf)\n"
+    program = (
+        "import sys, capfix_cli.pipeline as pipeline\n"
+        "from capfix_cli.cli.app import main\n"
+        "pipeline.hear = lambda *given, **named: 1 / 0\n"
+        f"sys.argv = ['capfix', 'diagnose', {str(tiny_model)!r}, '--audio', "
+        f"{str(world.test_audio)!r}]\n"
+        "main()\n"
     )
     done = subprocess.run(
-        [
-            *(sys.executable, "-m", "capfix_cli", "diagnose", "toy", "--adapter", "bad.py:load"),
-            *("--audio", str(world.test_audio)),
-        ],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(Path(toys.__file__).parent)},
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, check=False
     )
     assert done.returncode == 1
     assert "ZeroDivisionError" in done.stderr
+    assert "Traceback" in done.stderr
