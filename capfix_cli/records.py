@@ -170,6 +170,7 @@ class ClipCaption:
         tokens: token ids, without begin and end.
         logprob: natural-log probability of the tokens as decoded, end token included.
         ended: whether the captioner gave its end token before the length limit.
+        others: further captions of the clip, the best first, where several were asked for.
     """
 
     file_name: str
@@ -177,6 +178,7 @@ class ClipCaption:
     tokens: tuple[int, ...] = ()
     logprob: float = 0.0
     ended: bool = True
+    others: tuple[ClipCaption, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ class Captioner:
         autoregressive: False where the logits ignore the prefix.
         module: the network, for integrity checks and layer traces.
         memory_batch_dim: the axis of the memory's tensors that counts clips.
+        state_batch_dim: the axis of the state's tensors that counts rows.
+        shares_memory: True where ``step`` and ``sequence_logits`` take several rows a clip over one
+            memory of it: row r is of clip r // (rows / clips). Beams and samples of a clip then
+            share what they hear; otherwise it is copied for each of them.
         min_samples: shortest clip that gives at least one frame, in samples.
     """
 
@@ -43,6 +47,8 @@ class Captioner:
     autoregressive: bool = True
     module: nn.Module | None = None
     memory_batch_dim: int = 0
+    state_batch_dim: int = 0
+    shares_memory: bool = False
     min_samples: int = 1
 
     def encode(self, waveforms: Tensor, lengths: Tensor) -> Memory:
@@ -79,6 +85,48 @@ class Captioner:
         """
         raise NotImplementedError(f"{type(self).__name__} must define logits()")
 
+    def sequence_logits(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """Score every place of whole captions at once (optional, for speed).
+
+        Args:
+            tokens: [B, T] int64, as :meth:`logits` takes a prefix.
+            memory: of the same B clips, or of fewer with ``shares_memory``.
+
+        Returns:
+            [B, T, V]; place t scores the token after ``tokens[:, :t + 1]``.
+        """
+        raise NotImplementedError(f"{type(self).__name__} scores one place at a time")
+
+    def prepare(self, memory: Memory) -> Memory:
+        """Compute what every step needs of a memory, once a decoding (optional, for speed).
+
+        Returns:
+            What :meth:`open`, :meth:`start`, :meth:`step` and :meth:`sequence_logits` take in its
+            place.
+        """
+        return memory
+
+    def open(self, memory: Memory) -> tuple[Tensor, State]:
+        """Take the start prefix and score the first word of a caption.
+
+        Returns:
+            [B, V] scores and the state after the prefix, a row a clip.
+
+        Raises:
+            ValueError: ``start_prefix`` gave no token.
+        """
+        rows = rows_of(memory, self.memory_batch_dim)
+        state, scores = self.start(memory), None
+        for column in self.start_prefix(rows).unbind(dim=1):
+            scores, state = self.step(column, state, memory)
+        if scores is None:
+            raise ValueError(f"{type(self).__name__}.start_prefix() gave no token")
+        return scores, state
+
+    def forbidden_tokens(self, position: int) -> Sequence[int]:
+        """Name tokens that a caption must not have at a place, 0 being its first word."""
+        return ()
+
     def start(self, memory: Memory) -> State:
         """Open an incremental decoding; the default keeps the prefix and calls ``logits``."""
         return None
@@ -88,7 +136,7 @@ class Captioner:
 
         Args:
             token: [B] int64.
-            state: what ``start`` or the last ``step`` gave; batch first.
+            state: what ``start`` or the last ``step`` gave; rows along ``state_batch_dim``.
             memory: of the same B clips.
 
         Returns:
@@ -126,3 +174,14 @@ class Captioner:
             cached = {word: i for i, word in reversed(list(enumerate(self.vocabulary)))}
             self.__dict__["_words"] = cached
         return cached
+
+
+def rows_of(memory: Memory, dim: int) -> int:
+    """Count the clips of a memory by its first tensor that has the axis."""
+    if isinstance(memory, Tensor):
+        return memory.shape[dim] if memory.ndim > dim else 0
+    if isinstance(memory, dict):
+        memory = memory.values()
+    elif not isinstance(memory, list | tuple):
+        return 0
+    return next((rows for part in memory if (rows := rows_of(part, dim))), 0)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from capfix_cli.captioners.base import Captioner, Memory, State
+from capfix_cli.captioners.base import Captioner, Memory, State, rows_of
 from capfix_cli.captioners.vocabulary import Vocabulary
 from capfix_cli.errors import CapfixError
 
@@ -195,7 +195,7 @@ class RecurrentCaptioner(Generic):
 
     def start(self, memory: Memory) -> State:
         """Open the recurrence; every tensor of the state is [B, layers, H]."""
-        size = _rows(memory, self.memory_batch_dim)
+        size = rows_of(memory, self.memory_batch_dim)
         if self.first_state is not None:
             state = self._batch_first(self.first_state(memory))
         else:
@@ -273,6 +273,14 @@ class EncodeDecodeCaptioner(Generic):
             scores = scores[-1] if self.time_first else scores[:, -1]
         return scores
 
+    def sequence_logits(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """[B, T] -> [B, T, V], where the decoder gives all places."""
+        tokens = tokens.to(self.device)
+        scores = self.decode(memory, tokens.T if self.time_first else tokens)
+        if scores.ndim != 3:
+            raise NotImplementedError("the decoder gives the last place alone")
+        return scores.transpose(0, 1) if self.time_first else scores
+
 
 class NonAutoregressiveCaptioner(Generic):
     """A network that gives all words at once and never sees one, as the DCASE 2020 baseline.
@@ -295,10 +303,3 @@ class NonAutoregressiveCaptioner(Generic):
         over = torch.full_like(scores[:, 0], -1e4)
         over[:, self.eos_id] = 0.0
         return over
-
-
-def _rows(memory: Memory, dim: int) -> int:
-    """Clips of a memory, from its first tensor."""
-    while not isinstance(memory, Tensor):
-        memory = next(iter(memory.values() if isinstance(memory, dict) else memory))
-    return memory.shape[dim]

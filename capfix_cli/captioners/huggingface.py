@@ -16,7 +16,9 @@ from capfix_cli.captioners.base import Captioner, Memory, State
 from capfix_cli.captioners.given import given
 from capfix_cli.captioners.inspection.folders import read_json, weight_files
 from capfix_cli.captioners.inspection.formats import read_content
+from capfix_cli.captioners.shared_attention import install, make_cache, read_cache
 from capfix_cli.errors import CapfixError
+from capfix_cli.thresholds import BATCH_TOLERANCE
 
 # Tokens of a caption where the folder gives no limit. The longest captions of AudioCaps have some
 # 50 words, of Clotho 20 (their papers); a word is about 1.3 pieces of a subword vocabulary.
@@ -45,6 +47,7 @@ class HuggingFaceCaptioner(Captioner):
         prefix: Sequence[int] | None = None,
     ) -> None:
         self.module, self.tokenizer, self.inputs = model, tokenizer, inputs
+        self.shares_memory, self._shared_tried = install(model), False
         # transformers 5.2x renamed the argument, and warns of the old name.
         takes = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in takes else "past_key_values"
@@ -81,20 +84,50 @@ class HuggingFaceCaptioner(Captioner):
         """[B, T0]: the start token and what the model is forced to say after it."""
         return torch.tensor(self.forced).repeat(batch, 1)
 
+    def prepare(self, memory: Memory) -> Memory:
+        """Compute the audio's keys and values of every layer, and open the caption with it."""
+        prefix = self.start_prefix(len(memory["hidden"]))
+        out = self._forward(prefix, memory, make_cache((), ()))
+        cache = out[self.cache_name]
+        own, over = read_cache(cache.self_attention_cache), read_cache(cache.cross_attention_cache)
+        prepared = {**memory, "over": over, "opening": (out.logits[:, -1], own)}
+        if self.shares_memory and not self._shared_tried:
+            self._shared_tried = True
+            self.shares_memory = self._shares(prepared)
+        return prepared
+
+    def open(self, memory: Memory) -> tuple[Tensor, State]:
+        """Give what :meth:`prepare` found at the end of the forced prefix."""
+        if "opening" not in memory:
+            memory = self.prepare(memory)
+        scores, state = memory["opening"]
+        return scores, state
+
     def logits(self, prefix: Tensor, memory: Memory) -> Tensor:
         """[B, T] -> [B, V] by the whole prefix."""
-        out = self._forward(prefix, memory, None)
-        return self._suppress(out.logits[:, -1], prefix.shape[1])
+        scores: Tensor = self._forward(prefix, memory, None).logits[:, -1]
+        return scores
+
+    def sequence_logits(self, tokens: Tensor, memory: Memory) -> Tensor:
+        """[R, T] -> [R, T, V] in one pass, over one copy of each clip's keys."""
+        cache = make_cache((), memory["over"]) if "over" in memory else None
+        scores: Tensor = self._forward(tokens, memory, cache).logits
+        return scores
 
     def start(self, memory: Memory) -> State:
         """Nothing is cached yet."""
         return ()
 
     def step(self, token: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        """One token with the model's own cache; the state is its tensors, batch first."""
-        out = self._forward(token.unsqueeze(1), memory, _to_cache(state))
-        new = _from_cache(out[self.cache_name])
-        return self._suppress(out.logits[:, -1], new[0][0].shape[2]), new
+        """One token with the model's own cache; the state is its keys and values, rows first."""
+        if "over" not in memory:
+            memory = self.prepare(memory)
+        out = self._forward(token.unsqueeze(1), memory, make_cache(state, memory["over"]))
+        return out.logits[:, -1], read_cache(out[self.cache_name].self_attention_cache)
+
+    def forbidden_tokens(self, position: int) -> Sequence[int]:
+        """What the generation config forbids."""
+        return self.never + self.never_first if position == 0 else self.never
 
     def detokenize(self, ids: Sequence[int]) -> str:
         """Text of the ids, special tokens left out."""
@@ -103,6 +136,22 @@ class HuggingFaceCaptioner(Captioner):
     def tokenize(self, text: str) -> list[int]:
         """Ids of a text, without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+
+    def _shares(self, prepared: Memory) -> bool:
+        """Try two rows over one clip against each of them alone."""
+        over = tuple((keys[:1], values[:1]) for keys, values in prepared["over"])
+        state = tuple((keys[:1], values[:1]) for keys, values in prepared["opening"][1])
+        one = {name: prepared[name][:1] for name in ("hidden", "mask") if name in prepared}
+        one["over"] = over
+        tokens = torch.tensor([self.forced[-1], self.eos_id])
+        try:
+            double = tuple((k.repeat(2, 1, 1, 1), v.repeat(2, 1, 1, 1)) for k, v in state)
+            both, _ = self.step(tokens, double, one)
+            alone = torch.cat([self.step(token[None], state, one)[0] for token in tokens])
+        except (RuntimeError, ValueError, IndexError):
+            return False
+        spread = alone.double().std(dim=1).mean().clamp_min(1e-12)
+        return bool((both - alone).abs().max() / spread <= BATCH_TOLERANCE.value)
 
     def _forward(self, tokens: Tensor, memory: Memory, cache: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutput
@@ -116,29 +165,6 @@ class HuggingFaceCaptioner(Captioner):
             **{self.cache_name: cache},
             **extra,
         )
-
-    def _suppress(self, logits: Tensor, seen: int) -> Tensor:
-        """Forbid what the generation config forbids, and rows that are no words."""
-        banned = self.never + (self.never_first if seen <= len(self.forced) else [])
-        if banned:
-            logits = logits.clone()
-            logits[:, banned] = -torch.inf
-        return logits
-
-
-def _to_cache(state: State) -> Any:
-    from transformers.cache_utils import DynamicCache, EncoderDecoderCache
-
-    if not state:
-        return EncoderDecoderCache(DynamicCache(), DynamicCache())
-    own = DynamicCache([(layer[0], layer[1]) for layer in state])
-    return EncoderDecoderCache(own, DynamicCache([(layer[2], layer[3]) for layer in state]))
-
-
-def _from_cache(cache: Any) -> State:
-    """Keys and values of each layer: own words', then the audio's; [B, heads, T, width]."""
-    pairs = zip(cache.self_attention_cache.layers, cache.cross_attention_cache.layers, strict=True)
-    return tuple((own.keys, own.values, over.keys, over.values) for own, over in pairs)
 
 
 def _token(config: Any, model: Any, name: str, fallback: int | None, needed: bool = True) -> Any:

@@ -34,9 +34,23 @@ def select(value: Any, rows: Tensor, dim: int = 0) -> Any:
     return apply(value, take)
 
 
-def detach_to(value: Any, device: torch.device | str) -> Any:
-    """Move a nesting to a device, without gradients."""
-    return apply(value, lambda tensor: tensor.detach().to(device))
+def repeat(value: Any, times: int, dim: int = 0, *, copy: bool = False) -> Any:
+    """Give every row ``times`` times along ``dim``, its copies side by side.
+
+    A single row is repeated without copying it, unless ``copy`` asks for that: who writes into
+    the result needs copies.
+    """
+
+    def spread(tensor: Tensor) -> Tensor:
+        if tensor.ndim <= dim or times == 1:
+            return tensor
+        if tensor.shape[dim] == 1 and not copy:
+            sizes = [-1] * tensor.ndim
+            sizes[dim] = times
+            return tensor.expand(sizes)
+        return tensor.repeat_interleave(times, dim)
+
+    return apply(value, spread)
 
 
 def all_finite(value: Any) -> bool:

@@ -1,23 +1,24 @@
-"""From memories to captions: greedy decoding and sampling, a batch of clips at a time."""
+"""From memories to captions: one loop for greedy decoding and sampling; beams have their own."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.decoding.absent import Absent, make_absent
 from capfix_cli.decoding.beam import beam_search
-from capfix_cli.decoding.nextword import NextWord
+from capfix_cli.decoding.drawing import Uniforms, draw
+from capfix_cli.decoding.found import Found
 from capfix_cli.decoding.options import DecodingOptions
+from capfix_cli.decoding.rerank import best_candidates
+from capfix_cli.decoding.rows import NextWord
 from capfix_cli.records import ClipCaption
 
-COMPACT_AT = 0.75  # rows are dropped once a quarter is finished: moving memories costs as well
+COMPACT_AT = 0.75  # clips are dropped once a quarter is finished: moving memories costs as well
+MOST_ROWS = 2048  # decoded side by side: the scores of a vocabulary of 50,000 words take 400 MB
 
 
 @dataclass(frozen=True)
@@ -35,91 +36,108 @@ class Chunk:
 
 @torch.inference_mode()
 def decode(
-    captioner: Captioner, chunk: Chunk, options: DecodingOptions, seed: int
+    captioner: Captioner,
+    chunk: Chunk,
+    options: DecodingOptions,
+    seed: int,
+    absent: Absent | None = None,
 ) -> list[ClipCaption]:
     """Caption the clips of a chunk.
 
     Draws depend on the seed and on each clip's name alone, not on its batch: the same clip gets
     the same caption whatever it is decoded beside.
+
+    Args:
+        captioner: in eval mode.
+        chunk: clips and their memory.
+        options: how to decode.
+        seed: of draws.
+        absent: what stands for "no audio"; made of the chunk where it is needed and not given.
+
+    Raises:
+        CapfixError: a contrast with other clips, and the chunk has but one.
     """
+    if absent is None and (options.contrast or options.rerank == "listening"):
+        absent = make_absent(
+            captioner, options.contrast_absent, chunk.memory, len(chunk.names), seed
+        )
     if options.num_beams > 1:
-        found = beam_search(captioner, chunk.memory, len(chunk.names), options)
-        return [
-            _caption(captioner, name, tokens, logprob, ended)
-            for name, (tokens, logprob, ended) in zip(chunk.names, found, strict=True)
-        ]
-    return _word_by_word(captioner, chunk, options, seed)
-
-
-def decode_all(
-    captioner: Captioner, chunks: Iterable[Chunk], options: DecodingOptions, seed: int
-) -> Iterator[ClipCaption]:
-    """Caption every clip of every chunk."""
-    for chunk in chunks:
-        yield from decode(captioner, chunk, options, seed)
-
-
-def _word_by_word(
-    captioner: Captioner, chunk: Chunk, options: DecodingOptions, seed: int
-) -> list[ClipCaption]:
-    names = chunk.names
-    tokens: list[list[int]] = [[] for _ in names]
-    ended = [False] * len(names)
-    total = np.zeros(len(names))
-    draws = _uniforms(names, captioner.max_length, seed) if options.do_sample else None
-    running = NextWord(captioner, chunk.memory, len(names), options)
-    rows = np.arange(len(names))  # which clip each row of the running state belongs to
-    done = np.zeros(len(names), dtype=bool)  # by row
-    heard, scores = running.open()
-    for position in range(captioner.max_length):
-        chosen = scores.argmax(dim=1) if draws is None else _draw(scores, draws[rows, position])
-        logprob = heard.gather(1, chosen.unsqueeze(1)).squeeze(1).cpu().numpy()
-        for row, token in enumerate(chosen.tolist()):
-            if done[row]:
-                continue
-            clip = rows[row]
-            total[clip] += logprob[row]
-            if token == captioner.eos_id:
-                done[row] = ended[clip] = True
-            else:
-                tokens[clip].append(token)
-        if done.all() or position + 1 == captioner.max_length:
-            break
-        if (~done).mean() <= COMPACT_AT:
-            alive = torch.from_numpy(np.flatnonzero(~done))
-            running.keep(alive)
-            chosen, rows, done = chosen[alive], rows[~done], done[~done]
-        heard, scores = running.step(chosen)
+        found = beam_search(captioner, chunk.memory, len(chunk.names), options, absent)
+    else:
+        found = _word_by_word(captioner, chunk, options, seed, absent)
+    if options.rerank is not None:
+        found = best_candidates(captioner, chunk.memory, found, options, absent)
     return [
-        _caption(captioner, name, tokens[clip], float(total[clip]), ended[clip])
-        for clip, name in enumerate(names)
+        _caption(captioner, name, own[: options.num_return_sequences])
+        for name, own in zip(chunk.names, found, strict=True)
     ]
 
 
-def _caption(
-    captioner: Captioner, name: str, tokens: Sequence[int], logprob: float, ended: bool
-) -> ClipCaption:
-    return ClipCaption(name, captioner.detokenize(tokens), tuple(tokens), logprob, ended)
+def decode_all(
+    captioner: Captioner,
+    chunks: Iterable[Chunk],
+    options: DecodingOptions,
+    seed: int,
+    absent: Absent | None = None,
+) -> Iterator[ClipCaption]:
+    """Caption every clip of every chunk."""
+    for chunk in chunks:
+        yield from decode(captioner, chunk, options, seed, absent)
 
 
-def _uniforms(names: Sequence[str], steps: int, seed: int) -> NDArray[np.float64]:
-    """[B, steps] numbers in [0, 1), each row from the seed and the clip's name alone."""
-    rows = []
-    for name in names:
-        digest = hashlib.blake2b(name.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-        generator = np.random.default_rng([seed, int.from_bytes(digest, "little")])
-        rows.append(generator.random(steps))
-    return np.stack(rows)
+def _word_by_word(
+    captioner: Captioner,
+    chunk: Chunk,
+    options: DecodingOptions,
+    seed: int,
+    absent: Absent | None,
+) -> list[list[Found]]:
+    """Decode greedily or by sampling; [clips][rows a clip], in the order drawn."""
+    clips, width, most = len(chunk.names), options.rows, options.longest(captioner.max_length)
+    uniforms = Uniforms(chunk.names, width, most, seed) if options.do_sample else None
+    running = NextWord(captioner, chunk.memory, clips, options, absent)
+    running.widen(width)
+    words = torch.full((clips * width, most), captioner.eos_id)
+    total = torch.zeros(clips * width, dtype=torch.float64)
+    rows = torch.arange(clips * width)  # which row of the result each running one is
+    ended = torch.zeros(clips * width, dtype=torch.bool)
+    for place in range(most):
+        scores = running.scores()
+        if uniforms is None:
+            chosen = scores.argmax(dim=1)
+        else:
+            chosen = draw(scores, options, uniforms.at(place, rows))
+        gained = running.log_probability_at(torch.arange(len(chosen)), chosen).double().cpu()
+        chosen_here = chosen.cpu()
+        done = ended[rows]
+        total[rows] += torch.where(done, 0.0, gained)
+        words[rows, place] = torch.where(done, captioner.eos_id, chosen_here)
+        ended[rows] = done | (chosen_here == captioner.eos_id)
+        over = ended[rows].view(-1, width).all(dim=1)
+        if bool(over.all()) or place + 1 == most:
+            break
+        if float(over.float().mean()) >= 1 - COMPACT_AT:
+            alive = (~over).nonzero().squeeze(1)
+            running.keep(alive)
+            kept = (alive.unsqueeze(1) * width + torch.arange(width)).flatten()
+            rows, chosen = rows[kept], chosen[kept.to(chosen.device)]
+        running.step(chosen)
+    return _found(words, total, ended, captioner.eos_id, width)
 
 
-def _draw(scores: Tensor, uniforms: NDArray[np.float64]) -> Tensor:
-    """Sample a word a row by inverting the cumulated distribution at the given uniforms.
+def _found(
+    words: torch.Tensor, total: torch.Tensor, ended: torch.Tensor, eos_id: int, width: int
+) -> list[list[Found]]:
+    each = []
+    for tokens, logprob, end in zip(words.tolist(), total.tolist(), ended.tolist(), strict=True):
+        own = tokens[: tokens.index(eos_id)] if end else tokens
+        each.append(Found(tuple(own), logprob, end, logprob))
+    return [each[start : start + width] for start in range(0, len(each), width)]
 
-    Shape: [B, V] scores and [B] uniforms -> [B] words.
-    """
-    cumulated = scores.double().softmax(dim=1).cumsum(dim=1)
-    place = torch.from_numpy(uniforms).to(scores.device).unsqueeze(1) * cumulated[:, -1:]
-    # right=True skips words of probability 0, whose cumulated value equals their predecessor's.
-    return (
-        torch.searchsorted(cumulated, place, right=True).squeeze(1).clamp_max(scores.shape[1] - 1)
-    )
+
+def _caption(captioner: Captioner, name: str, own: Sequence[Found]) -> ClipCaption:
+    captions = [
+        ClipCaption(name, captioner.detokenize(list(f.tokens)), f.tokens, f.logprob, f.ended)
+        for f in own
+    ]
+    return replace(captions[0], others=tuple(captions[1:]))

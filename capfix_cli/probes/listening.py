@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from capfix_cli.decoding.scoring import Tokens
 from capfix_cli.measures.intervals import bootstrap_interval
-from capfix_cli.probes.scoring import Scorer, Tokens
+from capfix_cli.probes.scoring import Scorer
 from capfix_cli.records import ClipCaption, Listening
 from capfix_cli.thresholds import CONTRAST_SET, TIE
 

@@ -68,6 +68,11 @@ class OwnCaptioner(Captioner):
         logits: Tensor = self.module.decoder(prefix.to(self.device), memory)
         return logits[:, -1]
 
+    def sequence_logits(self, tokens: Tensor, memory: Heard) -> Tensor:
+        """[B, T] -> [B, T, V]."""
+        logits: Tensor = self.module.decoder(tokens.to(self.device), memory)
+        return logits
+
     def start(self, memory: Heard) -> Tensor:
         """[B, H] first hidden state."""
         return self.module.decoder.first_state(memory)
