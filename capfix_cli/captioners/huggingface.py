@@ -16,7 +16,12 @@ from capfix_cli.captioners.base import Captioner, Memory, State
 from capfix_cli.captioners.given import given
 from capfix_cli.captioners.inspection.folders import read_json, weight_files
 from capfix_cli.captioners.inspection.formats import read_content
-from capfix_cli.captioners.shared_attention import install, make_cache, read_cache
+from capfix_cli.captioners.shared_attention import (
+    KeysValues,
+    install,
+    make_cache,
+    read_cache,
+)
 from capfix_cli.errors import CapfixError
 from capfix_cli.thresholds import BATCH_TOLERANCE
 
@@ -47,7 +52,8 @@ class HuggingFaceCaptioner(Captioner):
         prefix: Sequence[int] | None = None,
     ) -> None:
         self.module, self.tokenizer, self.inputs = model, tokenizer, inputs
-        self.shares_memory, self._shared_tried = install(model), False
+        self.way: str | None = None  # found on the first memory: see _find_way
+        self.layers = 0  # of the decoder
         # transformers 5.2x renamed the argument, and warns of the old name.
         takes = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in takes else "past_key_values"
@@ -85,15 +91,19 @@ class HuggingFaceCaptioner(Captioner):
         return torch.tensor(self.forced).repeat(batch, 1)
 
     def prepare(self, memory: Memory) -> Memory:
-        """Compute the audio's keys and values of every layer, and open the caption with it."""
+        """Open the caption, and keep of the audio what every layer attends to."""
+        if self.way is None:
+            self.way = self._find_way(memory)
+            self.shares_memory = self.way != "plain"
+        prepared = dict(memory)
+        if self.way == "frames":
+            prepared["audio"] = self._audio(memory)
         prefix = self.start_prefix(len(memory["hidden"]))
-        out = self._forward(prefix, memory, make_cache((), ()))
+        out = self._forward(prefix, memory, make_cache((), self._over(prepared)))
         cache = out[self.cache_name]
-        own, over = read_cache(cache.self_attention_cache), read_cache(cache.cross_attention_cache)
-        prepared = {**memory, "over": over, "opening": (out.logits[:, -1], own)}
-        if self.shares_memory and not self._shared_tried:
-            self._shared_tried = True
-            self.shares_memory = self._shares(prepared)
+        if self.way != "frames":
+            prepared["over"] = read_cache(cache.cross_attention_cache)
+        prepared["opening"] = (out.logits[:, -1], read_cache(cache.self_attention_cache))
         return prepared
 
     def open(self, memory: Memory) -> tuple[Tensor, State]:
@@ -109,8 +119,8 @@ class HuggingFaceCaptioner(Captioner):
         return scores
 
     def sequence_logits(self, tokens: Tensor, memory: Memory) -> Tensor:
-        """[R, T] -> [R, T, V] in one pass, over one copy of each clip's keys."""
-        cache = make_cache((), memory["over"]) if "over" in memory else None
+        """[R, T] -> [R, T, V] in one pass, over one copy of each clip's audio."""
+        cache = make_cache((), self._over(memory)) if "opening" in memory else None
         scores: Tensor = self._forward(tokens, memory, cache).logits
         return scores
 
@@ -120,9 +130,9 @@ class HuggingFaceCaptioner(Captioner):
 
     def step(self, token: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
         """One token with the model's own cache; the state is its keys and values, rows first."""
-        if "over" not in memory:
+        if "opening" not in memory:
             memory = self.prepare(memory)
-        out = self._forward(token.unsqueeze(1), memory, make_cache(state, memory["over"]))
+        out = self._forward(token.unsqueeze(1), memory, make_cache(state, self._over(memory)))
         return out.logits[:, -1], read_cache(out[self.cache_name].self_attention_cache)
 
     def forbidden_tokens(self, position: int) -> Sequence[int]:
@@ -137,21 +147,45 @@ class HuggingFaceCaptioner(Captioner):
         """Ids of a text, without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
-    def _shares(self, prepared: Memory) -> bool:
-        """Try two rows over one clip against each of them alone."""
-        over = tuple((keys[:1], values[:1]) for keys, values in prepared["over"])
-        state = tuple((keys[:1], values[:1]) for keys, values in prepared["opening"][1])
-        one = {name: prepared[name][:1] for name in ("hidden", "mask") if name in prepared}
-        one["over"] = over
-        tokens = torch.tensor([self.forced[-1], self.eos_id])
-        try:
-            double = tuple((k.repeat(2, 1, 1, 1), v.repeat(2, 1, 1, 1)) for k, v in state)
-            both, _ = self.step(tokens, double, one)
-            alone = torch.cat([self.step(token[None], state, one)[0] for token in tokens])
-        except (RuntimeError, ValueError, IndexError):
-            return False
-        spread = alone.double().std(dim=1).mean().clamp_min(1e-12)
-        return bool((both - alone).abs().max() / spread <= BATCH_TOLERANCE.value)
+    def _audio(self, memory: Memory) -> Tensor:
+        """[B, frames, D] as the decoder's layers take it."""
+        project = getattr(self.module, "enc_to_dec_proj", None)
+        hidden: Tensor = memory["hidden"]
+        return hidden if project is None else project(hidden)
+
+    def _over(self, memory: Memory) -> tuple[KeysValues, ...]:
+        """Give what each layer attends to; nothing where transformers shall compute it."""
+        if "audio" in memory:
+            frames = memory["audio"].unsqueeze(1)
+            return ((frames, frames),) * self.layers
+        over: tuple[KeysValues, ...] = memory.get("over", ())
+        return over
+
+    def _find_way(self, memory: Memory) -> str:
+        """Try on one clip which way of hearing gives the scores that transformers gives.
+
+        ``frames``: two rows over the encoder's frames; ``shared``: two rows over one copy of keys
+        and values; ``plain``: neither works for this architecture.
+        """
+        one = {name: part[:1] for name, part in memory.items()}
+        prefix = self.start_prefix(2)
+        prefix = torch.cat([prefix, torch.tensor([[self.eos_id], [self.forced[-1]]])], dim=1)
+        alone = [self._forward(row[None], one, make_cache((), ())) for row in prefix]
+        scores = torch.cat([out.logits[:, -1] for out in alone])
+        over = read_cache(alone[0][self.cache_name].cross_attention_cache)
+        self.layers = len(over)
+        if not install(self.module):
+            return "plain"
+        spread = scores.double().std(dim=1).mean().clamp_min(1e-12)
+        frames = self._audio(one).unsqueeze(1)
+        for way, heard in (("frames", ((frames, frames),) * self.layers), ("shared", over)):
+            try:
+                both = self._forward(prefix, one, make_cache((), heard)).logits[:, -1]
+            except (RuntimeError, ValueError, IndexError, TypeError, AttributeError):
+                continue
+            if bool((both - scores).abs().max() / spread <= BATCH_TOLERANCE.value):
+                return way
+        return "plain"
 
     def _forward(self, tokens: Tensor, memory: Memory, cache: Any) -> Any:
         from transformers.modeling_outputs import BaseModelOutput
