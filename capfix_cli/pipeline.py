@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 from capfix_cli import __version__, runs
@@ -18,6 +18,7 @@ from capfix_cli.diagnosis.integrity import Integrity, check_integrity
 from capfix_cli.diagnosis.tree import Observations, Walk, walk
 from capfix_cli.diagnosis.verdict import Decision, decide, require_enough
 from capfix_cli.fixes.plan import Findings, make_plan
+from capfix_cli.fixes.search import pareto_front
 from capfix_cli.fixes.trials import Laboratory, best_trial
 from capfix_cli.measures.captions_file import match_references, read_references, write_captions
 from capfix_cli.measures.table import judge_diversity, measure_captions
@@ -143,15 +144,27 @@ def examine(
         made += 1
         return laboratory.trial(name)
 
+    def run_search(trials: Sequence[Trial]) -> Sequence[Trial]:
+        if not laboratory.promising(trials):
+            return ()
+        return laboratory.search(lambda done, total: watch("searching settings", done, total))
+
     walked = walk(
         Observations(
             integrity.first_step,
             tuple(evidence for cause in integrity.causes for evidence in cause.evidence),
             decision,
             run_trial,
+            run_search,
         )
     )
-    best = best_trial(walked.trials)
+    trials = walked.trials
+    if any(trial.kept for trial in trials) and not laboratory.searched:
+        trials = (*trials, *run_search(trials))
+    front = pareto_front(trials)
+    trials = tuple(replace(trial, pareto=trial.name in front) for trial in trials)
+    walked = replace(walked, trials=trials)
+    best = best_trial(trials)
     causes = integrity.causes or find_causes(
         decision.verdict, loaded.summary.facts, best.name if best else None
     )

@@ -106,7 +106,22 @@ class TreeStep:
 
 @dataclass(frozen=True)
 class Trial:
-    """One decoding fix applied to the captioner and measured."""
+    """One decoding fix applied to the captioner and measured.
+
+    Attributes:
+        fix: id in the catalogue, or several joined by ``+``.
+        name: the decoding in words.
+        decoding: its options.
+        measures: of its captions.
+        listening: of its captions.
+        verdict: on its captions.
+        kept: whether it works.
+        reason: why it was kept or not, in words.
+        outcome: the same in one: ``kept``, ``deaf``, ``repeats``, ``listens-less``,
+            ``not-fluent`` or ``outrun`` (others of a search went on, on more clips).
+        clips: on how many it was tried.
+        pareto: whether no other trial beats it in both diversity and listening.
+    """
 
     fix: str
     name: str
@@ -116,6 +131,9 @@ class Trial:
     verdict: Verdict
     kept: bool
     reason: str
+    outcome: str = ""
+    clips: int = 0
+    pareto: bool = False
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import toys
 from capfix_cli.captioners.loading import Loaded, facts
 from capfix_cli.diagnosis.hearing import hear, unwatched
 from capfix_cli.diagnosis.tree import LEAVES, NODES, ROOT, TRIALS_OF
-from capfix_cli.fixes.trials import DECODING_FIXES
+from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
 from capfix_cli.pipeline import examine
 from capfix_cli.records import ModelSummary
 
@@ -139,5 +139,5 @@ def test_every_clip_is_encoded_once_however_many_fixes_are_tried(tmp_path):
     captioner = Counting(toys.deaf)
     heard = hear(captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0)
     loaded = Loaded(captioner, ModelSummary("toy", "adapter", None, None, {}))
-    assert len(examine(loaded, heard, None, 0, unwatched).walk.trials) == 8
+    assert len(examine(loaded, heard, None, 0, unwatched).walk.trials) == 9
     assert captioner.encoded == toys.CLIPS

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -97,11 +97,16 @@ TRIALS_OF: Mapping[str, tuple[str, ...]] = {
         "top-k-50",
         "top-p-0.9",
         "beam-5",
+        "diverse-beam-6",
         "contrast-1",
         "contrast-3",
     ),
     "generic-decoding": ("temperature-0.7", "beam-5"),
 }
+
+
+# Questions after whose trials a search follows where none works and there is hope.
+SEARCHED = ("other-decoding",)
 
 
 @dataclass(frozen=True)
@@ -113,12 +118,15 @@ class Observations:
         fault_evidence: the evidence of it.
         decision: the verdict on greedy decoding.
         run_trial: makes a decoding trial by its name; called only where the tree asks.
+        run_search: searches over settings after trials that did not work; gives none where that
+            is hopeless.
     """
 
     faults: str
     fault_evidence: tuple[Evidence, ...]
     decision: Decision
     run_trial: Callable[[str], Trial]
+    run_search: Callable[[Sequence[Trial]], Sequence[Trial]] = lambda trials: ()
 
 
 @dataclass(frozen=True)
@@ -169,6 +177,10 @@ def _tried(question: str) -> Callable[[Observations, list[Trial]], Answer]:
     def test(seen: Observations, trials: list[Trial]) -> Answer:
         made = [seen.run_trial(name) for name in TRIALS_OF[question]]
         trials.extend(made)
+        if question in SEARCHED and not any(trial.kept for trial in made):
+            found = seen.run_search(trials)
+            made.extend(found)
+            trials.extend(found)
         evidence = tuple(Evidence(trial.name, trial.reason, None, "trial") for trial in made)
         return ("yes" if any(trial.kept for trial in made) else "no"), evidence
 

@@ -2,45 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from capfix_cli.decoding.options import GREEDY, DecodingOptions
-from capfix_cli.decoding.search import Chunk, decode_all
+import torch
+
+from capfix_cli.decoding import nested
+from capfix_cli.decoding.absent import Absent, make_absent
+from capfix_cli.decoding.options import GREEDY, AbsentKind, DecodingOptions
+from capfix_cli.decoding.search import Chunk, decode
 from capfix_cli.diagnosis.verdict import Decision, audio_decides, decide
+from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, NATURAL, SEARCHED, DecodingFix
+from capfix_cli.fixes.scale import Scale, affordable
+from capfix_cli.fixes.search import halve, merit, rungs
 from capfix_cli.measures.table import judge_diversity, measure_captions
+from capfix_cli.probes.cost import measure_cost
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.scoring import Scorer
 from capfix_cli.records import ClipCaption, Listening, Measure, Trial
-from capfix_cli.thresholds import FLUENCY_LOSS, LENGTH_CHANGE, NO_END_RISE, REPEATS_RISE
+from capfix_cli.thresholds import (
+    FLUENCY_LOSS,
+    LENGTH_CHANGE,
+    LISTENING_SHARE,
+    NO_END_RISE,
+    REPEATS_RISE,
+    SEARCH_FROM,
+)
 
 References = Mapping[str, Sequence[str]]
-
-
-@dataclass(frozen=True)
-class DecodingFix:
-    """A decoding fix of the catalogue with the values that are tried."""
-
-    fix: str
-    options: DecodingOptions
-
-
-def _sampling(temperature: float = 1.0, top_k: int = 0, top_p: float = 1.0) -> DecodingOptions:
-    return DecodingOptions(do_sample=True, temperature=temperature, top_k=top_k, top_p=top_p)
-
-
-DECODING_FIXES: Mapping[str, DecodingFix] = {
-    "temperature-0.8-top-p-0.9": DecodingFix("1.1+1.3", _sampling(0.8, top_p=0.9)),
-    "temperature-0.7": DecodingFix("1.1", _sampling(0.7)),
-    "temperature-1.0": DecodingFix("1.1", _sampling(1.0)),
-    "temperature-1.5": DecodingFix("1.1", _sampling(1.5)),
-    "top-k-50": DecodingFix("1.2", _sampling(top_k=50)),
-    "top-p-0.9": DecodingFix("1.3", _sampling(top_p=0.9)),
-    "beam-5": DecodingFix("1.4", DecodingOptions(num_beams=5)),
-    "contrast-1": DecodingFix("1.6", DecodingOptions(contrast=1.0)),
-    "contrast-3": DecodingFix("1.6", DecodingOptions(contrast=3.0)),
-}
 
 
 @dataclass(frozen=True)
@@ -67,25 +58,55 @@ class Laboratory:
         self.references = references
         self.seed = seed
         self.captions: dict[str, tuple[ClipCaption, ...]] = {}  # by trial name
-        self._trials: dict[str, Trial] = {}
+        self._trials: dict[tuple[DecodingOptions, int], Trial] = {}
+        self._baselines: dict[tuple[DecodingOptions, int], Outcome] = {}
+        self._absent: dict[AbsentKind, Absent] = {}
+        self.ranked = ranked(scorer.names, seed)
+        self.searched = False
 
-    @property
-    def chunks(self) -> Sequence[Chunk]:
-        """The memories."""
-        return self.scorer.chunks
+    @cached_property
+    def scale(self) -> Scale:
+        """On how many clips trials are made, and against how many each caption is tried."""
+        cost = measure_cost(self.scorer.captioner, self.scorer.chunks[0])
+        return affordable(cost, len(self.scorer.names), self.scorer.captioner.max_length)
 
-    def observe(self, options: DecodingOptions) -> Outcome:
-        """Decode every clip one way, and measure and judge the captions."""
-        captions = sorted(
-            decode_all(self.scorer.captioner, self.chunks, options, self.seed),
-            key=lambda caption: caption.file_name,
-        )
-        return self.judge(captions)
+    def observe(
+        self, options: DecodingOptions, clips: int | None = None, contrast: int | None = None
+    ) -> Outcome:
+        """Decode one way, and measure and judge the captions.
 
-    def judge(self, captions: Sequence[ClipCaption]) -> Outcome:
+        Args:
+            options: how to decode.
+            clips: on how many; all whose memories are held if None.
+            contrast: clips on which each caption is tried, its own included; the usual number if
+                None.
+        """
+        wanted = None if clips is None else set(self.ranked[:clips])
+        captions: list[ClipCaption] = []
+        for chunk in self.scorer.chunks:
+            part = chunk if wanted is None else _part(chunk, wanted, self.scorer)
+            if part.names:
+                captions += decode(
+                    self.scorer.captioner, part, options, self.seed, self._without(options)
+                )
+        return self.judge(sorted(captions, key=lambda caption: caption.file_name), contrast)
+
+    def _without(self, options: DecodingOptions) -> Absent | None:
+        """What stands for "no audio", the same for every clip and trial."""
+        if not options.contrast and options.rerank != "listening":
+            return None
+        kind = options.contrast_absent
+        if kind not in self._absent:
+            largest = max(self.scorer.chunks, key=lambda chunk: len(chunk.names))
+            self._absent[kind] = make_absent(
+                self.scorer.captioner, kind, largest.memory, len(largest.names), self.seed
+            )
+        return self._absent[kind]
+
+    def judge(self, captions: Sequence[ClipCaption], contrast: int | None = None) -> Outcome:
         """Measure and judge captions of clips whose memories are held."""
         references = self.references
-        listening = listen(captions, self.scorer, self.seed, references)
+        listening = listen(captions, self.scorer, self.seed, references, contrast)
         people = None
         if references is not None:
             people = [references.get(caption.file_name, ()) for caption in captions]
@@ -99,56 +120,105 @@ class Laboratory:
 
     @cached_property
     def greedy(self) -> Outcome:
-        """Greedy decoding, what every trial is compared with."""
+        """Greedy decoding of all clips: what the verdict is on."""
         return self.observe(GREEDY)
 
-    @cached_property
-    def natural(self) -> Outcome:
-        """The captioner's own distribution, sampled as it is: what fluent means to it."""
-        return self.observe(_sampling(1.0))
+    def _baseline(self, options: DecodingOptions, clips: int) -> Outcome:
+        """Greedy or natural decoding of as many clips as a trial has."""
+        if options == GREEDY and clips >= len(self.ranked):
+            return self.greedy
+        if (options, clips) not in self._baselines:
+            self._baselines[options, clips] = self.observe(options, clips, self.scale.contrast)
+        return self._baselines[options, clips]
 
     def trial(self, name: str) -> Trial:
         """Make one of ``DECODING_FIXES`` and say whether it works; made once, then remembered."""
-        if name not in self._trials:
-            fix = DECODING_FIXES[name]
-            outcome = self.natural if name == "temperature-1.0" else self.observe(fix.options)
-            kept, reason = self._verdict(outcome)
+        return self.attempt(DECODING_FIXES[name], self.scale.clips)
+
+    def promising(self, trials: Sequence[Trial]) -> bool:
+        """Say whether a search can be hoped to find a decoding that works.
+
+        On references the captioner listens as it listens, however it is decoded: below what is
+        needed there no search can help.
+        """
+        greedy = self.greedy.listening
+        limit = greedy.reference_bits
+        if limit is not None and limit < LISTENING_SHARE.value * greedy.ceiling_bits:
+            return False
+        best = max((merit(trial)[1] for trial in trials), default=0.0)
+        best = max(best, greedy.bits / greedy.ceiling_bits)
+        return best >= SEARCH_FROM.value * LISTENING_SHARE.value
+
+    def search(self, watch: Callable[[int, int], None] = lambda done, total: None) -> list[Trial]:
+        """Search over settings around the fixes that were tried.
+
+        Args:
+            watch: called with the trials made and their number in all.
+        """
+        self.searched = True
+        made = {options for options, _ in self._trials}
+        fresh = [fix for fix in SEARCHED if fix.options not in made]
+        total = sum(rung.settings for rung in rungs(len(fresh), self.scale.clips))
+        done = 0
+
+        def attempt(fix: DecodingFix, clips: int) -> Trial:
+            nonlocal done
+            watch(done, total)
+            done += 1
+            return self.attempt(fix, clips)
+
+        return halve(fresh, self.scale.clips, attempt)
+
+    def attempt(self, fix: DecodingFix, clips: int) -> Trial:
+        """Try a way of decoding on so many clips, and say whether it works."""
+        key = fix.options, clips
+        if key not in self._trials:
+            if fix.options == NATURAL:
+                outcome = self._baseline(NATURAL, clips)
+            else:
+                outcome = self.observe(fix.options, clips, self.scale.contrast)
+            result, reason = self._verdict(outcome, clips)
+            if clips < self.scale.clips:
+                result = "outrun" if result == "kept" else result
+                reason += f"; on {clips} clips, others went on"
             self.captions[fix.options.describe()] = outcome.captions
-            self._trials[name] = Trial(
+            self._trials[key] = Trial(
                 fix=fix.fix,
                 name=fix.options.describe(),
                 decoding=fix.options.to_dict(),
                 measures=outcome.measures,
                 listening=outcome.listening,
                 verdict=outcome.decision.verdict,
-                kept=kept,
+                kept=result == "kept",
                 reason=reason,
+                outcome=result,
+                clips=len(outcome.captions),
             )
-        return self._trials[name]
+        return self._trials[key]
 
-    def _verdict(self, outcome: Outcome) -> tuple[bool, str]:
+    def _verdict(self, outcome: Outcome, clips: int) -> tuple[str, str]:
         """Keep what made captions differ, let the audio decide, and stayed fluent."""
         decision, listening = outcome.decision, outcome.listening
         bits = f"{listening.deciding_bits:.2f} of {listening.ceiling_bits:.2f} bits"
         if decision.differ and not audio_decides(listening):
-            return False, f"diverse, not listening: the audio decides only {bits}"
+            return "deaf", f"diverse, not listening: the audio decides only {bits}"
         if not decision.differ:
             share = decision.evidence[0].value
             heard = "listens" if decision.decides else "does not listen"
             return (
-                False,
+                "repeats",
                 f"captions still repeat ({_percent(share)} distinct) and it {heard} ({bits})",
             )
-        lost = self._listening_lost(listening)
+        lost = self._listening_lost(listening, clips)
         if lost:
-            return False, lost
-        worse = self._fluency_lost(outcome)
+            return "listens-less", lost
+        worse = self._fluency_lost(outcome, clips)
         if worse:
-            return False, f"diverse and listening, but {worse}"
-        return True, f"captions differ and the audio decides them ({bits})"
+            return "not-fluent", f"diverse and listening, but {worse}"
+        return "kept", f"captions differ and the audio decides them ({bits})"
 
-    def _listening_lost(self, listening: Listening) -> str:
-        before = self.greedy.listening
+    def _listening_lost(self, listening: Listening, clips: int) -> str:
+        before = self._baseline(GREEDY, clips).listening
         if listening.deciding_interval[1] < before.deciding_interval[0]:
             return (
                 f"diverse, but it listens less than greedy does: {listening.deciding_bits:.2f} "
@@ -156,9 +226,13 @@ class Laboratory:
             )
         return ""
 
-    def _fluency_lost(self, outcome: Outcome) -> str:
-        """Say what suffered against greedy captions and the captioner's own samples."""
-        new, old = outcome.measures, self.greedy.measures
+    def _fluency_lost(self, outcome: Outcome, clips: int) -> str:
+        """Say what suffered against greedy captions and the captioner's own samples.
+
+        The likelihood is the captioner's own, which is its likelihood without audio plus what
+        listening adds: a caption may be unlikely of other clips, not of its own too.
+        """
+        new, old = outcome.measures, self._baseline(GREEDY, clips).measures
         length, usual = new["length"].value, old["length"].value
         if abs(length - usual) > LENGTH_CHANGE.value * max(usual, 1.0):
             return f"captions have {length:.1f} words where greedy ones have {usual:.1f}"
@@ -168,7 +242,8 @@ class Laboratory:
         ):
             if new[name].value > old[name].value + rise:
                 return f"{_percent(new[name].value)} of the captions {what}"
-        likely, natural = new["logprob_per_token"], self.natural.measures["logprob_per_token"]
+        samples = self._baseline(NATURAL, clips).measures
+        likely, natural = new["logprob_per_token"], samples["logprob_per_token"]
         if likely.value < natural.value - FLUENCY_LOSS.value:
             return (
                 "the model itself finds these captions unlikely "
@@ -181,11 +256,27 @@ def _percent(share: object) -> str:
     return f"{100 * share:.0f} %" if isinstance(share, float) else str(share)
 
 
+def ranked(names: Sequence[str], seed: int) -> list[str]:
+    """Put clips in an order drawn by the seed: the first n are a sample, and of the next n + m."""
+
+    def rank(name: str) -> bytes:
+        text = f"{seed}/{name}".encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(text, digest_size=8).digest()
+
+    return sorted(names, key=rank)
+
+
+def _part(chunk: Chunk, wanted: set[str], scorer: Scorer) -> Chunk:
+    """Take the wanted clips of a chunk."""
+    rows = [row for row, name in enumerate(chunk.names) if name in wanted]
+    if len(rows) == len(chunk.names):
+        return chunk
+    index = torch.tensor(rows, dtype=torch.long)
+    memory = nested.select(chunk.memory, index, scorer.captioner.memory_batch_dim)
+    return Chunk(tuple(chunk.names[row] for row in rows), memory)
+
+
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
     """Choose the kept trial that listens most; the earlier of equals."""
     kept = [trial for trial in trials if trial.kept and trial.listening is not None]
-    return max(
-        kept,
-        key=lambda trial: trial.listening.deciding_bits if trial.listening else 0.0,
-        default=None,
-    )
+    return max(kept, key=merit, default=None)

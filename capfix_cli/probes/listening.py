@@ -45,7 +45,9 @@ def contrast_sets(names: Sequence[str], size: int, seed: int) -> dict[str, list[
     }
 
 
-def information_bound(captions: Mapping[str, Tokens], scorer: Scorer, seed: int) -> Bound:
+def information_bound(
+    captions: Mapping[str, Tokens], scorer: Scorer, seed: int, contrast: int | None = None
+) -> Bound:
     """Bound the information that captions carry about their clips, in bits.
 
     I >= mean_i log2 [ p(c_i | a_i) / mean_j p(c_i | a_j) ] over contrast sets of K clips, own clip
@@ -55,8 +57,9 @@ def information_bound(captions: Mapping[str, Tokens], scorer: Scorer, seed: int)
         captions: clip name -> its caption's tokens; at least 2 clips.
         scorer: with the memories of these clips.
         seed: of the contrast sets.
+        contrast: clips of a contrast set; the usual number if None.
     """
-    sets = contrast_sets(list(captions), int(CONTRAST_SET.value), seed)
+    sets = contrast_sets(list(captions), contrast or int(CONTRAST_SET.value), seed)
     names = sorted(captions)
     size = len(sets[names[0]])
     pairs = [(captions[name], other) for name in names for other in sets[name]]
@@ -74,6 +77,7 @@ def listen(
     scorer: Scorer,
     seed: int,
     references: Mapping[str, Sequence[str]] | None = None,
+    contrast: int | None = None,
 ) -> Listening:
     """Measure listening on a captioner's own captions, and on references where there are any.
 
@@ -82,6 +86,7 @@ def listen(
         scorer: of the captioner.
         seed: of contrast sets, of the reference drawn for each clip, and of the bootstrap.
         references: clip name -> references.
+        contrast: clips on which each caption is tried, its own included; the usual number if None.
     """
     held = set(scorer.names)
     own = {
@@ -89,7 +94,7 @@ def listen(
         for caption in captions
         if caption.file_name in held
     }
-    bound = information_bound(own, scorer, seed)
+    bound = information_bound(own, scorer, seed, contrast)
     bits, low, high = _summary(bound.bits, seed)
     notes = []
     if bound.bits.mean() < -0.005:  # would not be shown as 0.00 anyway
@@ -99,9 +104,13 @@ def listen(
         )
     reference_bits = reference_low = reference_high = None
     if references is not None:
-        drawn = _draw_references(references, scorer, seed)
+        drawn = {
+            name: tokens
+            for name, tokens in _draw_references(references, scorer, seed).items()
+            if name in own
+        }
         if len(drawn) >= 2:
-            on_references = information_bound(drawn, scorer, seed)
+            on_references = information_bound(drawn, scorer, seed, contrast)
             reference_bits, reference_low, reference_high = _summary(on_references.bits, seed)
         else:
             notes.append("too few references share words with the vocabulary to be scored")

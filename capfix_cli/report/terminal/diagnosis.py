@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
-from capfix_cli.records import Diagnosis, Evidence, Listening, Measure, Trial
+from capfix_cli.records import Diagnosis, Evidence, Listening, Measure
 from capfix_cli.report.terminal.plan import print_plan
 from capfix_cli.report.terminal.style import columns, heading, share, verdict_line
+from capfix_cli.report.terminal.trials import print_trials
 
 MEASURES = {
     "distinct_captions": "distinct captions",
@@ -44,7 +45,8 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     _print_axes(console, diagnosis)
     _print_examples(console, diagnosis.examples)
     _print_tree(console, diagnosis)
-    _print_trials(console, diagnosis.trials)
+    distinct = diagnosis.measures.get("distinct_captions")
+    print_trials(console, diagnosis.trials, distinct, diagnosis.listening)
     _print_causes(console, diagnosis)
     _print_measures(console, diagnosis.measures)
     print_plan(console, diagnosis.plan, brief=True)
@@ -115,19 +117,6 @@ def _print_tree(console: Console, diagnosis: Diagnosis) -> None:
         answer = Text(f"{lead}-> " if leaf else f"{lead}{step.question} ")
         answer.append(step.answer, style="bold")
         console.print(answer)
-
-
-def _print_trials(console: Console, trials: Sequence[Trial]) -> None:
-    if not trials:
-        return
-    console.print(heading("Decoding fixes tried"))
-    table = columns("fix", "decoding", "distinct", "bits", "", "why")
-    for trial in trials:
-        bits = f"{trial.listening.deciding_bits:.2f}" if trial.listening else "-"
-        kept = Text("kept", style="bold green") if trial.kept else Text("rejected", style="red")
-        distinct = f"{trial.measures['distinct_captions'].value:.2f}"
-        table.add_row(trial.fix, trial.name, distinct, bits, kept, Text(trial.reason))
-    console.print(table)
 
 
 def _print_causes(console: Console, diagnosis: Diagnosis) -> None:

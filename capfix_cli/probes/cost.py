@@ -1,0 +1,41 @@
+"""What a captioner costs, counted and not timed: the same command does the same work everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from capfix_cli.captioners.base import Captioner
+from capfix_cli.decoding import nested
+from capfix_cli.decoding.search import Chunk
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Floating-point operations of matrix products, as PyTorch counts them.
+
+    Attributes:
+        token: to score one more word of one caption of one clip.
+    """
+
+    token: float
+
+
+def _count(work: Callable[[], Any]) -> float:
+    with FlopCounterMode(display=False) as counter:
+        work()
+    return float(counter.get_total_flops())
+
+
+@torch.inference_mode()
+def measure_cost(captioner: Captioner, chunk: Chunk) -> Cost:
+    """Count a step of one clip; a captioner whose work cannot be counted costs nothing."""
+    dim = captioner.memory_batch_dim
+    memory = captioner.prepare(nested.select(chunk.memory, torch.tensor([0]), dim))
+    scores, state = captioner.open(memory)
+    token = scores.argmax(dim=1)
+    return Cost(_count(lambda: captioner.step(token, state, memory)))
