@@ -16,6 +16,7 @@ from capfix_cli.decoding.options import DecodingOptions
 from capfix_cli.decoding.scoring import Tokens, rows_at_once, score_sequences
 
 ROWS = 512  # captions scored at once
+DIGITS = 3  # of a rank in nats that are not rounding: float32 sums of a caption agree to 1e-4
 
 
 def best_candidates(
@@ -46,10 +47,7 @@ def best_candidates(
     if options.rerank == "listening" and absent is not None:
         distinct = _by_listening(captioner, distinct, absent)
     else:
-        distinct = [
-            [replace(f, rank=f.logprob / max(1, len(f.tokens) + f.ended)) for f in own]
-            for own in distinct
-        ]
+        distinct = [[replace(f, rank=_per_token(f)) for f in own] for own in distinct]
     return [_ordered(own) for own in distinct]
 
 
@@ -58,8 +56,13 @@ def _distinct(own: Sequence[Found]) -> list[Found]:
 
 
 def _ordered(own: Sequence[Found]) -> list[Found]:
-    # Ties by their words: the order in which candidates were drawn is no merit.
-    return sorted(own, key=lambda f: (-f.rank, f.tokens))
+    # Ranks that differ by rounding alone are ties: the likelier a token goes first, then the words;
+    # the order in which candidates were drawn is no merit.
+    return sorted(own, key=lambda f: (-round(f.rank, DIGITS), -_per_token(f), f.tokens))
+
+
+def _per_token(found: Found) -> float:
+    return found.logprob / max(1, len(found.tokens) + found.ended)
 
 
 def _by_listening(
