@@ -73,12 +73,15 @@ def _propose(scores: Tensor, options: DecodingOptions, uniforms: Tensor) -> Tens
         whole = len(open_rows) == len(scores)
         own = weights if whole else weights[open_rows]
         cumulated = blocks if whole else blocks[open_rows]
-        proposed = _pick(own, cumulated, uniforms[open_rows.cpu(), attempt].to(scores.device))
+        numbers = uniforms[:, attempt] if whole else uniforms[open_rows.cpu(), attempt]
+        proposed = _pick(own, cumulated, numbers.to(scores.device))
         weight = own.gather(1, proposed.unsqueeze(1))
         kept = weight.squeeze(1) >= options.min_p  # the likeliest word's weight is 1
         if options.top_p < 1:
-            likelier = torch.where(own > weight, own, 0.0).sum(dim=1, dtype=torch.float64)
-            kept &= likelier < options.top_p * total[open_rows]
+            likelier = torch.where(own > weight, own, 0.0).sum(dim=1)
+            kept &= likelier < options.top_p * (total if whole else total[open_rows])
+        if whole and bool(kept.all()):
+            return proposed
         words[open_rows[kept]] = proposed[kept]
         open_rows = open_rows[~kept]
         if not len(open_rows):
@@ -101,11 +104,10 @@ def _blocks(weights: Tensor) -> Tensor:
     """[R, V] -> [R, blocks] float64: the weights up to each block's end."""
     rows, words = weights.shape
     whole = words // BLOCK * BLOCK
-    sums = weights[:, :whole].view(rows, -1, BLOCK).sum(dim=2, dtype=torch.float64)
+    sums = weights[:, :whole].view(rows, -1, BLOCK).sum(dim=2)
     if whole < words:
-        rest = weights[:, whole:].sum(dim=1, keepdim=True, dtype=torch.float64)
-        sums = torch.cat([sums, rest], dim=1)
-    return sums.cumsum(dim=1)
+        sums = torch.cat([sums, weights[:, whole:].sum(dim=1, keepdim=True)], dim=1)
+    return sums.double().cumsum(dim=1)
 
 
 def _pick(weights: Tensor, blocks: Tensor, uniforms: Tensor) -> Tensor:

@@ -6,6 +6,7 @@ Shape of all: [B, V] float32 in, [B, V] float32 out; a word that is left out get
 from __future__ import annotations
 
 import math
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -14,6 +15,13 @@ from capfix_cli.decoding.options import DecodingOptions
 
 LEFT_OUT = float("-inf")
 LEAST = -1e4  # nats of a word that cannot come without audio: far below any that can, yet a number
+
+
+class Top(NamedTuple):
+    """The largest score of each row and its word, [B] each."""
+
+    score: Tensor
+    word: Tensor
 
 
 def keep_top_k(scores: Tensor, k: int) -> Tensor:
@@ -88,16 +96,20 @@ def apply(scores: Tensor, options: DecodingOptions) -> Tensor:
     return scores
 
 
-def finite_or_end(logits: Tensor, eos_id: int) -> Tensor:
+def finite_or_end(logits: Tensor, eos_id: int) -> tuple[Tensor, Top]:
     """Give scores as float32 and usable: NaN becomes -inf, +inf the largest, a row of none ends.
 
     Sound scores come back as they are, without a copy.
+
+    Returns:
+        The scores, and each row's largest, which is found on the way.
     """
     scores = logits.float()
     # A row's maximum is NaN or infinite wherever any of the three needs mending.
-    if bool(torch.isfinite(scores.amax(dim=1)).all()):
-        return scores
+    best, word = scores.max(dim=1)
+    if bool(torch.isfinite(best).all()):
+        return scores, Top(best, word)
     clean = torch.nan_to_num(scores, nan=LEFT_OUT, posinf=1e30, neginf=LEFT_OUT)
     empty = clean.eq(LEFT_OUT).all(dim=1)
     clean[empty, eos_id] = 0.0
-    return clean
+    return clean, Top(*clean.max(dim=1))

@@ -86,7 +86,8 @@ def _at_once(
 ) -> Tensor:
     places = padded.shape[1]
     logits = captioner.sequence_logits(fed, prepared)[:, -places:]
-    clean = filters.finite_or_end(logits.flatten(0, 1), captioner.eos_id).view(logits.shape)
+    clean, _ = filters.finite_or_end(logits.flatten(0, 1), captioner.eos_id)
+    clean = clean.view(logits.shape)
     target = padded.to(clean.device)
     value = torch.stack(
         [
@@ -110,7 +111,7 @@ def _step_by_step(
     total = torch.zeros(len(padded), dtype=torch.float64)
     for position in range(padded.shape[1]):
         target = padded[:, position].to(logits.device)
-        clean = filters.finite_or_end(logits, captioner.eos_id)
+        clean, _ = filters.finite_or_end(logits, captioner.eos_id)
         value = _log_probability(clean, target, position, captioner)
         total += torch.where(position < lengths, value.double().cpu(), 0.0)
         if position + 1 < padded.shape[1]:
@@ -121,5 +122,5 @@ def _step_by_step(
 def _log_probability(scores: Tensor, target: Tensor, place: int, captioner: Captioner) -> Tensor:
     """[R, V] scores and [R] words -> [R] nats; what the captioner forbids at a place is no word."""
     scores = processors.forbid(scores, captioner.forbidden_tokens(place))
-    found = scores.gather(1, target.unsqueeze(1)).squeeze(1) - scores.logsumexp(dim=1)
+    found = scores.log_softmax(dim=1).gather(1, target.unsqueeze(1)).squeeze(1)
     return found.clamp_min(LEAST)

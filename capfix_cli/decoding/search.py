@@ -98,23 +98,24 @@ def _word_by_word(
     running = NextWord(captioner, chunk.memory, clips, options, absent)
     running.widen(width)
     words = torch.full((clips * width, most), captioner.eos_id)
-    total = torch.zeros(clips * width, dtype=torch.float64)
+    total = torch.zeros(clips * width)
     rows = torch.arange(clips * width)  # which row of the result each running one is
     ended = torch.zeros(clips * width, dtype=torch.bool)
     for place in range(most):
-        scores = running.scores()
         if uniforms is None:
-            chosen = scores.argmax(dim=1)
+            chosen = running.likeliest()
         else:
-            chosen = draw(scores, options, uniforms.at(place, rows))
-        gained = running.log_probability_at(torch.arange(len(chosen)), chosen).double().cpu()
+            chosen = draw(running.scores(), options, uniforms.at(place, rows))
+        gained = running.log_probability_of(chosen).cpu()
         chosen_here = chosen.cpu()
-        done = ended[rows]
-        total[rows] += torch.where(done, 0.0, gained)
-        words[rows, place] = torch.where(done, captioner.eos_id, chosen_here)
-        ended[rows] = done | (chosen_here == captioner.eos_id)
+        # Rows that ended are stepped on until their clip leaves: what they say counts no more.
+        total[rows] += gained.masked_fill(ended[rows], 0.0)
+        words[rows, place] = chosen_here.masked_fill(ended[rows], captioner.eos_id)
+        ended[rows] |= chosen_here == captioner.eos_id
+        if place + 1 == most:
+            break
         over = ended[rows].view(-1, width).all(dim=1)
-        if bool(over.all()) or place + 1 == most:
+        if bool(over.all()):
             break
         if float(over.float().mean()) >= 1 - COMPACT_AT:
             alive = (~over).nonzero().squeeze(1)

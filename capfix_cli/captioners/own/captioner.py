@@ -73,6 +73,10 @@ class OwnCaptioner(Captioner):
         logits: Tensor = self.module.decoder(tokens.to(self.device), memory)
         return logits
 
+    def prepare(self, memory: Heard) -> Heard:
+        """Add what the audio does to the gates of every step."""
+        return self.module.decoder.prepare(memory)
+
     def start(self, memory: Heard) -> Tensor:
         """[B, H] first hidden state."""
         return self.module.decoder.first_state(memory)

@@ -6,6 +6,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from capfix_cli.captioners.own.config import CaptionerConfig
 from capfix_cli.captioners.own.encoder import Summary
@@ -59,12 +60,46 @@ class Decoder(nn.Module):
             heard |= {"frames": frames, "keys": self.attention.key(frames), "mask": mask}
         return heard
 
+    def prepare(self, heard: Heard) -> Heard:
+        """Compute what the audio adds to the gates, where it is the same at every word."""
+        bias = cast(Tensor, self.gru.bias_ih_l0)
+        if self.conditioning != "every-step":
+            return heard
+        weight = cast(Tensor, self.gru.weight_ih_l0)[:, self.embedding.embedding_dim :]
+        return {**heard, "gates": F.linear(heard["summary"], weight, bias)}
+
+    def next_state(self, token: Tensor, state: Tensor, heard: Heard) -> Tensor:
+        """[B] token and [B, H] state -> [B, H], in eval mode: the GRU's own equations, written out.
+
+        A recurrent layer called for one word spends more on the call than on the word.
+        """
+        gru = self.gru
+        weight, bias = cast(Tensor, gru.weight_ih_l0), cast(Tensor, gru.bias_ih_l0)
+        word = self.embedding(token)
+        if self.conditioning == "every-step" and "gates" not in heard:
+            heard = self.prepare(heard)
+        if "gates" in heard:
+            given = torch.addmm(heard["gates"], word, weight[:, : word.shape[1]].T)
+        else:
+            if self.attention is not None:
+                word = torch.cat([word, self.attention(state, heard)], dim=1)
+            given = F.linear(word, weight, bias)
+        held = F.linear(state, cast(Tensor, gru.weight_hh_l0), cast(Tensor, gru.bias_hh_l0))
+        width = state.shape[1]
+        gates = torch.sigmoid(given[:, : 2 * width] + held[:, : 2 * width])
+        reset, update = gates[:, :width], gates[:, width:]
+        new = torch.addcmul(given[:, 2 * width :], reset, held[:, 2 * width :]).tanh_()
+        return torch.lerp(new, state, update)
+
     def first_state(self, heard: Heard) -> Tensor:
         """[B, H] state before the first word."""
         return torch.tanh(self.initial(heard["summary"]))
 
     def step(self, token: Tensor, state: Tensor, heard: Heard) -> tuple[Tensor, Tensor]:
         """[B] token and [B, H] state -> [B, V] logits and the next state."""
+        if not self.training:
+            state = self.next_state(token, state, heard)
+            return self.out(state), state
         word = self.drop(self.embedding(token))
         if self.conditioning == "every-step":
             word = torch.cat([word, heard["summary"]], dim=1)
