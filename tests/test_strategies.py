@@ -24,6 +24,15 @@ from capfix_cli.errors import CapfixError
 WORDS, CLIPS = 12, 6
 
 
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread():
+    """Networks this small gain nothing from threads, and lose much to them on a busy machine."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 class Recurrent(Captioner):
     """A small random GRU over words, its memory the first state; steps or whole prefixes."""
 
@@ -189,6 +198,12 @@ def test_permuted_clips_give_permuted_captions(options):
     )
     plain = captions(captioner, options, whole, absent=absent)
     assert captions(captioner, options, turned, absent=absent) == [plain[i] for i in order]
+
+
+def test_many_rows_are_decoded_in_parts(options, monkeypatch):
+    whole = captions(Recurrent(), options)
+    monkeypatch.setattr("capfix_cli.decoding.search.MOST_SCORES", options.rows * WORDS * 2)
+    assert captions(Recurrent(), options) == whole
 
 
 def test_steps_and_whole_prefixes_agree(options):

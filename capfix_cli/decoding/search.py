@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 
 from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.decoding import nested
 from capfix_cli.decoding.absent import Absent, make_absent
 from capfix_cli.decoding.beam import beam_search
 from capfix_cli.decoding.drawing import Uniforms, draw
@@ -18,7 +19,7 @@ from capfix_cli.decoding.rows import NextWord
 from capfix_cli.records import ClipCaption
 
 COMPACT_AT = 0.75  # clips are dropped once a quarter is finished: moving memories costs as well
-MOST_ROWS = 2048  # decoded side by side: the scores of a vocabulary of 50,000 words take 400 MB
+MOST_SCORES = 2**26  # of words for all rows decoded side by side: 256 MiB in float32
 
 
 @dataclass(frozen=True)
@@ -61,16 +62,25 @@ def decode(
         absent = make_absent(
             captioner, options.contrast_absent, chunk.memory, len(chunk.names), seed
         )
-    if options.num_beams > 1:
-        found = beam_search(captioner, chunk.memory, len(chunk.names), options, absent)
-    else:
-        found = _word_by_word(captioner, chunk, options, seed, absent)
-    if options.rerank is not None:
-        found = best_candidates(captioner, chunk.memory, found, options, absent)
-    return [
-        _caption(captioner, name, own[: options.num_return_sequences])
-        for name, own in zip(chunk.names, found, strict=True)
-    ]
+    size = max(1, MOST_SCORES // (options.rows * max(1, len(captioner.vocabulary))))
+    captions: list[ClipCaption] = []
+    for start in range(0, len(chunk.names), size):
+        part = chunk
+        if size < len(chunk.names):
+            rows = torch.arange(start, min(start + size, len(chunk.names)))
+            memory = nested.select(chunk.memory, rows, captioner.memory_batch_dim)
+            part = Chunk(chunk.names[start : start + size], memory)
+        if options.num_beams > 1:
+            found = beam_search(captioner, part.memory, len(part.names), options, absent)
+        else:
+            found = _word_by_word(captioner, part, options, seed, absent)
+        if options.rerank is not None:
+            found = best_candidates(captioner, part.memory, found, options, absent)
+        captions += [
+            _caption(captioner, name, own[: options.num_return_sequences])
+            for name, own in zip(part.names, found, strict=True)
+        ]
+    return captions
 
 
 def decode_all(
