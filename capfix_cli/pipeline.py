@@ -11,7 +11,8 @@ from capfix_cli.captioners.adapters import blame
 from capfix_cli.captioners.given import NOTHING, Given
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.decoding.options import DecodingOptions
+from capfix_cli.decoding.config_file import DECODING, write_decoding
+from capfix_cli.decoding.options import DecodingOptions, options_from_dict
 from capfix_cli.diagnosis.causes import find_causes
 from capfix_cli.diagnosis.hearing import Heard, Watch, hear, unwatched
 from capfix_cli.diagnosis.integrity import Integrity, check_integrity
@@ -255,6 +256,8 @@ def _store(
     write_captions(run.folder / runs.CAPTIONS, heard.captions, references)
     runs.write_json(run.folder / runs.DIAGNOSIS, to_dict(diagnosis))
     runs.write_json(run.folder / runs.PLAN, to_dict(diagnosis.plan))
+    if diagnosis.best_decoding is not None:
+        write_decoding(run.folder / DECODING, options_from_dict(diagnosis.best_decoding))
     runs.write_json(
         run.folder / runs.COMMAND,
         {

@@ -1,0 +1,148 @@
+"""The search over decoding settings, and how much of the audio trials may use."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+import toys
+from hypothesis import given
+from hypothesis import strategies as st
+
+from capfix_cli.decoding.options import DecodingOptions
+from capfix_cli.diagnosis.hearing import hear
+from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED, DecodingFix
+from capfix_cli.fixes.scale import affordable
+from capfix_cli.fixes.search import halve, pareto_front, rungs
+from capfix_cli.fixes.trials import Laboratory
+from capfix_cli.probes.cost import Cost, measure_cost
+from capfix_cli.probes.scoring import Scorer
+from capfix_cli.records import Listening, Measure, Trial
+from capfix_cli.thresholds import CONTRAST_SET, MIN_CLIPS, TRIAL_BUDGET
+
+
+def trial(name, distinct, bits, kept=True, clips=10):
+    listening = Listening(bits, 4.0, bits, bits, 0.5, 0.05)
+    measures = {"distinct_captions": Measure(distinct)}
+    return Trial("1.1", name, {}, measures, listening, "healthy", kept, "", "kept", clips)
+
+
+@given(st.integers(1, 60), st.integers(20, 400))
+def test_rounds_have_ever_fewer_settings_on_ever_more_clips(settings, clips):
+    plan = rungs(settings, clips)
+    assert plan[0].settings == settings
+    assert plan[-1].clips == clips
+    assert all(a.clips <= b.clips and a.settings >= b.settings for a, b in itertools.pairwise(plan))
+    assert all(rung.settings >= 1 for rung in plan)
+    # Halving is worth it: it costs less than half of trying everything on all clips.
+    if settings >= 9 and len(plan) == 3:
+        assert sum(r.settings * r.clips for r in plan) < 0.5 * settings * clips
+
+
+def test_the_best_setting_wins_though_it_comes_last():
+    fixes = [DecodingFix(str(n), DecodingOptions(contrast=float(n))) for n in range(12)]
+    made = []
+
+    def attempt(fix, clips):
+        made.append((fix.fix, clips))
+        return trial(fix.fix, 0.9, float(fix.fix) / 4, clips=clips)
+
+    found = halve(fixes, 243, attempt)
+    assert [t.name for t in found] == [fix.fix for fix in fixes]
+    assert [t.name for t in found if t.clips == 243] == ["10", "11"]
+    assert len(made) == sum(rung.settings for rung in rungs(12, 243))
+
+
+def test_settings_that_do_not_work_come_after_all_that_do():
+    def attempt(fix, clips):
+        return trial(fix.fix, 0.9, 9 - int(fix.fix), kept=fix.fix == "8", clips=clips)
+
+    fixes = [DecodingFix(str(n), DecodingOptions(contrast=float(n))) for n in range(9)]
+    assert "8" in [t.name for t in halve(fixes, 300, attempt) if t.clips == 300]
+
+
+def test_the_front_holds_what_nothing_beats_on_both_axes():
+    trials = [
+        trial("bland", 0.1, 3.0),
+        trial("salad", 1.0, 0.0),
+        trial("good", 0.8, 2.0),
+        trial("worse", 0.7, 1.9),
+        trial("twin", 0.8, 2.0),
+    ]
+    assert pareto_front(trials) == {"bland", "salad", "good", "twin"}
+
+
+def test_cheap_captioners_are_tried_on_everything_and_dear_ones_on_less():
+    whole = affordable(Cost(1e6), 256, 30)
+    assert (whole.clips, whole.contrast) == (256, int(CONTRAST_SET.value))
+    before = whole
+    for token in (1e7, 1e8, 1e9, 1e10, 1e13):
+        scale = affordable(Cost(token), 256, 30)
+        assert (scale.contrast, scale.clips) <= (before.contrast, before.clips)
+        before = scale
+    assert (before.clips, before.contrast) == (int(MIN_CLIPS.value), 6)
+    dear = affordable(Cost(1e8), 256, 30)
+    assert dear.clips * (1 + dear.contrast) * 15 * 1e8 <= TRIAL_BUDGET.value
+
+
+def laboratory(rule, tmp_path):
+    captioner = toys.Toy(rule)
+    heard = hear(captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0)
+    return Laboratory(Scorer(captioner, heard.chunks), None, 0)
+
+
+def test_the_cost_of_a_step_is_counted(tmp_path):
+    import torch
+
+    class Costly(toys.Toy):
+        def logits(self, prefix, memory):
+            torch.ones(len(prefix), 50) @ torch.ones(50, 7)
+            return super().logits(prefix, memory)
+
+    captioner = Costly(toys.healthy)
+    heard = hear(captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0)
+    assert measure_cost(captioner, heard.chunks[0]).token == 2 * 50 * 7
+
+
+def test_a_search_is_hopeless_where_nothing_listens(tmp_path):
+    deaf = laboratory(toys.deaf, tmp_path)
+    assert not deaf.promising([deaf.trial("contrast-1")])
+    other = tmp_path / "other"
+    other.mkdir()
+    heard = laboratory(toys.needs_contrast, other)
+    assert heard.promising([heard.trial("contrast-1")])
+
+
+def test_a_search_tries_all_settings_and_the_winner_is_decoded_by_generate(capfix, tmp_path):
+    audio = toys.write_clips(tmp_path / "audio")
+    (tmp_path / "my_toys.py").write_text(
+        "from toys import Toy, needs_contrast\n\n\n"
+        "def load(checkpoint, device):\n    return Toy(needs_contrast)\n"
+    )
+    model = tmp_path / "model.bin"
+    model.write_bytes(b"nothing")
+    run = capfix("diagnose", model, "--audio", audio, "--adapter", "my_toys.py:load", "--json")
+    assert run.status == 0, run.err
+    found = json.loads(run.out)
+    names = {row["name"] for row in found["trials"]}
+    assert {fix.options.describe() for fix in SEARCHED} <= names
+    assert any(row["pareto"] for row in found["trials"])
+    best = [row for row in found["trials"] if row["decoding"] == found["best_decoding"]]
+    assert best[0]["kept"]
+    top = max(row["listening"]["bits"] for row in found["trials"] if row["kept"])
+    assert best[0]["listening"]["bits"] == top
+    decoding = json.loads((tmp_path / ".capfix/runs" / found["run"] / "decoding.json").read_text())
+    assert all(decoding[key] == value for key, value in found["best_decoding"].items())
+    again = capfix("generate")
+    assert again.status == 0, again.err
+    assert DecodingOptions(**found["best_decoding"]).describe() in again.err
+
+
+@pytest.mark.parametrize("name", sorted(DECODING_FIXES))
+def test_trials_on_fewer_clips_say_so(name, tmp_path):
+    made = laboratory(toys.hidden_by_search, tmp_path)
+    part = made.attempt(DECODING_FIXES[name], 24)
+    assert part.clips == 24
+    assert "on 24 clips" in part.reason
+    assert not part.kept
