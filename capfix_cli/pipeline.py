@@ -19,8 +19,11 @@ from capfix_cli.diagnosis.integrity import Integrity, check_integrity
 from capfix_cli.diagnosis.tree import Observations, Walk, walk
 from capfix_cli.diagnosis.verdict import Decision, decide, require_enough
 from capfix_cli.fixes.plan import Findings, make_plan
-from capfix_cli.fixes.search import pareto_front
-from capfix_cli.fixes.trials import Laboratory, best_trial
+from capfix_cli.fixes.search import best_trial, pareto_front
+from capfix_cli.fixes.trials import Laboratory
+from capfix_cli.generating.made import make_made
+from capfix_cli.generating.run import Delivery, Generated, caption_folder
+from capfix_cli.generating.teams import join
 from capfix_cli.measures.captions_file import match_references, read_references, write_captions
 from capfix_cli.measures.table import judge_diversity, measure_captions
 from capfix_cli.probes.scoring import Scorer
@@ -281,20 +284,31 @@ def generate(
     options: DecodingOptions,
     settings: Settings,
     watch: Watch = unwatched,
-) -> Heard:
-    """Caption every clip of a folder; nothing is judged and nothing is stored.
+    delivery: Delivery | None = None,
+) -> Generated:
+    """Caption every clip of a folder as it goes; nothing is judged and no run is stored.
+
+    Under torchrun each process captions its share, and the first gives the result. Without a
+    ``delivery`` the result holds the captions.
 
     Raises:
         CapfixError: whatever the user can mend.
     """
-    loaded = load(model, settings.adapter, settings.device, settings.model)
-    with blame(settings.adapter):
-        return hear(
-            loaded.captioner,
-            audio,
-            batch_size=settings.batch_size,
-            seed=settings.seed,
-            options=options,
-            sample=0,
-            watch=watch,
-        )
+    given = settings.model
+    made = make_made(model, audio, options, settings.seed, settings.adapter, given)
+    captions: list[ClipCaption] = []
+    with join(settings.device) as team:
+        loaded = load(model, settings.adapter, team.device, given)
+        with blame(settings.adapter):
+            generated = caption_folder(
+                loaded.captioner,
+                audio,
+                made.with_model(loaded.summary.sha256),
+                options,
+                settings.batch_size,
+                delivery or Delivery(show=captions.extend),
+                team,
+                watch,
+            )
+    captions.sort(key=lambda caption: caption.file_name)
+    return replace(generated, captions=tuple(captions))

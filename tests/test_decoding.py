@@ -83,7 +83,8 @@ def test_contrast_is_its_formula_and_its_cut():
 
 def test_scores_that_are_no_numbers_end_the_caption():
     bad = torch.tensor([[torch.nan, torch.nan, torch.nan], [torch.nan, 1.0, torch.inf]])
-    clean = filters.finite_or_end(bad, eos_id=0)
+    clean, top = filters.finite_or_end(bad, eos_id=0)
+    assert top.word.tolist() == [0, 2]
     assert clean.argmax(1).tolist() == [0, 2]
     assert clean[1, 0] == -torch.inf
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from capfix_cli.fixes.catalogue import FIXES
 from capfix_cli.fixes.plan import Findings, general_plan, make_plan
-from capfix_cli.records import Trial
+from capfix_cli.records import Listening, Trial
 
 
 def status(findings):
@@ -56,6 +58,14 @@ def test_a_decoding_that_works_is_the_only_need():
     plan = status(Findings("collapsed", {}, [trial("1.1+1.3", kept=True)]))
     assert [fix for fix, now in plan.items() if now == "needed"] == ["1.1", "1.3"]
     assert plan["2.1"] == "not-applicable"
+
+
+def test_of_several_decodings_that_work_the_one_that_listens_most_is_needed():
+    heard = replace(trial("1.6", kept=True), name="contrast", listening=Listening(2, 4, 1, 3, 1, 1))
+    plan = make_plan(Findings("collapsed", {}, [trial("1.1", kept=True), heard]))
+    rows = {row.fix: row for row in plan}
+    assert [fix for fix, row in rows.items() if row.status == "needed"] == ["1.6"]
+    assert "contrast listens more" in rows["1.1"].reason
 
 
 def test_a_healthy_captioner_needs_nothing_and_a_bland_one_attention():

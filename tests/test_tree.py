@@ -139,5 +139,5 @@ def test_every_clip_is_encoded_once_however_many_fixes_are_tried(tmp_path):
     captioner = Counting(toys.deaf)
     heard = hear(captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0)
     loaded = Loaded(captioner, ModelSummary("toy", "adapter", None, None, {}))
-    assert len(examine(loaded, heard, None, 0, unwatched).walk.trials) == 9
+    assert len(examine(loaded, heard, None, 0, unwatched).walk.trials) == 10
     assert captioner.encoded == toys.CLIPS

@@ -40,7 +40,8 @@ def make_absent(
 
     Args:
         captioner: encodes silence and noise.
-        kind: which of the four.
+        kind: which of the four; a memory without floating-point numbers has no mean, and others
+            are taken for it.
         memory: of clips of the same data; silence and noise do not use it.
         clips: of the memory.
         seed: of the clips chosen and of the noise.
@@ -61,10 +62,21 @@ def make_absent(
             "Add --contrast-against silence, or give more clips.",
         )
     dim = captioner.memory_batch_dim
-    if kind == "mean-memory":
+    if kind == "mean-memory" and _has_mean(memory):
         return Absent(nested.apply(memory, lambda tensor: _mean(tensor, dim)), 1)
     chosen = torch.tensor(sorted(range(clips), key=lambda row: _rank(seed, row))[:OTHERS])
     return Absent(nested.select(memory, chosen.sort().values, dim), len(chosen))
+
+
+def _has_mean(memory: Memory) -> bool:
+    found: list[bool] = []
+
+    def look(tensor: Tensor) -> Tensor:
+        found.append(tensor.is_floating_point())
+        return tensor
+
+    nested.apply(memory, look)
+    return any(found)
 
 
 def _rank(seed: int, row: int) -> bytes:

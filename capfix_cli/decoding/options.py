@@ -71,7 +71,8 @@ class DecodingOptions:
         contrast: weight of audio-contrastive decoding, >= 0; 0 is none.
         contrast_cutoff: words below this share of the likeliest are left out of the contrast.
         contrast_absent: what stands for "no audio": the mean of other clips' distributions, the
-            mean memory, silence, or noise.
+            mean of their memories, silence, or noise. Of the four the mean memory listened most
+            in benchmarks/decoding_strategies.py, and others costs four times as much.
     """
 
     do_sample: bool = False
@@ -94,7 +95,7 @@ class DecodingOptions:
     rerank: Rerank | None = None
     contrast: float = 0.0
     contrast_cutoff: float = 0.1
-    contrast_absent: AbsentKind = "others"
+    contrast_absent: AbsentKind = "mean-memory"
 
     def __post_init__(self) -> None:
         """Refuse values out of range and options that exclude each other.
@@ -221,7 +222,8 @@ class DecodingOptions:
             if getattr(self, name) != _DEFAULTS[name]:
                 parts.append(f"{words} {getattr(self, name):g}")
         if self.contrast:
-            against = "" if self.contrast_absent == "others" else f" against {self.contrast_absent}"
+            usual = self.contrast_absent == _DEFAULTS["contrast_absent"]
+            against = "" if usual else f" against {self.contrast_absent}"
             parts.append(f"audio-contrastive, weight {self.contrast:g}{against}")
         if self.rerank is not None:
             parts.append(f"best of {self.num_candidates} by {self.rerank}")

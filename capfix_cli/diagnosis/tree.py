@@ -100,6 +100,7 @@ TRIALS_OF: Mapping[str, tuple[str, ...]] = {
         "diverse-beam-6",
         "contrast-1",
         "contrast-3",
+        "rerank-listening-8",
     ),
     "generic-decoding": ("temperature-0.7", "beam-5"),
 }

@@ -20,6 +20,16 @@ def _sampling(temperature: float = 1.0, **more: float) -> DecodingOptions:
     return DecodingOptions(do_sample=True, temperature=temperature, **more)  # type: ignore[arg-type]
 
 
+def _reranked(by: str, candidates: int, temperature: float) -> DecodingOptions:
+    return DecodingOptions(
+        do_sample=True,
+        temperature=temperature,
+        top_p=0.95,
+        num_candidates=candidates,
+        rerank=by,  # type: ignore[arg-type]
+    )
+
+
 NATURAL = _sampling()  # the captioner's own distribution, as it is
 
 # What the tree asks for, in the document's order.
@@ -38,17 +48,8 @@ DECODING_FIXES: Mapping[str, DecodingFix] = {
     ),
     "contrast-1": DecodingFix("1.6", DecodingOptions(contrast=1.0)),
     "contrast-3": DecodingFix("1.6", DecodingOptions(contrast=3.0)),
+    "rerank-listening-8": DecodingFix("1.7", _reranked("listening", 8, 0.8)),
 }
-
-
-def _reranked(by: str, candidates: int, temperature: float) -> DecodingOptions:
-    return DecodingOptions(
-        do_sample=True,
-        temperature=temperature,
-        top_p=0.95,
-        num_candidates=candidates,
-        rerank=by,  # type: ignore[arg-type]
-    )
 
 
 # What the search tries beside them, the cheap ones first: values that the catalogue and the papers
@@ -68,7 +69,7 @@ SEARCHED: tuple[DecodingFix, ...] = (
         DecodingFix("1.4+1.6", DecodingOptions(num_beams=3, contrast=weight))
         for weight in (1.0, 3.0)
     ),
-    DecodingFix("1.1+1.6", _reranked("listening", 8, 0.8)),
-    DecodingFix("1.1+1.6", _reranked("listening", 8, 1.0)),
-    DecodingFix("1.1", _reranked("likelihood", 8, 0.8)),
+    DecodingFix("1.7", _reranked("listening", 8, 1.0)),
+    DecodingFix("1.7", _reranked("listening", 24, 0.8)),
+    DecodingFix("1.7", _reranked("likelihood", 8, 0.8)),
 )

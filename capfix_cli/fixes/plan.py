@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from capfix_cli.fixes.catalogue import Fix, by_priority
+from capfix_cli.fixes.search import best_trial
 from capfix_cli.records import Cause, PlanRow, Status, Trial, Verdict
 
 Facts = Mapping[str, Any]
@@ -72,7 +73,7 @@ def _judge(entry: Fix, findings: Findings) -> tuple[Status, str]:
 
 
 def _judge_training(entry: Fix, findings: Findings) -> tuple[Status, str]:
-    kept = next((trial for trial in findings.trials if trial.kept), None)
+    kept = best_trial(findings.trials)
     if findings.verdict == "healthy":
         judged: tuple[Status, str] = "not-applicable", "the captioner is healthy"
     elif kept is not None:
@@ -102,9 +103,12 @@ def _judge_decoding(entry: Fix, findings: Findings) -> tuple[Status, str]:
     if findings.verdict == "healthy":
         return "not-applicable", "the captioner is healthy as it is"
     made = [trial for trial in findings.trials if entry.id in trial.fix.split("+")]
-    kept = next((trial for trial in made if trial.kept), None)
-    if kept is not None:
-        return "needed", f"{kept.name}: {kept.reason}"
+    kept = best_trial(made)
+    best = best_trial(findings.trials)
+    if best is not None and kept == best:
+        return "needed", f"{best.name}: {best.reason}"
+    if best is not None and kept is not None:
+        return "not-applicable", f"works as well, {kept.name}, but {best.name} listens more"
     if made:
         tried = made[0]
         return "not-applicable", f"tried, {tried.name}: {tried.reason}"

@@ -72,6 +72,12 @@ def merit(trial: Trial) -> tuple[bool, float]:
     )
 
 
+def best_trial(trials: Sequence[Trial]) -> Trial | None:
+    """Choose the kept trial that listens most; the earlier of equals."""
+    kept = [trial for trial in trials if trial.kept]
+    return max(kept, key=merit, default=None)
+
+
 def pareto_front(trials: Sequence[Trial]) -> set[str]:
     """Name the trials that no other beats in both diversity and listening.
 

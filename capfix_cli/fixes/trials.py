@@ -274,9 +274,3 @@ def _part(chunk: Chunk, wanted: set[str], scorer: Scorer) -> Chunk:
     index = torch.tensor(rows, dtype=torch.long)
     memory = nested.select(chunk.memory, index, scorer.captioner.memory_batch_dim)
     return Chunk(tuple(chunk.names[row] for row in rows), memory)
-
-
-def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """Choose the kept trial that listens most; the earlier of equals."""
-    kept = [trial for trial in trials if trial.kept and trial.listening is not None]
-    return max(kept, key=merit, default=None)
