@@ -59,7 +59,11 @@ def ways() -> dict[str, DecodingOptions]:
     # Gains can come from the cut alone (arXiv 2504.10020): the cut without a contrast, and the
     # contrast without a cut.
     known += [DecodingOptions(contrast=1e-6), DecodingOptions(contrast=1.0, contrast_cutoff=0.0)]
-    return {options.describe(): options for options in known}
+    # Whatever is named alike is the same; what differs must not be.
+    found = {options.describe(): options for options in known}
+    if len(found) < len(set(known)):
+        raise AssertionError("two decodings go by one name")
+    return found
 
 
 @dataclass(frozen=True)

@@ -224,6 +224,8 @@ class DecodingOptions:
         if self.contrast:
             usual = self.contrast_absent == _DEFAULTS["contrast_absent"]
             against = "" if usual else f" against {self.contrast_absent}"
+            cut = self.contrast_cutoff
+            against += "" if cut == _DEFAULTS["contrast_cutoff"] else f", cut at {cut:g}"
             parts.append(f"audio-contrastive, weight {self.contrast:g}{against}")
         if self.rerank is not None:
             parts.append(f"best of {self.num_candidates} by {self.rerank}")
