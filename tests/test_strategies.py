@@ -360,6 +360,27 @@ class AllOut(Broken):
     value = float("-inf")
 
 
+class Narrow(Recurrent):
+    """Scores in bfloat16, of which neighbouring ones differ by more than one in a hundred."""
+
+    def step(self, token, state, memory):
+        scores, state = super().step(token, state, memory)
+        return scores.bfloat16(), state
+
+
+def test_probabilities_are_float32_whatever_the_weights_are():
+    narrow = Narrow()
+    for caption in decode(narrow, chunk_of(), GREEDY, 0):
+        tokens = (*caption.tokens, 1) if caption.ended else caption.tokens
+        memory = {k: v[int(caption.file_name[4:])][None] for k, v in chunk_of().memory.items()}
+        state, expected, last = narrow.start(memory), 0.0, 0
+        for token in tokens:
+            scores, state = narrow.step(torch.tensor([last]), state, memory)
+            expected += float(scores.float().log_softmax(1)[0, token])
+            last = token
+        assert caption.logprob == pytest.approx(expected, abs=1e-5)
+
+
 def test_an_end_that_never_comes_is_cut_at_the_limit(options):
     for found in decode(Silent(), chunk_of(), options, 0):
         assert not found.ended
