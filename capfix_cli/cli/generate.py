@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,11 +13,16 @@ import typer
 
 from capfix_cli.cli import options
 from capfix_cli.cli.progress import Watcher
+from capfix_cli.cli.work import Work, complete
 from capfix_cli.errors import CapfixError
 
 if TYPE_CHECKING:
-    from capfix_cli.diagnosis.hearing import Heard
-    from capfix_cli.runs import Run
+    from capfix_cli.generating.run import Delivery, Generated
+    from capfix_cli.measures.captions_file import Predicted
+    from capfix_cli.records import ClipCaption
+    from capfix_cli.report.terminal.generation import CaptionTable
+
+INTERRUPTED = 130  # as shells report SIGINT
 
 
 def command(
@@ -26,11 +35,29 @@ def command(
     temperature: options.TemperatureOption = None,
     top_k: options.TopKOption = None,
     top_p: options.TopPOption = None,
+    min_p: options.MinPOption = None,
+    typical_p: options.TypicalOption = None,
     num_beams: options.BeamsOption = None,
+    num_beam_groups: options.GroupsOption = None,
+    diversity_penalty: options.DiversityOption = None,
     length_penalty: options.LengthPenaltyOption = None,
+    early_stopping: options.EarlyStoppingOption = None,
+    repetition_penalty: options.RepetitionOption = None,
+    no_repeat_ngram_size: options.NgramOption = None,
+    min_new_tokens: options.MinTokensOption = None,
+    max_new_tokens: options.MaxTokensOption = None,
+    num_captions: options.CaptionsOption = None,
+    num_candidates: options.CandidatesOption = None,
+    rerank: options.RerankOption = None,
     contrast: options.ContrastOption = None,
+    contrast_cutoff: options.CutoffOption = None,
+    contrast_against: options.AgainstOption = None,
+    decoding: options.DecodingOption = None,
     output: Annotated[
-        str | None, typer.Option("--output", "-o", metavar="CSV", help="Write a captions file.")
+        str | None,
+        typer.Option(
+            "--output", "-o", metavar="FILE", help="Write .csv or .jsonl; resumes what broke off."
+        ),
     ] = None,
     adapter: options.AdapterOption = None,
     vocabulary: options.VocabularyOption = None,
@@ -45,95 +72,169 @@ def command(
     quiet: options.QuietOption = False,
 ) -> None:
     """Caption a folder of clips, decoding as told or as the latest run found best."""
-    if output is not None:
-        _check_output(Path(output))
-    with Watcher(quiet=quiet) as watch:
-        from capfix_cli import pipeline
-        from capfix_cli.decoding.options import GREEDY, options_from_dict
+    from capfix_cli.captioners.given import Given
 
-        chosen = options.decoding(temperature, top_k, top_p, num_beams, length_penalty, contrast)
-        best: dict[str, Any] | None = None
-        if model is None or audio is None:
-            run = _latest(model, audio)
-            known = run.command()
-            if model is None:
-                model, adapter = str(known["model"]), adapter or known.get("adapter")
-                # Trust is given anew each time; what the words are stays as it was told.
-                told = known.get("given") or {}
-                vocabulary = vocabulary or told.get("vocabulary")
-                bos, eos = bos or told.get("bos"), eos or told.get("eos")
-                pad = pad or told.get("pad")
-                best = run.diagnosis().best_decoding
-            audio = audio or str(known["audio"])
-            if not quiet:
-                typer.echo(f"Run {run.id}: {model} on {audio}", err=True)
-        decoding = chosen or (options_from_dict(best) if best else GREEDY)
-        if not quiet:
-            typer.echo(f"Decoding: {decoding.describe()}", err=True)
-        given = options.about_model(model, vocabulary, bos, eos, pad, trust)
-        settings = options.settings(adapter, device, batch_size, seed, None, given)
-        heard = pipeline.generate(model, audio, decoding, settings, watch)
-    _give(heard, {"model": model, "decoding": decoding.to_dict(), "seed": seed}, output, as_json)
-    if heard.audio.skipped and not quiet:
-        first = heard.audio.skipped[0]
-        count = len(heard.audio.skipped)
-        typer.echo(f"{count} files skipped ({first.path}: {first.reason})", err=True)
-
-
-def _give(heard: Heard, about: dict[str, Any], output: str | None, as_json: bool) -> None:
-    """Hand the captions over as they were asked for: a file, JSON, or a line a clip."""
-    if output is not None:
-        from capfix_cli.measures.captions_file import write_captions
-
-        write_captions(Path(output), heard.captions, {})
-        typer.echo(f"{len(heard.captions)} captions written to {output}", err=True)
-    if as_json:
-        from capfix_cli.report.machine import print_json
-
-        captions = [
-            {"file_name": caption.file_name, "caption_predicted": caption.text}
-            for caption in heard.captions
-        ]
-        print_json({**about, "captions": captions, "skipped": heard.audio.skipped})
-    elif output is None:
-        for caption in heard.captions:
-            typer.echo(f"{caption.file_name}\t{caption.text}")
-
-
-def _latest(model: str | None, audio: str | None) -> Run:
-    """Give the run that names what the command line did not.
-
-    Raises:
-        CapfixError: there is none, or it does not say.
-    """
-    from capfix_cli.runs import find_run
-
+    chosen = options.decoding(
+        {
+            "temperature": temperature,
+            "top_k": top_k,
+            "top_p": top_p,
+            "min_p": min_p,
+            "typical_p": typical_p,
+            "num_beams": num_beams,
+            "num_beam_groups": num_beam_groups,
+            "diversity_penalty": diversity_penalty,
+            "length_penalty": length_penalty,
+            "early_stopping": early_stopping,
+            "repetition_penalty": repetition_penalty,
+            "no_repeat_ngram_size": no_repeat_ngram_size,
+            "min_new_tokens": min_new_tokens,
+            "max_new_tokens": max_new_tokens,
+            "num_return_sequences": num_captions,
+            "num_candidates": num_candidates,
+            "rerank": rerank,
+            "contrast": contrast,
+            "contrast_cutoff": contrast_cutoff,
+            "contrast_absent": contrast_against,
+        },
+        decoding,
+    )
+    speaks = _speaks(output)
+    quiet = quiet or not speaks
+    given = Given(vocabulary, bos, eos, pad, trust)
+    work = complete(Work(model, audio, adapter, given, chosen), quiet=quiet)
+    target = Path(output) if output is not None else None
+    if target is not None:
+        _check(target, work, seed)
+    if not quiet:
+        typer.echo(f"Decoding: {work.options.describe()}{work.found_by}", err=True)
+    view, table = _view(quiet, target, as_json)
+    rows: list[dict[str, Any]] = []
+    delivery: Delivery | None = None
     try:
-        run = find_run(None)
-    except CapfixError as error:
-        missing = " and no ".join(
-            name for name, value in (("model", model), ("--audio", audio)) if value is None
-        )
-        raise CapfixError(
-            f"There is no {missing} given, and no run here to take it from.",
-            "Give MODEL --audio DIR, or run `capfix diagnose MODEL --audio DIR` first.",
-        ) from error
-    if not {"model", "audio"} <= set(run.command()):
-        raise CapfixError(
-            f"The run {run.id} does not say what it was made from.", "Give MODEL --audio DIR."
-        )
-    return run
+        with view as watch:
+            from capfix_cli import pipeline
+            from capfix_cli.generating.run import Delivery
+
+            delivery = Delivery(target)
+            _deliver_to(delivery, table, rows if as_json else None)
+            given = options.about_model(work.model, *astuple(work.given))
+            settings = options.settings(work.adapter, device, batch_size, seed, None, given)
+            generated = pipeline.generate(
+                str(work.model), str(work.audio), work.options, settings, watch, delivery
+            )
+    except KeyboardInterrupt:
+        if speaks:
+            _say([_stopped(delivery)])
+        raise typer.Exit(INTERRUPTED) from None
+    if not speaks:
+        return
+    if as_json:
+        about = {"model": work.model, "decoding": work.options.to_dict(), "seed": seed}
+        _print_json({**about, "output": output} if output else about, rows, generated)
+    if not quiet:
+        from capfix_cli.generating.telling import tell
+
+        _say(tell(generated, delivery))
 
 
-def _check_output(path: Path) -> None:
-    """Fail before the work where its result could not be written.
+def _speaks(output: str | None) -> bool:
+    """Say whether this process prints: the only one, or the first of several.
 
     Raises:
-        CapfixError: the file is there, or its folder is not or cannot be written.
+        CapfixError: several processes, and no file to bring their captions together in.
     """
-    import os
+    from capfix_cli.generating.teams import find_place
 
-    if path.exists():
-        raise CapfixError(f"{path} is there already.", "Name another file with --output.")
-    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
-        raise CapfixError(f"{path} cannot be written.", "Name a file in a folder of yours.")
+    place = find_place()
+    if place is None:
+        return True
+    if output is None:
+        raise CapfixError(
+            f"{place.world} processes need --output to bring their captions together.",
+            "Add --output FILE.csv, in a folder that all of them see.",
+        )
+    return place.rank == 0
+
+
+def _check(target: Path, work: Work, seed: int) -> None:
+    """Fail before PyTorch is loaded where the output could not be written or resumed.
+
+    Raises:
+        CapfixError: says why.
+    """
+    from capfix_cli.generating.made import make_made
+    from capfix_cli.generating.sidefile import check_output, check_parts
+
+    check_output(target)
+    model, audio = str(work.model), str(work.audio)
+    check_parts(target, make_made(model, audio, work.options, seed, work.adapter, work.given))
+
+
+def _view(
+    quiet: bool, target: Path | None, as_json: bool
+) -> tuple[AbstractContextManager[Any], CaptionTable | None]:
+    """Choose what shows the work: a live table on a terminal, plain lines elsewhere."""
+    if quiet or not sys.stderr.isatty():
+        return Watcher(quiet=quiet), None
+    from capfix_cli.report.terminal.generation import CaptionTable
+    from capfix_cli.report.terminal.style import make_console
+
+    scroll = target is None and not as_json and sys.stdout.isatty()
+    table = CaptionTable(make_console(stderr=True), scroll=scroll)
+    table("loading PyTorch", 0, 1)
+    return table, table
+
+
+def _say(words: list[str]) -> None:
+    for line in words:
+        typer.echo(line, err=True)
+
+
+def _stopped(delivery: Delivery | None) -> str:
+    if delivery is None:
+        return "Stopped before the first clip."
+    from capfix_cli.generating.telling import stopped
+
+    return stopped(delivery)
+
+
+def _deliver_to(
+    delivery: Delivery, table: CaptionTable | None, rows: list[dict[str, Any]] | None
+) -> None:
+    """Hand captions on as they were asked for: to a file, as JSON, or as a line a clip."""
+    from capfix_cli.measures.captions_file import predicted, printable
+    from capfix_cli.report.terminal.generation import line
+
+    out = sys.stdout  # while an adapter runs, what it prints is led elsewhere
+
+    def keep(row: Predicted) -> None:
+        assert rows is not None
+        several = {"captions": list(row.captions)} if len(row.captions) > 1 else {}
+        name = printable(row.file_name)
+        rows.append({"file_name": name, "caption_predicted": row.captions[0], **several})
+
+    def show(captions: Sequence[ClipCaption]) -> None:
+        if table is not None:
+            table.show(captions)
+        if delivery.output is not None or (table is not None and table.scroll):
+            return
+        if rows is not None:
+            for caption in captions:
+                keep(predicted(caption))
+            return
+        out.write("".join(f"{line(caption)}\n" for caption in captions))
+        out.flush()
+
+    delivery.show = show
+    if rows is not None:
+        delivery.each = keep
+
+
+def _print_json(about: dict[str, Any], rows: list[dict[str, Any]], generated: Generated) -> None:
+    from capfix_cli.measures.captions_file import printable
+    from capfix_cli.report.machine import print_json
+
+    skipped = [{"path": printable(clip.path), "reason": clip.reason} for clip in generated.skipped]
+    rows.sort(key=lambda row: str(row["file_name"]))
+    print_json({**about, "captions": rows, "skipped": skipped})

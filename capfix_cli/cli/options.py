@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -125,40 +126,111 @@ def fail_on(diagnosis: Diagnosis, verdicts: set[str]) -> None:
 
 
 TemperatureOption = Annotated[
-    float | None, typer.Option("--temp", "--temperature", help="Divides the logits; samples.")
+    float | None, typer.Option("--temp", "--temperature", help="Divides the scores; samples.")
 ]
-TopKOption = Annotated[int | None, typer.Option("--top-k", help="Sample among the k likeliest.")]
+TopKOption = Annotated[
+    int | None, typer.Option("--top-k", help="Sample among the k likeliest; 0 is all.")
+]
 TopPOption = Annotated[
     float | None, typer.Option("--top-p", help="Sample among the words that hold this share.")
 ]
+MinPOption = Annotated[
+    float | None, typer.Option("--min-p", help="Leave out words below this share of the likeliest.")
+]
+TypicalOption = Annotated[
+    float | None, typer.Option("--typical-p", help="Sample among the most typical words.")
+]
 BeamsOption = Annotated[int | None, typer.Option("--num-beams", help="Beams of beam search.")]
+GroupsOption = Annotated[
+    int | None, typer.Option("--num-beam-groups", help="Groups of beams that differ.")
+]
+DiversityOption = Annotated[
+    float | None, typer.Option("--diversity-penalty", help="Off a word that another group took.")
+]
 LengthPenaltyOption = Annotated[
     float | None, typer.Option("--length-penalty", help="Above 0 favours longer beams.")
+]
+EarlyStoppingOption = Annotated[
+    str | None,
+    typer.Option("--early-stopping", metavar="true|false|never", help="When beam search ends."),
+]
+RepetitionOption = Annotated[
+    float | None, typer.Option("--repetition-penalty", help="Above 1 avoids words said before.")
+]
+NgramOption = Annotated[
+    int | None, typer.Option("--no-repeat-ngram-size", help="No n words come twice.")
+]
+MinTokensOption = Annotated[int | None, typer.Option("--min-new-tokens", help="Fewest tokens.")]
+MaxTokensOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Most tokens.")]
+CaptionsOption = Annotated[int | None, typer.Option("--num-captions", help="Captions a clip.")]
+CandidatesOption = Annotated[
+    int | None, typer.Option("--num-candidates", help="Captions that --rerank chooses among.")
+]
+RerankOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rerank", metavar="likelihood|listening|mbr", help="By what the best is chosen."
+    ),
 ]
 ContrastOption = Annotated[
     float | None, typer.Option("--contrast", help="Weight of audio-contrastive decoding.")
 ]
+CutoffOption = Annotated[
+    float | None,
+    typer.Option("--contrast-cutoff", help="Words below this share of the likeliest stay out."),
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        "--contrast-against",
+        metavar="others|mean-memory|silence|noise",
+        help="What stands for no audio.",
+    ),
+]
+DecodingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decoding", metavar="FILE", help="A generation_config.json; other options override it."
+    ),
+]
+
+# Options that do nothing without another: (which would use it, what it does, what to add).
+_IDLE = {
+    "length_penalty": ("num_beams", "ranks beams", "--num-beams, such as 5"),
+    "early_stopping": ("num_beams", "ends beam search", "--num-beams, such as 5"),
+    "contrast_cutoff": ("contrast", "cuts a contrast off", "--contrast, such as 1"),
+    "contrast_absent": ("contrast", "stands on one side of a contrast", "--contrast, such as 1"),
+}
 
 
-def decoding(
-    temperature: float | None,
-    top_k: int | None,
-    top_p: float | None,
-    num_beams: int | None,
-    length_penalty: float | None,
-    contrast: float | None,
-) -> DecodingOptions | None:
+def decoding(given: dict[str, Any], file: str | None) -> DecodingOptions | None:
     """Make decoding options of what was given; None where nothing was.
 
-    Raises:
-        CapfixError: a value out of range, or options that exclude each other.
-    """
-    from capfix_cli.decoding.options import DecodingOptions
+    Args:
+        given: option -> value, None where it was not given.
+        file: a ``generation_config.json`` that the others override.
 
-    sampling = {"temperature": temperature, "top_k": top_k, "top_p": top_p}
-    others = {"num_beams": num_beams, "length_penalty": length_penalty, "contrast": contrast}
-    given = {name: value for name, value in {**sampling, **others}.items() if value is not None}
-    if not given:
-        return None
-    sample = any(value is not None for value in sampling.values())
-    return DecodingOptions(do_sample=sample, **given)  # type: ignore[arg-type]
+    Raises:
+        CapfixError: a value out of range, options that exclude each other or do nothing, or a
+            file that cannot be meant.
+    """
+    from capfix_cli.decoding.config_file import read_decoding
+    from capfix_cli.decoding.options import GREEDY, flag
+
+    told = {name: value for name, value in given.items() if value is not None}
+    if "early_stopping" in told:
+        word = str(told["early_stopping"]).lower()
+        told["early_stopping"] = {"true": True, "false": False}.get(word, word)
+    base = read_decoding(file) if file is not None else GREEDY
+    if not told:
+        return base if file is not None else None
+    if any(name in told for name in ("temperature", "top_k", "top_p", "min_p", "typical_p")):
+        told["do_sample"] = True
+    options = dataclasses.replace(base, **told)
+    for name, (user, does, add) in _IDLE.items():
+        used = user in told or getattr(options, user) != getattr(GREEDY, user)
+        if name == "contrast_absent":
+            used = used or options.rerank == "listening"
+        if name in told and not used:
+            raise CapfixError(f"{flag(name)} {does}, and there is none.", f"Add {add}.")
+    return options

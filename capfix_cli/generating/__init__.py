@@ -1,0 +1,1 @@
+"""Captioning folders of any size: resumable, in one process or in several."""

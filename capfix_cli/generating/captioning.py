@@ -1,0 +1,168 @@
+"""From clips to captions, batch by batch: the same batches however the work is cut up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+
+from capfix_cli.audio.batches import (
+    USUAL_SECONDS,
+    Batch,
+    Waveform,
+    collate,
+    iterate_batches,
+    plan_batches,
+    read_waveform,
+)
+from capfix_cli.audio.files import Clip
+from capfix_cli.captioners.base import Captioner
+from capfix_cli.decoding.absent import Absent, make_absent
+from capfix_cli.decoding.options import DecodingOptions
+from capfix_cli.decoding.search import Chunk, decode
+from capfix_cli.diagnosis.hearing import encode
+from capfix_cli.errors import CapfixError
+from capfix_cli.records import ClipCaption, SkippedClip
+
+ABSENT_CLIPS = 32  # from which "no audio" is made: the most that one usual batch holds
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """What came of a batch.
+
+    Attributes:
+        captions: of its usable clips.
+        skipped: its files that are none.
+        numberless: clips for which the captioner gave no score that is a number.
+    """
+
+    captions: tuple[ClipCaption, ...]
+    skipped: tuple[SkippedClip, ...]
+    numberless: int = 0
+
+
+def deal(
+    clips: Sequence[Clip], done: Set[str], batch_size: int, rank: int = 0, world: int = 1
+) -> list[list[Clip]]:
+    """Give a process its share of what is left to do, in two parts that are batched apart.
+
+    Whole batches are dealt out, as :func:`plan_batches` makes them of all clips: planned again
+    from any number of them they are the same, so that a clip is captioned in the same company
+    whoever does it and whenever. Clips of batches that were done in part come first, among
+    themselves.
+    """
+    whole: list[list[Clip]] = []
+    rest: list[Clip] = []
+    for batch in plan_batches(clips, batch_size):
+        left = [clip for clip in batch if clip.name not in done]
+        if len(left) == len(batch):
+            whole.append(batch)
+        else:
+            rest += left
+    return [rest[rank::world], [clip for batch in whole[rank::world] for clip in batch]]
+
+
+def caption(
+    captioner: Captioner,
+    shares: Sequence[Sequence[Clip]],
+    options: DecodingOptions,
+    *,
+    batch_size: int,
+    seed: int,
+    absent: Absent | None,
+) -> Iterator[Captioned]:
+    """Caption clips, giving what came of each batch and keeping nothing of it.
+
+    Args:
+        captioner: in eval mode.
+        shares: as :func:`deal` gives them.
+        options: how to decode.
+        batch_size: clips.
+        seed: of draws.
+        absent: as :func:`find_absent` gives it.
+
+    Raises:
+        CapfixError: the device's memory does not hold a batch.
+    """
+    for share in shares:
+        for batch in iterate_batches(
+            share, captioner.sample_rate, batch_size, captioner.min_samples
+        ):
+            if not batch.clips:
+                yield Captioned((), batch.skipped)
+                continue
+            captions, numberless = _caption(captioner, batch, options, seed, absent)
+            yield Captioned(tuple(captions), batch.skipped, numberless)
+
+
+def _caption(
+    captioner: Captioner, batch: Batch, options: DecodingOptions, seed: int, absent: Absent | None
+) -> tuple[list[ClipCaption], int]:
+    import torch
+
+    try:
+        chunk = encode(captioner, batch)
+        captions = decode(captioner, chunk, options, seed, absent)
+        # Scores that are no numbers end a caption at once: looked at where nothing was said.
+        silent = any(not caption.tokens for caption in captions)
+        return captions, numberless(captioner, chunk) if silent else 0
+    except torch.OutOfMemoryError as error:
+        raise CapfixError(
+            f"The device's memory does not hold {len(batch.clips)} clips decoded at once.",
+            "Give a smaller --batch-size, or fewer beams or candidates.",
+        ) from error
+
+
+def numberless(captioner: Captioner, chunk: Chunk) -> int:
+    """Count the clips whose first scores hold a NaN or +inf, or nothing but -inf."""
+    import torch
+
+    with torch.inference_mode():
+        scores, _ = captioner.open(captioner.prepare(chunk.memory))
+        odd = torch.isnan(scores) | torch.isposinf(scores)
+        return int((odd.any(dim=1) | ~torch.isfinite(scores).any(dim=1)).sum())
+
+
+def find_absent(
+    captioner: Captioner, clips: Sequence[Clip], options: DecodingOptions, seed: int
+) -> Absent | None:
+    """Make what stands for "no audio", once for all batches; None where nothing asks for it.
+
+    The clips that it is made of depend on the folder and the seed alone, so that every process
+    and every resumption contrasts with the same.
+
+    Raises:
+        CapfixError: other clips are asked for, and there are none.
+    """
+    if not options.contrast and options.rerank != "listening":
+        return None
+    kind = options.contrast_absent
+    if kind in {"silence", "noise"}:
+        return make_absent(captioner, kind, None, 0, seed)
+    batch = collate(_sample(captioner, clips, seed))
+    memory = encode(captioner, batch).memory if len(batch.clips) > 1 else None
+    return make_absent(captioner, kind, memory, len(batch.clips), seed)
+
+
+def _sample(captioner: Captioner, clips: Sequence[Clip], seed: int) -> list[Waveform]:
+    """Read usable clips in an order drawn by the seed, no more than one batch may hold."""
+
+    def rank(clip: Clip) -> bytes:
+        key = f"{seed}/absent/{clip.name}".encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(key, digest_size=8).digest()
+
+    found: list[Waveform] = []
+    longest = 0.0
+    for clip in sorted(clips, key=rank):
+        longest_then = max(longest, clip.seconds)
+        padded = (len(found) + 1) * longest_then
+        if len(found) >= 2 and padded > ABSENT_CLIPS * USUAL_SECONDS:
+            continue
+        waveform = read_waveform(clip, captioner.sample_rate, captioner.min_samples)
+        if isinstance(waveform, Waveform):
+            found.append(waveform)
+            longest = longest_then
+        if len(found) == ABSENT_CLIPS:
+            break
+    return found
