@@ -368,6 +368,7 @@ class Narrow(Recurrent):
         return scores.bfloat16(), state
 
 
+@torch.inference_mode()
 def test_probabilities_are_float32_whatever_the_weights_are():
     narrow = Narrow()
     for caption in decode(narrow, chunk_of(), GREEDY, 0):
