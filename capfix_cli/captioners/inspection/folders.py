@@ -11,7 +11,8 @@ from capfix_cli.errors import CapfixError
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLE = ("model.safetensors", "pytorch_model.bin")
-LARGEST_INDEX = 64 * 2**20  # bytes; indexes of the largest models stay below a hundredth
+PREPROCESSOR = "preprocessor_config.json"
+LARGEST_INDEX = 32 * 2**20  # bytes; the indexes of the largest models have some ten million
 
 
 def weight_files(checkpoint: str) -> list[tuple[str, Path]]:
@@ -27,12 +28,16 @@ def weight_files(checkpoint: str) -> list[tuple[str, Path]]:
         CapfixError: a folder without weights, a shard that is missing or outside the folder.
     """
     path = Path(checkpoint)
-    if "," in checkpoint and not path.exists():
-        return _together(checkpoint)
-    if path.is_dir():
-        return [("", file) for file in _of_folder(path)]
-    if path.name.endswith(".index.json"):
-        return [("", file) for file in shards(path)]
+    try:
+        if "," in checkpoint and not path.exists():
+            return _together(checkpoint)
+        if path.is_dir():
+            return [("", file) for file in _of_folder(path)]
+        if path.name.endswith(".index.json"):
+            return [("", file) for file in shards(path)]
+    except (OSError, ValueError) as error:  # a name too long, a folder without permission
+        why = getattr(error, "strerror", None) or error
+        raise CapfixError(f"{checkpoint:.200} cannot be read: {why}.", "Check the path.") from error
     return [("", path)]
 
 
@@ -113,7 +118,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """
     try:
         if path.stat().st_size > LARGEST_INDEX:
-            raise CapfixError(f"{path} claims to be JSON of over 64 MB.", "Give a real index.")
+            raise CapfixError(f"{path} claims to be JSON of over 32 MB.", "Give a real index.")
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise CapfixError(f"{path} cannot be read as JSON: {error}.", "Copy it again.") from error
@@ -141,7 +146,7 @@ def read_whole(checkpoint: str) -> Content:
         if content.refused:
             whole.refused = whole.refused or f"{file.name}: {content.refused}"
     if path.is_dir():
-        for name in ("config.json", "generation_config.json", "preprocessor_config.json"):
+        for name in ("config.json", "generation_config.json", PREPROCESSOR):
             if (path / name).is_file():
                 whole.value["config" if name == "config.json" else name] = read_json(path / name)
         whole.format = "huggingface" if "model_type" in whole.value.get("config", {}) else "folder"

@@ -10,9 +10,16 @@ from __future__ import annotations
 
 import collections
 import pickle
+import struct
 from dataclasses import dataclass, field
 from typing import IO, Any
 
+from capfix_cli.captioners.inspection.limits import (
+    FEWER,
+    LARGEST_PICKLE,
+    BoundedFile,
+    LimitedUnpickler,
+)
 from capfix_cli.captioners.inspection.tensors import TensorInfo, dtype_of_storage
 
 # Modules that reach outside the pickle: a file that names one of them is refused, although the stub
@@ -35,6 +42,7 @@ DANGEROUS = (
 HARMLESS_BUILTINS = {
     *("set", "frozenset", "dict", "list", "tuple", "int", "float", "complex", "str", "bytes"),
     *("bytearray", "bool", "slice", "range", "object"),
+    *("long", "unicode"),  # what Python 2 called int and str
 }
 HARMLESS = {
     "types.SimpleNamespace",
@@ -45,10 +53,13 @@ HARMLESS = {
     "torch.storage._UntypedStorage",
     "functools.partial",  # in configs of timm and others; the stub does not call it
 }
-LARGEST_PICKLE = (
-    512 * 2**20
-)  # bytes; word maps and names of real checkpoints stay below a hundredth
-TRIED = (pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, KeyError)
+STUB_STEPS = 250  # a class takes as much memory as some 250 small objects
+LONGEST_NAME = 200  # characters of a storage's class
+TRIED = (
+    *(pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, KeyError),
+    *(RecursionError, MemoryError, OverflowError, IndexError, UnicodeError, AssertionError),
+    struct.error,
+)
 
 
 @dataclass
@@ -57,11 +68,18 @@ class Findings:
 
     Attributes:
         imports: every global that the file names, as ``module.name``, once each.
-        tensors: tensors in the order in which the file describes them.
+        storages: key -> kind of number, of every storage that the file names.
     """
 
     imports: list[str] = field(default_factory=list)
-    tensors: list[TensorInfo] = field(default_factory=list)
+    storages: dict[str, str] = field(default_factory=dict)
+    _met: set[str] = field(default_factory=set)
+
+    def imported(self, name: str) -> None:
+        """Write down a global, the first time it is named."""
+        if name not in self._met:
+            self._met.add(name)
+            self.imports.append(name)
 
     @property
     def reaches_for(self) -> list[str]:
@@ -80,7 +98,9 @@ def is_dangerous(name: str) -> bool:
 
 
 class Mapping(dict[Any, Any]):
-    """A dict that can also be given attributes, as torch does to its state dicts."""
+    """A dict that a file may call by other names: ordered, counting, with defaults."""
+
+    __slots__ = ()
 
 
 class Stub:
@@ -89,9 +109,8 @@ class Stub:
     _name = "?"
 
     def __new__(cls, *arguments: Any, **named: Any) -> Stub:
-        """Take any arguments."""
+        """Take any arguments and drop them."""
         made = super().__new__(cls)
-        made.__dict__["arguments"] = arguments
         made.__dict__["items"] = {}
         return made
 
@@ -132,21 +151,21 @@ def _hashable(key: Any) -> Any:
     return key
 
 
-class InertUnpickler(pickle._Unpickler):
-    """Reads one pickle with stubs for globals.
+class InertUnpickler(LimitedUnpickler):
+    """Reads one pickle with stubs for globals."""
 
-    The pure-Python reader: its C twin sizes buffers by lengths that the file claims.
-    """
-
-    def __init__(self, file: IO[bytes], findings: Findings) -> None:
-        super().__init__(file, encoding="latin-1")
+    def __init__(self, file: BoundedFile, findings: Findings) -> None:
+        super().__init__(file)
         self.findings = findings
+        self._stubs: dict[str, type[Stub]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
         """Give a container, a describer of tensors, or a stub; import nothing."""
+        self.spend((len(module) + len(name)) // FEWER)
         whole = f"{module}.{name}"
-        if whole not in self.findings.imports:
-            self.findings.imports.append(whole)
+        self.findings.imported(whole)
+        if whole in {"torch.Size", "builtins.tuple"}:
+            return self._tuple
         known = _KNOWN.get(whole)
         if known is not None:
             return known
@@ -157,51 +176,85 @@ class InertUnpickler(pickle._Unpickler):
             return self._rebuild
         if module in {"torch", "torch.cuda", "torch.storage"} and name.endswith("Storage"):
             return whole
-        return type("Stub", (Stub,), {"_name": whole})
+        if whole not in self._stubs:
+            self.spend(STUB_STEPS)
+            self._stubs[whole] = type("Stub", (Stub,), {"_name": whole})
+        return self._stubs[whole]
 
     def persistent_load(self, pid: Any) -> Any:
         """Describe a storage: torch's pickles name them ("storage", type, key, place, size).
 
         The old layout names a pickled module's class so too, with its source beside it.
         """
+        storage = _storage(pid)
+        if storage is not None:
+            self.findings.storages[storage[1]] = storage[0]
         return pid[1] if isinstance(pid, tuple) and pid[:1] == ("module",) and pid[1:] else pid
 
     def get_extension(self, code: int) -> None:
         """Refuse codes of a registry that a file could not know honestly."""
         raise pickle.UnpicklingError(f"extension code {code}")
 
+    def _tuple(self, items: Any = ()) -> tuple[Any, ...]:
+        made = tuple(items)
+        self.keep_tuple(made)
+        return made
+
     def _rebuild(self, *arguments: Any) -> Any:
-        """Describe a tensor in place of building it."""
+        """Describe a tensor in place of building it.
+
+        ``_rebuild_tensor_v2`` and its kin take (storage, offset, shape, stride, ...); v3, for kinds
+        of numbers that have no storage class, names the kind too.
+        """
         if len(arguments) >= 3 and arguments[0] == self._rebuild:  # a subclass around a tensor
             inner = arguments[2]
             return self._rebuild(*inner) if isinstance(inner, tuple) else None
         for argument in arguments:
             if isinstance(argument, TensorInfo):  # a Parameter around a tensor
                 return argument
+        sizes = [a for a in arguments[1:] if isinstance(a, tuple) and _whole_numbers(a)]
+        shape = sizes[0] if sizes else ()
         storage = arguments[0] if arguments else None
-        shape = next(
-            (a for a in arguments[1:] if isinstance(a, tuple) and all(type(n) is int for n in a)),
-            (),
-        )
-        key, dtype = "", "unknown"
-        if isinstance(storage, tuple) and len(storage) >= 3:
-            dtype, key = dtype_of_storage(str(storage[1])), str(storage[2])
+        known = _storage(storage)
+        if known is None or not isinstance(storage, tuple):
+            return TensorInfo("", shape, "unknown")
+        dtype, key = known
+        if dtype == "bytes":
+            named = [a._name for a in arguments if isinstance(a, type) and issubclass(a, Stub)]
+            dtype = next((n[6:] for n in named if n.startswith("torch.")), dtype)
         offset = arguments[1] if len(arguments) > 1 and type(arguments[1]) is int else 0
-        tensor = TensorInfo("", tuple(shape), dtype, key, offset)
-        self.findings.tensors.append(tensor)
-        return tensor
+        view = storage[5] if len(storage) > 5 else None  # the old layout's (key, offset, size)
+        if isinstance(view, tuple) and len(view) == 3 and type(view[1]) is int:
+            offset += view[1]
+        claimed = storage[4] if len(storage) > 4 and type(storage[4]) is int else None
+        stride = sizes[1] if len(sizes) > 1 and len(sizes[1]) == len(shape) else None
+        if dtype != known[0]:
+            claimed = None  # it counts the bytes of an untyped storage, not these numbers
+        return TensorInfo("", shape, dtype, key, offset, stride, claimed)
+
+
+def _storage(pid: Any) -> tuple[str, str] | None:
+    """Give kind of number and key of a storage that a persistent id names."""
+    if not isinstance(pid, tuple) or pid[:1] != ("storage",) or len(pid) < 3:
+        return None
+    kind, key = pid[1], pid[2]
+    if not isinstance(kind, str) or not isinstance(key, str | int) or len(kind) > LONGEST_NAME:
+        return None
+    return dtype_of_storage(kind), str(key)
+
+
+def _whole_numbers(items: tuple[Any, ...]) -> bool:
+    return all(type(item) is int for item in items)
 
 
 _KNOWN: dict[str, Any] = {
     "collections.OrderedDict": Mapping,
     "collections.defaultdict": lambda *arguments: Mapping(),
     "collections.Counter": Mapping,
-    "torch.Size": tuple,
     "builtins.dict": dict,
     "builtins.set": set,
     "builtins.frozenset": frozenset,
     "builtins.list": list,
-    "builtins.tuple": tuple,
     "__builtin__.set": set,
     "__builtin__.dict": dict,
     "_codecs.encode": lambda text, encoding="latin-1": (
@@ -211,13 +264,28 @@ _KNOWN: dict[str, Any] = {
 }
 
 
-def read_pickle(file: IO[bytes], findings: Findings) -> Any:
+def _build(self: InertUnpickler) -> None:
+    """Give a stub its state. Nothing else takes one: not classes, not functions, not containers."""
+    state = self.stack.pop()
+    if isinstance(self.stack[-1], Stub):
+        self.stack[-1].__setstate__(state)
+
+
+InertUnpickler.dispatch = {**LimitedUnpickler.dispatch, pickle.BUILD[0]: _build}
+
+
+def read_pickle(file: BoundedFile, findings: Findings) -> Any:
     """Read one pickle; what it imports and describes goes into ``findings``.
 
     Raises:
-        ValueError: damaged, whatever the reader stumbled over.
+        ValueError: damaged, whatever the reader stumbled over, or larger than any real one.
     """
     try:
         return InertUnpickler(file, findings).load()
-    except (RecursionError, MemoryError, OverflowError, IndexError, UnicodeError, *TRIED) as error:
+    except TRIED as error:
         raise ValueError(f"the pickle is damaged ({type(error).__name__}: {error})") from error
+
+
+def bounded(file: IO[bytes], size: int) -> BoundedFile:
+    """Bound a file for reading pickles from it; frames are no larger than a whole pickle."""
+    return BoundedFile(file, size, LARGEST_PICKLE, LARGEST_PICKLE)
