@@ -1,4 +1,4 @@
-"""The X-ray: what names and shapes of tensors say about an architecture, and what they cannot say.
+"""The X-ray of the decoder: what names and shapes say about it, and what they cannot say.
 
 Everything here is a hypothesis from shapes, with the tensors behind it. What shapes leave open has
 the value None and says why: whether time is pooled, whether attention is causal, and which token
@@ -11,15 +11,21 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from capfix_cli.captioners.inspection.encoder import (
+    CROSS_ATTENTION,
+    DECODER_WORDS,
+    attention_blocks,
+    is_encoder,
+    read_encoder,
+)
 from capfix_cli.captioners.inspection.tensors import TensorInfo
 from capfix_cli.records import Fact
 
 Tensors = Mapping[str, TensorInfo]
 
 GATES = {"gru": 3, "lstm": 4, "rnn": 1}  # rows of weight_hh over the hidden width
+_BLOCK = re.compile(r"^(.*?\.\d+)\.")  # the first numbered place of a name
 _RECURRENT = re.compile(r"(?:^|\.)weight_hh(?:_l(\d+))?(_reverse)?$")
-_DECODER_WORDS = re.compile(r"dec|caption|lang|word|text|speller|generator", re.IGNORECASE)
-_ENCODER_WORDS = re.compile(r"enc|audio|cnn|conv_?block|feature|backbone|resnet", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -36,12 +42,12 @@ class Recurrent:
 def read_architecture(tensors: Tensors) -> dict[str, Fact]:
     """State every fact that names and shapes support, by fact id."""
     layers = recurrent_layers(tensors)
-    decoder = [layer for layer in layers if not _is_encoder(layer.name) and not layer.reverse]
+    decoder = [layer for layer in layers if not is_encoder(layer.name) and not layer.reverse]
     # A bidirectional stack reads what is all there: it is an encoder whatever its name.
     both_ways = {layer.name.rpartition(".")[0] for layer in layers if layer.reverse}
     decoder = [layer for layer in decoder if layer.name.rpartition(".")[0] not in both_ways]
     embedding = find_embedding(tensors)
-    cross = [n for n in tensors if re.search(r"cross_?attn|multihead_attn|encoder_attn|EncDec", n)]
+    cross = [name for name in tensors if CROSS_ATTENTION.search(name)]
     facts = {
         "embedding.width": _embedding_width(embedding),
         "vocabulary.size": _vocabulary(tensors, embedding),
@@ -49,9 +55,37 @@ def read_architecture(tensors: Tensors) -> dict[str, Fact]:
         **_decoder(tensors, decoder, cross),
         "conditioning": _conditioning(tensors, decoder, embedding, cross),
         "autoregressive": _autoregressive(embedding, decoder, cross),
-        **_encoder(tensors),
+        **read_encoder(tensors, _of_decoder(tensors, decoder, embedding, cross)),
     }
     return dict(sorted(facts.items()))
+
+
+def _of_decoder(
+    tensors: Tensors,
+    decoder: Sequence[Recurrent],
+    embedding: TensorInfo | None,
+    cross: Sequence[str],
+) -> set[str]:
+    """Name what is the decoder's by what it does, whatever it is called."""
+    places = {_stack(layer.name) for layer in decoder}
+    places |= {match.group(1) for name in cross if (match := _BLOCK.search(name))}
+    if embedding is not None:
+        tables = [embedding, *_heads(tensors, embedding.shape[0])]
+        places |= {table.name.rpartition(".")[0] for table in tables}
+    attention = set(_lone_attention(tensors)) if decoder else set()
+    return attention | {n for n in tensors if any(n.startswith(f"{place}.") for place in places)}
+
+
+def _lone_attention(tensors: Tensors) -> list[str]:
+    """Name what belongs to an attention outside encoders and Transformer blocks."""
+    blocks = tuple(f"{place}." for place in attention_blocks(tensors))
+    return [
+        name
+        for name in tensors
+        if re.search(r"att", name, re.IGNORECASE)
+        and not is_encoder(name)
+        and not name.startswith(blocks)
+    ]
 
 
 def _fact(value: object, confidence: float, *evidence: str) -> Fact:
@@ -61,11 +95,6 @@ def _fact(value: object, confidence: float, *evidence: str) -> Fact:
 
 def _shown(tensor: TensorInfo) -> str:
     return f"{tensor.name} {list(tensor.shape)}"
-
-
-def _is_encoder(name: str) -> bool:
-    head = name.rpartition(".")[0]
-    return bool(_ENCODER_WORDS.search(head)) and not _DECODER_WORDS.search(head)
 
 
 def recurrent_layers(tensors: Tensors) -> list[Recurrent]:
@@ -93,7 +122,7 @@ def find_embedding(tensors: Tensors) -> TensorInfo | None:
         and re.search(r"emb|shared\.weight|wte|lookup", name, re.IGNORECASE)
         and not re.search(r"pos|relative|segment|type|norm|proj", name, re.IGNORECASE)
     ]
-    decoding = [tensor for tensor in named if not _is_encoder(tensor.name)]
+    decoding = [tensor for tensor in named if not is_encoder(tensor.name)]
     return max(decoding or named, key=lambda tensor: tensor.shape[0], default=None)
 
 
@@ -107,7 +136,7 @@ def _heads(tensors: Tensors, rows: int) -> list[TensorInfo]:
         and name.endswith("weight")
         # A width may equal the number of words by chance: parts of repeated layers are no heads.
         and not re.search(r"attn|attention|(layers?|blocks?|h)\.\d+\.|weight_[ih]h", name)
-        and not _is_encoder(name)
+        and not is_encoder(name)
     ]
 
 
@@ -145,7 +174,7 @@ def _tied(tensors: Tensors, embedding: TensorInfo | None) -> Fact:
             f"no second matrix has {embedding.shape[0]} rows, so words are scored by"
             f" {embedding.name}",
         )
-    same = [t for t in others if t.storage and t.storage == embedding.storage]
+    same = [t for t in others if t.location is not None and t.location == embedding.location]
     if same:
         return _fact(True, 0.95, f"{same[0].name} and {embedding.name} share their storage")
     return _fact(False, 0.7, f"{_shown(others[-1])} stands beside {embedding.name}")
@@ -155,7 +184,7 @@ def _decoder(
     tensors: Tensors, decoder: Sequence[Recurrent], cross: Sequence[str]
 ) -> dict[str, Fact]:
     if cross:
-        blocks = {match.group(1) for n in cross if (match := re.search(r"^(.*?\.\d+)\.", n))}
+        blocks = {match.group(1) for name in cross if (match := _BLOCK.search(name))}
         width = next(
             (t.shape[-1] for n, t in tensors.items() if n in set(cross) and len(t.shape) == 2), None
         )
@@ -174,7 +203,17 @@ def _decoder(
             "decoder.layers": _fact(len(stack), 0.9, *(layer.name for layer in stack)),
             "decoder.width": _fact(last.width, 0.9, last.name),
         }
-    why = "neither recurrent weights nor attention over an encoder were found in a decoder"
+    own = attention_blocks({n: t for n, t in tensors.items() if DECODER_WORDS.search(n)})
+    if own:  # a language model that takes the audio among its tokens
+        embedding = find_embedding(tensors)
+        width = None if embedding is None else embedding.shape[1]
+        first = next(iter(own.values()))
+        return {
+            "decoder.kind": _fact("transformer", 0.7, first),
+            "decoder.layers": _fact(len(own), 0.8, *list(own)[:3]),
+            "decoder.width": _fact(width, 0.6, first),
+        }
+    why = "neither recurrent weights nor attention were found in a decoder"
     return {
         "decoder.kind": _fact("none" if tensors else None, 0.4, why),
         "decoder.layers": _fact(None, 0.0, why),
@@ -195,7 +234,7 @@ def _conditioning(
 ) -> Fact:
     if cross:
         return _fact("cross-attention", 0.9, cross[0])
-    attention = [n for n in tensors if re.search(r"att", n, re.IGNORECASE) and not _is_encoder(n)]
+    attention = _lone_attention(tensors)
     if attention and decoder:
         return _fact("additive-attention", 0.7, *attention[:2])
     if not decoder or embedding is None:
@@ -223,28 +262,3 @@ def _autoregressive(
     if decoder and not cross:
         return _fact(False, 0.6, "a recurrent decoder without an embedding never sees a word")
     return _fact(None, 0.0, "no embedding was found, and no recurrent decoder")
-
-
-def _encoder(tensors: Tensors) -> dict[str, Fact]:
-    convolutions = [
-        tensor
-        for name, tensor in tensors.items()
-        if len(tensor.shape) in {3, 4}
-        and name.endswith("weight")
-        and tensor.shape[-1] * (tensor.shape[-2] if len(tensor.shape) == 4 else 1) > 1
-    ]
-    norms = [name for name in tensors if name.endswith("running_var")]
-    shortcuts = [
-        name for name in tensors if re.search(r"downsample|shortcut|residual|skip", name, re.I)
-    ]
-    shown = [_shown(tensor) for tensor in convolutions[:3]] or ["no kernel wider than 1 anywhere"]
-    facts = {
-        "encoder.conv-layers": _fact(len(convolutions), 0.8, *shown),
-        "encoder.batchnorm": _fact(bool(norms), 0.95, *norms[:2] or ("no running_var anywhere",)),
-    }
-    if shortcuts:
-        facts["encoder.residual"] = _fact(True, 0.8, *shortcuts[:2])
-    else:
-        why = "a sum of a block's input leaves no trace in weights; nothing is named like one"
-        facts["encoder.residual"] = _fact(None, 0.0, why)
-    return facts
