@@ -268,11 +268,21 @@ class Fact:
 
 @dataclass(frozen=True)
 class TensorSummary:
-    """A tensor's name, shape and kind."""
+    """A tensor's name, shape, kind and size.
+
+    Attributes:
+        name: dotted place in the model.
+        shape: sizes.
+        dtype: as PyTorch names it.
+        elements: how many numbers it has.
+        bytes: their size; None for a kind of number whose size is not known.
+    """
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+    elements: int = 0
+    bytes: int | None = None
 
 
 @dataclass(frozen=True)
@@ -293,6 +303,8 @@ class Inspection:
         format: kind of file.
         sha256: of its bytes, in hex.
         tensors: of the model, wrappers' prefixes dropped.
+        elements: numbers in all of them, those that tensors share counted once.
+        bytes: the size of those numbers.
         config: settings found beside the weights.
         vocabulary: found beside the weights.
         imports: globals that the file names; none of them was imported.
@@ -309,6 +321,8 @@ class Inspection:
     imports: tuple[str, ...]
     refused: str | None
     facts: dict[str, Fact]
+    elements: int = 0
+    bytes: int = 0
     capfix_version: str = ""
     schema: str = INSPECTION_SCHEMA
 

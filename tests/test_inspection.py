@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import io
 import json
+import os
 import pickle
+import re
 import struct
+import subprocess
+import sys
+import tarfile
 import tempfile
 import zipfile
 from pathlib import Path
@@ -346,12 +352,331 @@ def test_files_that_are_no_checkpoint_are_named_in_one_line(tmp_path):
         assert caught.value.hint
 
 
+def safetensors_file(header, data=b""):
+    text = header if isinstance(header, bytes) else json.dumps(header).encode()
+    return struct.pack("<Q", len(text)) + text + data
+
+
+def row(shape, ends):
+    return {"w": {"dtype": "F32", "shape": shape, "data_offsets": ends}}
+
+
+HUGE = 2**60
+HEADERS = {
+    f"bytes 0 to {HUGE} of 8": row([2], [0, HUGE]),
+    "bytes 8 to 0 of 8": row([2], [8, 0]),
+    "bytes -8 to 8 of 8": row([2], [-8, 8]),
+    f"claims elements 0 to {HUGE} of": row([HUGE], [0, 8]),
+    "claims elements 0 to 3 of": row([3], [0, 8]),
+    "has 8 bytes, its shape needs 4": row([1], [0, 8]),
+    "an impossible shape": row([HUGE, HUGE], [0, 8]),
+    "'w' claims an impossible shape": row([-1], [0, 8]),
+    "claims 70 dimensions": row([1] * 70, [0, 8]),
+    "no data_offsets": row([2], [0, 8, 9]),
+    "no shape": row([2.5], [0, 8]),
+    "'w' has no shape": {"w": 3},
+    "its header is not JSON": b'{"w": ' + b"[" * 100_000,
+    "header is not JSON": b'{"w": ' + b"9" * 5000 + b"}",
+    "header claims 16777217 bytes": b"{" + bytes(2**24),
+}
+
+
+@pytest.mark.parametrize("message", HEADERS)
+def test_headers_that_claim_what_is_not_there_are_damaged(message, tmp_path):
+    (tmp_path / "m.safetensors").write_bytes(safetensors_file(HEADERS[message], bytes(8)))
+    with pytest.raises(CapfixError, match=f"is damaged: .*{re.escape(message)}") as caught:
+        inspect_checkpoint(str(tmp_path / "m.safetensors"))
+    assert caught.value.hint
+
+
+def torch_pickle(numel=2, offset=0, size=(2,), stride=(1,), key="0"):
+    """Write the pickle of ``{"w": tensor}`` with any claims."""
+
+    class Storage:
+        pass
+
+    class Claim:
+        def __reduce__(self):
+            arguments = (Storage(), offset, size, stride, False, collections.OrderedDict())
+            return torch._utils._rebuild_tensor_v2, arguments
+
+    class Writer(pickle.Pickler):
+        def persistent_id(self, item):
+            known = isinstance(item, Storage)
+            return ("storage", torch.FloatStorage, key, "cpu", numel) if known else None
+
+    buffer = io.BytesIO()
+    Writer(buffer, 2).dump({"w": Claim()})
+    return buffer.getvalue()
+
+
+def archive_of(body, **storages):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("archive/data.pkl", body)
+        for key, data in storages.items():
+            archive.writestr(f"archive/data/{key.lstrip('_')}", data)
+    return buffer.getvalue()
+
+
+def legacy_of(body, keys, *storages):
+    parts = [pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {})]
+    return b"".join([*parts, body, pickle.dumps(keys, 2), *storages])
+
+
+def oversized_directory():
+    """Say that the directory, which readers take whole, has 32 MB; and have them."""
+    data = archive_of(torch_pickle(), _0=bytes(8))
+    end = data.rfind(b"PK\x05\x06")
+    return data[:end] + bytes(2**25) + data[end : end + 12] + struct.pack("<L", 2**25) + bytes(6)
+
+
+def deflated(**entries):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, data in {"data.pkl": pickle.dumps({}), **entries}.items():
+            archive.writestr(f"archive/{name}", data)
+    return buffer.getvalue()
+
+
+def understated():
+    """Let an entry claim 9 bytes that swells to 32 MB; to no more than it claims is it read."""
+    size = 2**25 + 4321
+    data = deflated(bomb=bytes(size))
+    assert data.count(struct.pack("<L", size)) == 2
+    return data.replace(struct.pack("<L", size), struct.pack("<L", 9))
+
+
+def twice_named():
+    data = archive_of(torch_pickle(), _0=bytes(8), _1=bytes(8))
+    return data.replace(b"archive/data/1", b"archive/data/0")
+
+
+CLAIMS = {
+    f"claims {HUGE} elements in 8 bytes": archive_of(torch_pickle(numel=HUGE), _0=bytes(8)),
+    f"claims elements 0 to {HUGE} of": archive_of(torch_pickle(size=(HUGE,)), _0=bytes(8)),
+    "claims elements 9 to 11 of a storage of 8": archive_of(torch_pickle(offset=9), _0=bytes(8)),
+    "claims elements -3 to": archive_of(torch_pickle(offset=-3), _0=bytes(8)),
+    "claims elements 0 to 101": archive_of(torch_pickle(stride=(100,)), _0=bytes(8)),
+    "claims impossible strides": archive_of(torch_pickle(stride=(-1,)), _0=bytes(8)),
+    "claims 2 elements in 4 bytes": archive_of(torch_pickle(), _0=bytes(4)),
+    "the storage of its tensor 'w' is missing": archive_of(torch_pickle()),
+    "its directory claims 33554432 bytes": oversized_directory(),
+    "data.pkl claims 68157440 bytes": deflated(**{"data.pkl": bytes(65 * 2**20)}),
+    "its entries hold more": deflated(**{f"data/{n}": bytes(2**20) for n in range(66)}),
+    "several of its entries have one name": twice_named(),
+    "Bad CRC-32 for file 'archive/bomb'": understated(),
+    "elements with 8 bytes left": legacy_of(
+        torch_pickle(), ["0"], struct.pack("<q", HUGE), bytes(8)
+    ),
+    "claims -1 elements": legacy_of(torch_pickle(), ["0"], struct.pack("<q", -1), bytes(8)),
+    "claims 3 elements with 8": legacy_of(torch_pickle(), ["0"], struct.pack("<q", 3), bytes(8)),
+    "it ends before its storage '0'": legacy_of(torch_pickle(), ["0"]),
+    "no list of its storages": legacy_of(torch_pickle(), {"0": 1}),
+    "its tensor 'w' is missing": legacy_of(torch_pickle(), []),
+}
+
+
+@pytest.mark.parametrize("message", CLAIMS)
+def test_storages_and_tensors_are_held_to_the_file(message, tmp_path):
+    (tmp_path / "m.pt").write_bytes(CLAIMS[message])
+    with pytest.raises(CapfixError, match=f"is damaged: .*{re.escape(message)}"):
+        inspect_checkpoint(str(tmp_path / "m.pt"))
+
+
+def test_the_claims_are_what_is_wrong_with_them(tmp_path):
+    whole = {
+        "zip": archive_of(torch_pickle(), _0=bytes(8)),
+        "legacy": legacy_of(torch_pickle(), ["0"], struct.pack("<q", 2), bytes(8)),
+        "safetensors": safetensors_file(row([2], [0, 8]), bytes(8)),
+    }
+    for name, content in whole.items():
+        (tmp_path / name).write_bytes(content)
+        assert len(inspect_checkpoint(str(tmp_path / name)).tensors) == 1
+
+
+def doubling(first, levels, opening, closing):
+    """Nest a container in itself, twice a level, with a few bytes a level."""
+    steps = [
+        b"0" + opening + b"h" + bytes([n]) + b"h" + bytes([n]) + closing + b"q" + bytes([n + 1])
+        for n in range(levels)
+    ]
+    return b"\x80\x02" + first + b"q\x00" + b"".join(steps)
+
+
+def text(content):
+    return b"X" + struct.pack("<I", len(content)) + content
+
+
+BUILTIN = b"c__builtin__\n"
+# Pickles that crash, hang or swell whoever reads them without bounds.
+BOMBS = {
+    # hash() of nested tuples recurses in C: without a bound this ends Python itself.
+    "deep key": b"\x80\x02})" + b"\x85" * 2_000_000 + b"K\x01s.",
+    "wide key": doubling(b")", 60, b"", b"\x86") + b"}h\x3cK\x01s.",
+    "repeated key": doubling(b")", 18, b"", b"\x86") + b"}q\xff" + b"h\x12Ns" * 5_000 + b".",
+    "empty lists": b"\x80\x02" + b"]" * 6_000_000 + b".",
+    "empty sets": b"\x80\x04" + b"\x8f" * 6_000_000 + b".",
+    "classes": b"\x80\x02" + b"".join(b"ca\n%06d\n" % n for n in range(100_000)) + b".",
+    "doubled lists": doubling(b"]", 60, b"(", b"l") + b".",
+    "doubled settings": b"\x80\x02}" + text(b"config") + doubling(b"]", 60, b"(", b"l")[2:] + b"s.",
+    "doubled tensors": b"\x80\x02}"
+    + text(b"w")
+    + doubling(torch_pickle()[2:-1], 20, b"(", b"l")[2:]
+    + b"s.",
+    "unpacked texts": b"\x80\x02"
+    + text(b"a" * 2**20)
+    + b"q\x000"
+    + (BUILTIN + b"list\nh\x00\x85R") * 3_000
+    + b".",
+    "imported texts": b"\x80\x04"
+    + text(b"a" * 2**20)
+    + b"\x940"
+    + b"h\x00h\x00\x93" * 50_000
+    + b".",
+    "long text": b"\x80\x04\x8d" + struct.pack("<Q", 2**62) + b"abc",
+    "long bytes": b"\x80\x04\x8e" + struct.pack("<Q", 2**33) + b"abc",
+    "long array": b"\x80\x05\x96" + struct.pack("<Q", 2**33) + b"abc",
+    "long frame": b"\x80\x04\x95" + struct.pack("<Q", 2**33) + b"abc",
+    "long integer": b"\x80\x02}"
+    + text(b"config")
+    + b"\x8b"
+    + struct.pack("<i", 2**22)
+    + b"\x7f" * 2**22
+    + b"s.",
+    "integers of one hash": b"\x80\x02}("
+    + b"".join(
+        b"\x8a\x0a" + (n * (2**61 - 1)).to_bytes(10, "little") + b"N" for n in range(9, 120_000)
+    )
+    + b"u.",
+    "endless name": b"\x80\x04(\x91q\x000(h\x00\x91q\x01"
+    + b"".join(b"0(h%ch%c\x91q%c" % (n, n - 1, n + 1) for n in range(1, 90))
+    + b"0}h\x5a}s.",
+    "items of a mapping": b"\x80\x02ccollections\nOrderedDict\n)R}" + text(b"items") + b"K\x01sb.",
+    "items of a class": b"\x80\x02ccollections\nOrderedDict\nN}" + text(b"items") + b"K\x01s\x86b.",
+    "names for terminals": b"\x80\x02}"
+    + text(b"\x1b[2J[/a]\xed\xb2\x80\xe2\x80\xae")
+    + torch_pickle()[2:-1]
+    + b"s.",
+}
+CHILD = r"""
+import contextlib, io, json, re, sys
+from pathlib import Path
+from capfix_cli.cli.app import main
+outcomes = {}
+for name in sys.argv[1:]:
+    out, err, sys.argv = io.StringIO(), io.StringIO(), ["capfix", "inspect", name]
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            main()
+            status = 0
+        except SystemExit as stop:
+            status = int(stop.code or 0)
+    # Not ru_maxrss: it begins at what the parent held.
+    peak = int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+    outcomes[name] = [status, out.getvalue(), err.getvalue(), peak]
+print(json.dumps([outcomes, "torch" in sys.modules]))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
+@pytest.mark.parametrize("form", ["pickle", "zip"])
+def test_bombs_neither_crash_nor_swell(form, tmp_path):
+    assert len(BOMBS) >= 20
+    for name, content in BOMBS.items():
+        data = content if form == "pickle" else archive_of(content, _0=bytes(8))
+        (tmp_path / name).write_bytes(data)
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *BOMBS],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=True,  # a crash of the interpreter is no exception that could be caught
+    )
+    outcomes, heavy = json.loads(done.stdout)
+    assert not heavy  # an inspection needs no torch, and starts without it
+    assert set(outcomes) == set(BOMBS)
+    for name, (status, shown, complaint, peak) in outcomes.items():
+        assert "Traceback" not in complaint, name
+        assert status in {0, 2}, (name, complaint)
+        assert (len(complaint.strip().splitlines()) >= 1) == (status == 2), name
+        assert not any(c in shown + complaint for c in "\x1b\udc80\u202e"), name
+        assert peak < 600 * 1024, name  # KiB, the fifty of the program itself included
+    for name in ("deep key", "wide key", "repeated key", "empty lists", "doubled tensors"):
+        assert outcomes[name][0] == 2, name
+    for name in ("doubled lists", "doubled settings", "items of a class", "long integer"):
+        assert outcomes[name][0] == 0, name
+
+
+def test_a_pickle_cannot_change_the_reader(tmp_path):
+    from capfix_cli.captioners.inspection import inert
+
+    before = dict(vars(inert.Mapping)), dict(vars(inert.Stub))
+    for name in ("items of a class", "items of a mapping"):
+        (tmp_path / "m.pt").write_bytes(BOMBS[name])
+        inspect_checkpoint(str(tmp_path / "m.pt"))
+    assert (dict(vars(inert.Mapping)), dict(vars(inert.Stub))) == before
+
+
+def test_what_is_no_regular_file_is_not_waited_for(tmp_path, capfix):
+    os.mkfifo(tmp_path / "pipe")
+    assert "no regular file" in capfix("inspect", "pipe").complaint
+    assert "no regular file" in capfix("inspect", os.devnull).complaint
+    assert capfix("inspect", "x" * 5_000).complaint
+    assert "is empty" in (
+        (tmp_path / "m.pt").write_bytes(b"") or capfix("inspect", "m.pt").complaint
+    )
+    index = {"weight_map": {"a": "pipe"}}
+    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    assert "lacks 1 of 1 shards" in capfix("inspect", ".").complaint
+
+
+def test_other_containers_are_named(tmp_path):
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        archive.addfile(tarfile.TarInfo("weights.ckpt"))
+    for content, what in ((buffer.getvalue(), "tar archive"), (bytes(64), "nothing but zeros")):
+        (tmp_path / "m.nemo").write_bytes(content)
+        with pytest.raises(CapfixError, match=what):
+            inspect_checkpoint(str(tmp_path / "m.nemo"))
+
+
+def test_settings_and_optimisers_are_shown_plainly(tmp_path):
+    from argparse import Namespace
+
+    network = nn.Linear(3, 2)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-4, weight_decay=0.02)
+    data = {
+        "model": network.state_dict(),
+        "optimizer": optimizer.state_dict(),
+        "epoch": 7,
+        "args": Namespace(dropout=0.1, note="two\nlines\x1b[31m"),
+        "hparams": {"wide": 2**70, "many": list(range(500))},
+    }
+    torch.save(data, tmp_path / "m.pt")
+    config = inspect_checkpoint(str(tmp_path / "m.pt")).config
+    assert config["epoch"] == 7
+    assert config["args"] == {"dropout": 0.1, "note": "two\nlines\\x1b[31m"}
+    assert config["optimizer"]["lr"] == 3e-4
+    assert config["optimizer"]["weight_decay"] == 0.02
+    assert "params" not in config["optimizer"]
+    assert config["hparams"]["wide"] == "<integer of 71 bits>"
+    assert config["hparams"]["many"][-1] == "..."
+
+
 def sample():
     buffer = io.BytesIO()
     torch.save({"model": {"w": torch.zeros(2, 3)}, "vocab": ["a"]}, buffer)
     old = io.BytesIO()
     torch.save({"w": torch.zeros(2)}, old, _use_new_zipfile_serialization=False)
-    return [buffer.getvalue(), old.getvalue(), pickle.dumps({"words": ["a", {"b": 1}]}, 4)]
+    header = row([2], [0, 8]) | {"__metadata__": {"epoch": "3"}}
+    norm = io.BytesIO()
+    torch.save({f"bn.{n}": t for n, t in nn.BatchNorm1d(9).state_dict().items()}, norm)
+    return [
+        *(buffer.getvalue(), old.getvalue(), norm.getvalue()),
+        pickle.dumps({"words": ["a", {"b": 1}]}, 4),
+        safetensors_file(header, bytes(8)),
+    ]
 
 
 SAMPLES = sample()
@@ -393,8 +718,15 @@ def test_the_command_prints_the_contract(capfix, tmp_path):
         "name": "encoder.0.weight",
         "shape": [4, 1, 3, 3],
         "dtype": "float32",
+        "elements": 36,
+        "bytes": 144,
     }
+    assert data["elements"] == sum(t["elements"] for t in data["tensors"])
+    assert data["bytes"] > 4 * data["elements"] > 0  # the count of batches is of eight bytes
     shown = capfix("inspect", "m.pt").out
-    for words in ("X-ray", "concatenated", "4 words under word2idx", "encoder.0.weight"):
+    for words in (
+        *("X-ray", "concatenated", "4 words under word2idx", "encoder.0.weight", "144 B"),
+        f"{data['elements']:,} numbers",
+    ):
         assert words in shown
     assert "no file" in capfix("inspect", "none.pt").complaint

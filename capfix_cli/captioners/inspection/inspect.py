@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from capfix_cli.captioners.inspection.folders import read_whole, weight_files
-from capfix_cli.captioners.inspection.formats import Content
+from capfix_cli.captioners.inspection.content import Content, key_name
+from capfix_cli.captioners.inspection.features import read_features
+from capfix_cli.captioners.inspection.folders import PREPROCESSOR, read_whole, weight_files
 from capfix_cli.captioners.inspection.inert import Stub
+from capfix_cli.captioners.inspection.plain import PlainValues
 from capfix_cli.captioners.inspection.tensors import TensorInfo
+from capfix_cli.captioners.inspection.untrained import read_training
 from capfix_cli.captioners.inspection.xray import read_architecture
-from capfix_cli.records import Fact, Inspection, TensorSummary, VocabularySummary
+from capfix_cli.errors import CapfixError
+from capfix_cli.records import Inspection, TensorSummary, VocabularySummary
 
 VOCABULARY_KEYS = re.compile(
     r"^(vocab|vocabulary|word2idx|word_map|idx2word|words_list|itos|stoi|tokenizer)$", re.IGNORECASE
@@ -26,11 +31,13 @@ CONFIG_KEYS = re.compile(
     r"global_step|step|iteration|format)$",
     re.IGNORECASE,
 )
-DEEPEST = 6
+DEEPEST = 8  # levels below which no vocabulary is searched
 
 
 def inspect_checkpoint(path: str) -> Inspection:
-    """Read a checkpoint statically; nothing in it is executed and no tensor's values are loaded.
+    """Read a checkpoint statically; nothing in it is executed.
+
+    Of tensors' values only a sample is read, as raw bytes at the places that the file gives.
 
     Raises:
         CapfixError: missing, damaged, or no checkpoint.
@@ -38,29 +45,46 @@ def inspect_checkpoint(path: str) -> Inspection:
     content = read_whole(path)
     sha256 = sha256_of([file for _, file in weight_files(path)])
     tensors = plain_names(weights_of(content))
-    facts = read_architecture(tensors)
-    facts["weights.untrained"] = Fact(None, 0.0, ("the values of weights are not read here",))
+    preprocessor = content.value.get(PREPROCESSOR) if isinstance(content.value, dict) else None
+    facts = {
+        **read_architecture(tensors),
+        **read_training(tensors),
+        **read_features(tensors, preprocessor if isinstance(preprocessor, dict) else None),
+    }
+    once = {t.location or (name,): t for name, t in tensors.items()}.values()
     return Inspection(
         path=path,
         format=content.format,
         sha256=sha256,
         tensors=tuple(
-            TensorSummary(name, tensor.shape, tensor.dtype) for name, tensor in tensors.items()
+            TensorSummary(name, t.shape, t.dtype, t.elements, t.bytes)
+            for name, t in tensors.items()
         ),
+        elements=sum(t.elements for t in once),
+        bytes=sum(t.bytes or 0 for t in once),
         config=_config(content.value),
         vocabulary=find_vocabulary(content.value),
         imports=tuple(content.imports),
         refused=content.refused,
-        facts=facts,
+        facts=dict(sorted(facts.items())),
     )
 
 
 def sha256_of(files: Sequence[Path]) -> str:
-    """Hash a file's bytes; of several files, their digests in order."""
+    """Hash a file's bytes; of several files, their digests in order.
+
+    Raises:
+        CapfixError: a file cannot be read.
+    """
     digests = []
     for file in files:
-        with file.open("rb") as handle:
-            digests.append(hashlib.file_digest(handle, "sha256").hexdigest())
+        try:
+            with file.open("rb") as handle:
+                digests.append(hashlib.file_digest(handle, "sha256").hexdigest())
+        except OSError as error:
+            raise CapfixError(
+                f"{file} cannot be read: {error.strerror or error}.", "Check the file."
+            ) from error
     return (
         digests[0] if len(digests) == 1 else hashlib.sha256("".join(digests).encode()).hexdigest()
     )
@@ -85,7 +109,7 @@ def plain_names(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
             break
         names = [name[len(first) + 1 :] for name in names]
     return {
-        name: TensorInfo(name, old.shape, old.dtype, old.storage, old.offset)
+        name: dataclasses.replace(old, name=name)
         for name, old in zip(names, tensors.values(), strict=True)
     }
 
@@ -93,34 +117,30 @@ def plain_names(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
 def _config(value: Any) -> dict[str, Any] | None:
     if not isinstance(value, Mapping):
         return None
+    plain = PlainValues()
     found = {
-        str(key): _plain(item, 0)
+        key_name(key): plain.of(item, 0)
         for key, item in value.items()
-        if CONFIG_KEYS.match(str(key)) and not isinstance(item, TensorInfo)
+        if CONFIG_KEYS.match(key_name(key)) and not isinstance(item, TensorInfo)
     }
-    return found or None
+    return found | _optimizer(value, plain) or None
 
 
-def _plain(value: Any, depth: int) -> Any:
-    """Give settings as plain values; what is none is named by its type."""
-    if value is None or isinstance(value, str | int | float | bool):
-        return value
-    if depth >= DEEPEST:
-        return "..."
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item, depth + 1) for key, item in list(value.items())[:200]}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_plain(item, depth + 1) for item in list(value)[:200]]
-    if isinstance(value, Stub):
-        state = value.__dict__.get("state") or value.__dict__.get("items")
-        inner = _plain(state, depth + 1) if state else None
-        return inner if isinstance(inner, dict) else f"<{type(value)._name}>"
-    return f"<{type(value).__name__}>"
+def _optimizer(value: Mapping[Any, Any], plain: PlainValues) -> dict[str, Any]:
+    """Give an optimiser's settings, learning rate among them, without its moments."""
+    for key in ("optimizer", "optimizer_state_dict", "optimizer_states", "optim"):
+        state = value.get(key)
+        state = state[0] if isinstance(state, list) and state else state
+        groups = state.get("param_groups") if isinstance(state, Mapping) else None
+        if isinstance(groups, list) and groups and isinstance(groups[0], Mapping):
+            rows = {k: v for k, v in groups[0].items() if k not in {"params", "param_names"}}
+            return {"optimizer": plain.of(rows, 0)}
+    return {}
 
 
 def find_vocabulary(value: Any) -> VocabularySummary | None:
     """Find a word list or word map and its special tokens, by their usual names."""
-    found = _find(value)
+    found = _find(value, 0)
     if found is None:
         return None
     source, words = found
@@ -130,24 +150,24 @@ def find_vocabulary(value: Any) -> VocabularySummary | None:
 
 def find_words(value: Any) -> dict[str, int] | None:
     """Find the same as word -> id."""
-    found = _find(value)
+    found = _find(value, 0)
     return None if found is None else found[1]
 
 
-def _find(value: Any) -> tuple[str, dict[str, int]] | None:
+def _find(value: Any, depth: int) -> tuple[str, dict[str, int]] | None:
     if isinstance(value, Stub):
         value = value.__dict__.get("state")
-    if not isinstance(value, Mapping):
+    if not isinstance(value, Mapping) or depth > DEEPEST:
         return None
     for key, item in value.items():
-        words = words_of(item) if VOCABULARY_KEYS.match(str(key)) else None
+        words = words_of(item) if VOCABULARY_KEYS.match(key_name(key)) else None
         if words:
-            return str(key), words
+            return key_name(key), words
     for key, item in value.items():
-        if not CONFIG_KEYS.match(str(key)):
-            found = _find(item)
+        if not CONFIG_KEYS.match(key_name(key)):
+            found = _find(item, depth + 1)
             if found is not None:
-                return f"{key}.{found[0]}", found[1]
+                return f"{key_name(key)}.{found[0]}", found[1]
     return None
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 from rich.console import Console
 from rich.text import Text
 
@@ -19,7 +17,7 @@ def print_inspection(console: Console, found: Inspection) -> None:
     console.print(f"{found.format}, sha256 {found.sha256}", style="dim", soft_wrap=True)
     if found.refused:
         console.print(Text(f"\nREFUSED: {found.refused}. Nothing of it was run.", style="bold red"))
-    console.print(heading("X-ray: what names and shapes say"))
+    console.print(heading("X-ray: what names, shapes and values say"))
     table = columns("", "value", "sure", "because")
     for name, fact in found.facts.items():
         undecided = fact.value is None
@@ -42,11 +40,30 @@ def print_inspection(console: Console, found: Inspection) -> None:
     if found.imports:
         console.print(heading("What it wants to import (nothing was)"))
         console.print(Text("  " + ", ".join(found.imports)))
-    total = sum(math.prod(tensor.shape) for tensor in found.tensors)
-    console.print(heading(f"{len(found.tensors)} tensors, {total:,} numbers"))
-    table = columns("name", "dtype", "shape")
+    count = f"{len(found.tensors)} tensors, {found.elements:,} numbers"
+    console.print(heading(f"{count}, {size_in_words(found.bytes)}"))
+    table = columns("name", "dtype", "numbers", "size", "shape")
     for tensor in found.tensors[:SHOWN]:
-        table.add_row(tensor.name, tensor.dtype, str(list(tensor.shape)))
+        size = "unknown" if tensor.bytes is None else size_in_words(tensor.bytes)
+        shape = str(list(tensor.shape))
+        # Names come from the file: as Text they are shown, not read as markup.
+        table.add_row(
+            Text(tensor.name), Text(tensor.dtype), f"{tensor.elements:,}", size, Text(shape)
+        )
     console.print(table)
     if len(found.tensors) > SHOWN:
         console.print(f"… and {len(found.tensors) - SHOWN} more: `--json` lists all", style="dim")
+
+
+def size_in_words(size: int) -> str:
+    """Give bytes in the largest unit of which there is one, in powers of 1,000.
+
+    >>> size_in_words(999), size_in_words(1_500_000)
+    ('999 B', '1.5 MB')
+    """
+    value = float(size)
+    for unit in ("B", "kB", "MB", "GB"):
+        if value < 1000:
+            return f"{value:.0f} B" if unit == "B" else f"{value:.1f} {unit}"
+        value /= 1000
+    return f"{value:,.1f} TB"
