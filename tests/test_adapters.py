@@ -227,6 +227,52 @@ class Leaves(Loud):
         return " ".join(self.vocabulary[i] for i in ids)
 
 
+class LateNaN(Loud):
+    def logits(self, prefix, memory):
+        return super().logits(prefix, memory) * (torch.nan if prefix.shape[1] > 3 else 1)
+
+
+class BareStep(OtherStep):
+    def step(self, token, state, memory):
+        return super().step(token, state, memory)[0]
+
+
+class StateTimeFirst(OtherStep):
+    def step(self, token, state, memory):
+        return super().step(token, state, memory)[0], torch.zeros(5, len(token), 2)
+
+
+class FlatStart(Loud):
+    def start_prefix(self, batch):
+        return torch.tensor([BOS, EOS])
+
+
+class TextAxis(Loud):
+    memory_batch_dim = "0"
+
+
+class Listed(Loud):
+    def detokenize(self, ids):
+        return [self.vocabulary[i] for i in ids]
+
+
+class TooShort(Loud):
+    def encode(self, waveforms, lengths):
+        if waveforms.shape[1] < 1.5 * self.sample_rate:
+            raise RuntimeError("Output size is too small")
+        return super().encode(waveforms, lengths)
+
+
+class BagOfWords(Loud):
+    """Hears words in any order alike, which is not to ignore them."""
+
+    autoregressive = False
+
+    def logits(self, prefix, memory):
+        words = nn.functional.one_hot(prefix, len(self.vocabulary)).sum(dim=1)
+        return super().logits(prefix[:, :1], memory) + words
+
+
 class NoTensor(Loud):
     def encode(self, waveforms, lengths):
         return "memory"
@@ -247,6 +293,14 @@ class NoTensor(Loud):
         (Endless, "end token", "can never come"),
         (OtherStep, "step", "disagrees with logits"),
         (NotBlind, "autoregressive", "scores follow the prefix"),
+        (BagOfWords, "autoregressive", "scores follow the prefix"),
+        (LateNaN, "logits", r"after 5 tokens logits\(\) holds NaN"),
+        (BareStep, "step", r"must give \(scores"),
+        (StateTimeFirst, "step", r"\[5, 3, 2\]: clips must come first"),
+        (FlatStart, "start_prefix", r"start_prefix\(3\) gave \[2\]"),
+        (TextAxis, "attributes", "memory_batch_dim is '0'"),
+        (Listed, "detokenize", "gave a list, no string"),
+        (TooShort, "encode", "given 1 s alone: is that too short"),
         (Leaves, "detokenize", "leaves <bos> in the caption"),
     ],
 )
@@ -263,6 +317,13 @@ def test_a_broken_clause_is_named(kind, clause, words):
 def test_what_keeps_the_contract_is_not_blamed():
     assert all(clause.kept for clause in contract.check_contract(Loud(healthy, 20)))
     assert contract.smoke(Loud(deaf, 20)) is None
+
+
+@pytest.mark.parametrize(
+    "kind", [LateNaN, BareStep, StateTimeFirst, FlatStart, TextAxis, Listed, NoTensor, Whole]
+)
+def test_what_would_end_a_diagnosis_is_seen_at_first_sight(kind):
+    assert contract.smoke(kind(healthy, 20))
 
 
 @pytest.mark.parametrize("name", ["bos_id", "eos_id", "pad_id"])
@@ -303,6 +364,67 @@ def test_installed_adapters_are_found_by_name(monkeypatch):
     points[0] = EntryPoint("broken", "toys:absent", adapters.GROUP)
     with pytest.raises(CapfixError, match="broken failed: AttributeError"):
         adapters.load_with_adapter("broken", "", "cpu")
+
+
+MISTAKES = """
+import sys
+from toys import Toy, deaf
+
+print("chatter at import")
+
+class Chatty(Toy):
+    def encode(self, waveforms, lengths):
+        print("chatter in encode")
+        return super().encode(waveforms, lengths)
+
+def load(checkpoint, device):
+    print("chatter in load")
+    return Chatty(deaf, 20)
+
+def leaves(checkpoint, device):
+    sys.exit(3)
+
+def short(checkpoint):
+    return Chatty(deaf, 20)
+
+def worded(checkpoint, device):
+    captioner = Chatty(deaf, 20)
+    captioner.vocabulary = 8
+    return captioner
+
+def named(checkpoint, device):
+    captioner = Chatty(deaf, 20)
+    captioner.module = "net"
+    return captioner
+"""
+
+
+@pytest.mark.parametrize(
+    ("factory", "words"),
+    [
+        ("leaves", "SystemExit: 3. It was raised at "),
+        ("short", "is called as load(checkpoint, device)"),
+        ("worded", "is of type int, not a sequence of words"),
+        ("named", "is of type str, not an nn.Module"),
+        ("", "Did you mean mistakes.py:load?"),
+    ],
+)
+def test_what_a_factory_gets_wrong_is_one_line(factory, words, capfix, tmp_path):
+    (tmp_path / "mistakes.py").write_text(MISTAKES)
+    assert words in capfix("adapter", "check", f"mistakes.py:{factory}").complaint
+    (tmp_path / "mistakes.py").write_text("def load(:")
+    assert "mistakes.py:1" in capfix("adapter", "check", "mistakes.py").complaint
+
+
+def test_what_an_adapter_prints_stays_out_of_the_json(capfix, world, tmp_path):
+    (tmp_path / "mistakes.py").write_text(MISTAKES)
+    for told in (
+        ("adapter", "check", "mistakes.py", "--json"),
+        ("diagnose", "x", "--audio", world.test_audio, "--adapter", "mistakes.py:load", "--json"),
+    ):
+        done = capfix(*told)
+        assert json.loads(done.out)
+        assert "chatter in encode" in done.err
 
 
 LATE = """

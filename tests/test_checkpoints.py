@@ -19,6 +19,7 @@ from torch import nn
 from capfix_cli.captioners.given import Given, use
 from capfix_cli.captioners.huggingface import load_folder
 from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
+from capfix_cli.captioners.loading import load
 from capfix_cli.captioners.vocabulary import load_vocabulary
 from capfix_cli.captioners.weights import load_module, load_weights
 from capfix_cli.errors import CapfixError
@@ -188,6 +189,36 @@ def test_folders_of_other_frameworks_are_named(name, kind, tmp_path, capfix):
     assert kind in capfix("inspect", tmp_path).complaint
 
 
+def test_a_diagnosis_names_files_as_an_inspection_does(tmp_path, capfix):
+    """Without an adapter neither can run; what the file is must not depend on who asks."""
+    (tmp_path / "keras.h5").write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(50))
+    (tmp_path / "m.onnx").write_bytes(b"\x08\x07\x12\x07pytorch" + bytes(50))
+    for name, part in PARTS.items():
+        torch.save(part, tmp_path / f"{name}.pt")
+    both = f"{tmp_path / 'encoder.pt'},{tmp_path / 'decoder.pt'}"
+    for model, words in (
+        (tmp_path / "keras.h5", "a Keras (HDF5) file"),
+        (tmp_path / "m.onnx", "an ONNX file"),
+        (both, f"{len(STATE)} tensors in 2 files, but not how its network is built"),
+        (f"{tmp_path / 'encoder.pt'},{tmp_path / 'absent.pt'}", "There is no file"),
+        (tmp_path, "is a folder without"),
+    ):
+        for trust in ((), ("--trust",)):
+            done = capfix("diagnose", model, "--audio", tmp_path, *trust)
+            assert done.status == 2
+            assert words in done.err
+            assert "Traceback" not in done.err
+
+
+def test_trust_does_not_stand_in_the_way_of_weights(tmp_path, tiny_model):
+    assert load(str(tiny_model), options=Given(trust=True)).summary.format == "torch"
+    torch.save(STATE, tmp_path / "bare.pt")
+    with pytest.raises(CapfixError, match="state_dict of"):
+        load(str(tmp_path / "bare.pt"), options=Given(trust=True))
+    with pytest.raises(CapfixError, match="no module"):
+        load_module(str(tmp_path / "bare.pt"))
+
+
 def test_encrypted_archives_are_named(tmp_path, capfix):
     path = tmp_path / "model.pt"
     with zipfile.ZipFile(path, "w") as archive:
@@ -212,6 +243,8 @@ def vocabulary_files(folder: Path) -> dict[str, Path]:
         "list.json": json.dumps(list(MAP)),
         "nested.json": json.dumps({"word2idx": MAP}),
         "words.txt": "\n".join(MAP) + "\n",
+        "marked.txt": "\ufeff" + "\n".join(MAP),
+        "marked.json": "\ufeff" + json.dumps(MAP),
         "tokenizer.json": json.dumps(
             {
                 "model": {"type": "WordLevel", "vocab": {k: v for k, v in MAP.items() if v > 3}},
@@ -230,7 +263,7 @@ def vocabulary_files(folder: Path) -> dict[str, Path]:
 
 def test_every_form_of_vocabulary_is_read_alike(tmp_path):
     files = vocabulary_files(tmp_path)
-    assert len(files) == 11
+    assert len(files) == 13
     for path in files.values():
         found = load_vocabulary(str(path))
         assert found.words == tuple(MAP), path.name
@@ -286,6 +319,7 @@ def test_special_tokens_are_told_or_asked_for_and_never_guessed():
         ("a.json", '{"a": 0, "b": 0}', "share an id"),
         ("a.json", '{"a": 0, "b": 2}', "leave out 1"),
         ("a.txt", "a\na\n", "twice"),
+        ("a.txt", "dog 12\nbarks 7\n", "more than a word a line: 'dog 12'"),
         ("a.txt", "", "no vocabulary"),
         ("a.txt", b"\xff\xfe\x00", "not UTF-8"),
     ],

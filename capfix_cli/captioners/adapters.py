@@ -7,10 +7,12 @@ import difflib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
+
+from torch import nn
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.errors import CapfixError
@@ -28,13 +30,15 @@ def load_with_adapter(adapter: str, checkpoint: str, device: str) -> Captioner:
     """
     file, colon, _ = adapter.rpartition(":")
     from_file = bool(colon) and file.endswith(".py")
-    function = _from_file(adapter) if from_file else _installed(adapter)
-    try:
-        captioner = function(checkpoint, device)
-    except CapfixError:
-        raise
-    except Exception as error:
-        raise _failed(adapter, error) from error
+    # What models print while they are built belongs to no result.
+    with contextlib.redirect_stdout(sys.stderr):
+        function = _from_file(adapter) if from_file else _installed(adapter)
+        try:
+            captioner = function(checkpoint, device)
+        except CapfixError:
+            raise
+        except (Exception, SystemExit) as error:
+            raise _failed(adapter, error) from error
     return _checked(captioner, adapter)
 
 
@@ -45,7 +49,11 @@ def _from_file(adapter: str) -> Factory:
     if callable(function):
         found: Factory = function
         return found
-    names = [name for name, value in vars(module).items() if callable(value) and name[0] != "_"]
+    names = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+    ]
     near = difflib.get_close_matches(factory, names, n=1) or names
     raise CapfixError(
         f"{file} has no function {factory!r}.",
@@ -66,14 +74,14 @@ def _installed(name: str) -> Factory:
         if ":" in name or name.endswith(".py"):
             raise CapfixError(
                 f"The adapter {name!r} is not FILE.py:FACTORY.",
-                "For example: --adapter my_adapter.py:load",
+                f"For example: --adapter {name if name.endswith('.py') else 'my_adapter.py'}:load",
             )
         hint = f"Did you mean {near[0]}?" if near else f"Give FILE.py:FACTORY. {known}"
         raise CapfixError(f"{name!r} is neither FILE.py:FACTORY nor an installed adapter.", hint)
     try:
         function: Factory = found[name].load()
     except Exception as error:
-        raise _failed(name, error) from error
+        raise _failed(name, error, f"Its entry point is {found[name].value}.") from error
     return function
 
 
@@ -84,13 +92,15 @@ def blame(adapter: str | None) -> Iterator[None]:
     Raises:
         CapfixError: the adapter's file is among those that the exception went through.
     """
-    try:
+    if adapter is None:
         yield
+        return
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
     except CapfixError:
         raise
     except Exception as error:
-        if adapter is None:
-            raise
         file = adapter.rpartition(":")[0]
         frames = traceback.extract_tb(error.__traceback__)
         if any(Path(frame.filename).name == Path(file).name for frame in frames):
@@ -111,27 +121,37 @@ def _import(file: Path) -> ModuleType:
     sys.path.insert(0, str(file.resolve().parent))
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise _failed(str(file), error) from error
     finally:
         sys.path.remove(str(file.resolve().parent))
     return module
 
 
-def _failed(where: str, error: Exception) -> CapfixError:
-    frames = traceback.extract_tb(error.__traceback__)
-    # A line of the adapter's own tells more than one deep inside a library.
-    own = [
-        frame
-        for frame in frames
-        if frame.filename.endswith(Path(where.split(":", maxsplit=1)[0]).name)
-    ]
-    last = (own or list(frames))[-1]
+def _failed(where: str, error: BaseException, hint: str | None = None) -> CapfixError:
     text = " ".join(str(error).split())
     return CapfixError(
         f"The adapter {where} failed: {type(error).__name__}: {text:.300}.",
-        f"It was raised at {last.filename}:{last.lineno}.",
+        hint or _place(where, error),
     )
+
+
+def _place(where: str, error: BaseException) -> str:
+    """Say where something was raised, as far as it is the user's."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return f"Mend {error.filename}:{error.lineno}."
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not frame.filename.startswith("<frozen") and frame.filename != __file__
+    ]
+    # A line of the adapter's own tells more than one deep inside a library.
+    name = Path(where.split(":", maxsplit=1)[0]).name
+    own = [frame for frame in frames if frame.filename.endswith(name)]
+    if not frames:  # the call itself failed
+        return "Its factory is called as load(checkpoint, device)."
+    last = (own or frames)[-1]
+    return f"It was raised at {last.filename}:{last.lineno}."
 
 
 def _checked(captioner: object, adapter: str) -> Captioner:
@@ -139,6 +159,18 @@ def _checked(captioner: object, adapter: str) -> Captioner:
         raise CapfixError(
             f"The adapter {adapter} gave a {type(captioner).__name__}, not a Captioner.",
             "Subclass capfix_cli.Captioner and return an instance of it.",
+        )
+    words, network = getattr(captioner, "vocabulary", ()), captioner.module
+    if isinstance(words, str | Mapping) or not hasattr(words, "__len__"):
+        raise CapfixError(
+            f"The vocabulary of {adapter} is of type {type(words).__name__}, not a sequence of "
+            "words.",
+            "Give a list of words in the order of their ids.",
+        )
+    if network is not None and not isinstance(network, nn.Module):
+        raise CapfixError(
+            f"The module of {adapter} is of type {type(network).__name__}, not an nn.Module.",
+            "Give the network, or None.",
         )
     absent = [name for name in REQUIRED if not hasattr(captioner, name)]
     own = type(captioner)

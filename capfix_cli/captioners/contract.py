@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -42,11 +44,12 @@ class Broken(Exception):  # noqa: N818 - a clause is broken, the program is not
 def check_contract(captioner: Captioner) -> list[Clause]:
     """Try every clause in order; the list ends at one that the next ones rest on."""
     found: list[Clause] = []
-    with torch.inference_mode():
+    # What models print while they run belongs to no result.
+    with torch.inference_mode(), contextlib.redirect_stdout(sys.stderr):
         try:
             for clause in _clauses(captioner):
                 found.append(clause)
-                if not clause.kept and clause.name in {"attributes", "memory", "logits"}:
+                if not clause.kept and clause.name in {"attributes", "memory", "logits", "step"}:
                     break
         except Broken as stop:
             name, _, what = str(stop).partition(": ")
@@ -55,23 +58,34 @@ def check_contract(captioner: Captioner) -> list[Clause]:
 
 
 def smoke(captioner: Captioner) -> str | None:
-    """Say what is wrong at first sight (attributes, memory, logits), None where nothing is."""
-    with torch.inference_mode():
+    """Say what is wrong at first sight, None where nothing is.
+
+    Attributes, memory, scores, a step and the text are tried; batches and padding are not.
+    """
+    with torch.inference_mode(), contextlib.redirect_stdout(sys.stderr):
         try:
-            attributes = _attributes(captioner)
-            if not attributes.kept:
-                return attributes.what
-            waveforms, lengths = synthetic_audio(captioner, SECONDS[:2])
-            memory = _called("encode", lambda: captioner.encode(waveforms, lengths))
-            for clause in (
-                _memory(captioner, memory, len(lengths)),
-                _logits(captioner, memory, len(lengths)),
-            ):
+            for clause in _first_sight(captioner):
                 if not clause.kept:
                     return clause.what
         except Broken as stop:
-            return str(stop)
+            return str(stop).partition(": ")[2]
     return None
+
+
+def _first_sight(captioner: Captioner) -> Iterator[Clause]:
+    yield _attributes(captioner)
+    waveforms, lengths = synthetic_audio(captioner, SECONDS[:2])
+    count = len(lengths)
+    memory = _called("encode", lambda: captioner.encode(waveforms, lengths))
+    yield _memory(captioner, memory, count)
+    yield _logits(captioner, memory, count)
+    prefix = _prefix(captioner, count)
+    yield _later(captioner, memory, prefix)[0]
+    if type(captioner).step is not Captioner.step:
+        clause, _ = _stepped(captioner, memory, prefix)
+        if clause is not None:
+            yield clause
+    yield _text(captioner)
 
 
 def synthetic_audio(
@@ -97,7 +111,9 @@ def _clauses(captioner: Captioner) -> Iterator[Clause]:
     yield _memory(captioner, memory, count)
     yield _logits(captioner, memory, count)
     prefix = _prefix(captioner, count)
-    together = _called("logits", lambda: captioner.logits(prefix, memory))
+    clause, together = _later(captioner, memory, prefix)
+    if not clause.kept:
+        yield clause
     yield _batch(captioner, waveforms, lengths, prefix, together)
     yield _padding(captioner, waveforms, lengths, prefix, together)
     yield _stepping(captioner, memory, prefix)
@@ -140,6 +156,8 @@ def _attributes(captioner: Captioner) -> Clause:
             wrong.append(f"{name} is {id_!r}, not an id of the vocabulary's {size} tokens")
     if not all(isinstance(word, str) for word in captioner.vocabulary):
         wrong.append("vocabulary holds something other than strings")
+    if not isinstance(captioner.memory_batch_dim, int) or captioner.memory_batch_dim < 0:
+        wrong.append(f"memory_batch_dim is {captioner.memory_batch_dim!r}, not an axis")
     if not isinstance(captioner.max_length, int) or captioner.max_length < 1:
         wrong.append(f"max_length is {captioner.max_length!r}, not a number of tokens")
     told = f"{size} tokens at {captioner.sample_rate} Hz"
@@ -180,19 +198,50 @@ def _memory(captioner: Captioner, memory: Memory, count: int) -> Clause:
     return Clause("memory", True, ", ".join(f"{list(t.shape)}" for _, t in tensors[:3]))
 
 
-def _prefix(captioner: Captioner, count: int) -> Tensor:
-    start = captioner.start_prefix(count)
+def _start_prefix(captioner: Captioner, count: int) -> Tensor:
+    """What every caption begins with, its form checked.
+
+    Raises:
+        Broken: not [clips, tokens] of int64.
+    """
+    start = _called("start_prefix", lambda: captioner.start_prefix(count))
+    if not isinstance(start, Tensor):
+        raise Broken(f"start_prefix: start_prefix() gave a {type(start).__name__}, not a tensor")
+    if start.ndim != 2 or start.shape[0] != count or not start.shape[1]:
+        raise Broken(
+            f"start_prefix: start_prefix({count}) gave {list(start.shape)}, "
+            f"not [{count}, at least 1]"
+        )
+    if start.dtype != torch.int64:
+        raise Broken(f"start_prefix: start_prefix() gave {start.dtype}, not torch.int64")
+    return start
+
+
+def _prefix(captioner: Captioner, count: int, shift: float = 0.0) -> Tensor:
+    """A start and some words, ``shift`` of the vocabulary on: [count, T]."""
+    start = _start_prefix(captioner, count)
     special = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}
     words = [id_ for id_ in range(len(captioner.vocabulary)) if id_ not in special]
-    picked = [words[(7 * place) % len(words)] for place in range(WORDS)] if words else []
+    on = int(shift * len(words))
+    picked = [words[(7 * place + on) % len(words)] for place in range(WORDS)] if words else []
     own = torch.tensor(picked, dtype=torch.long).repeat(count, 1)
     return torch.cat([start, own], dim=1)
 
 
 def _logits(captioner: Captioner, memory: Memory, count: int) -> Clause:
-    start = captioner.start_prefix(count)
+    start = _start_prefix(captioner, count)
     logits = _called("logits", lambda: captioner.logits(start, memory))
     return _scores("logits", logits, captioner, count)
+
+
+def _later(captioner: Captioner, memory: Memory, prefix: Tensor) -> tuple[Clause, Tensor]:
+    """Score the word after some words, where what goes wrong is not seen at the first."""
+    scores = _called("logits", lambda: captioner.logits(prefix, memory))
+    clause = _scores("logits", scores, captioner, prefix.shape[0])
+    if clause.kept:
+        return clause, scores
+    what = f"after {prefix.shape[1]} tokens {clause.what}"
+    return Clause("logits", False, what), scores
 
 
 def _scores(name: str, logits: Any, captioner: Captioner, count: int) -> Clause:
@@ -260,9 +309,13 @@ def _padding(
 ) -> Clause:
     apart = 0.0
     for row, length in enumerate(lengths.tolist()):
-        alone = _encoded(
-            captioner, waveforms[row : row + 1, :length], lengths[row : row + 1], prefix[:1]
-        )
+        try:
+            alone = _encoded(
+                captioner, waveforms[row : row + 1, :length], lengths[row : row + 1], prefix[:1]
+            )
+        except Broken as stop:  # beside longer clips it went through
+            short = f"{length / captioner.sample_rate:g} s alone"
+            raise Broken(f"{stop}, given {short}: is that too short? Set min_samples") from stop
         apart = max(apart, _apart(together[row : row + 1], alone))
     return _moved(
         "padding",
@@ -276,22 +329,10 @@ def _padding(
 def _stepping(captioner: Captioner, memory: Memory, prefix: Tensor) -> Clause:
     if type(captioner).step is Captioner.step:
         return Clause("step", True, "not given; whole prefixes are scored instead", note=True)
-    state = _called("start", lambda: captioner.start(memory))
-    scores = None
-    for token in prefix.unbind(dim=1):
-        found = _called("step", partial(captioner.step, token, state, memory))
-        if not isinstance(found, tuple) or len(found) != 2:
-            return Clause("step", False, "step() must give (scores [B, V], state)")
-        scores, state = found
-        clause = _scores("step", scores, captioner, prefix.shape[0])
-        if not clause.kept:
-            return clause
-    for place, tensor in _tensors(state, "state"):
-        if tensor.ndim and tensor.shape[0] != prefix.shape[0]:
-            return Clause("step", False, f"{place} is {list(tensor.shape)}: clips must come first")
-    if scores is None:
-        return Clause("step", False, "start_prefix() gave no token")
-    whole = captioner.logits(prefix, memory)
+    clause, scores = _stepped(captioner, memory, prefix)
+    if clause is not None:
+        return clause
+    whole = _called("logits", lambda: captioner.logits(prefix, memory))
     return _moved(
         "step",
         _apart(whole, scores),
@@ -300,13 +341,30 @@ def _stepping(captioner: Captioner, memory: Memory, prefix: Tensor) -> Clause:
     )
 
 
+def _stepped(captioner: Captioner, memory: Memory, prefix: Tensor) -> tuple[Clause | None, Tensor]:
+    """Feed a prefix token by token: what is wrong with the steps' form, and the last scores."""
+    state = _called("start", lambda: captioner.start(memory))
+    scores = torch.empty(0)
+    for token in prefix.unbind(dim=1):
+        found = _called("step", partial(captioner.step, token, state, memory))
+        if not isinstance(found, tuple) or len(found) != 2:
+            return Clause("step", False, "step() must give (scores [B, V], state)"), scores
+        scores, state = found
+        clause = _scores("step", scores, captioner, prefix.shape[0])
+        if not clause.kept:
+            return clause, scores
+    for place, tensor in _tensors(state, "state"):
+        if tensor.ndim and tensor.shape[0] != prefix.shape[0]:
+            what = f"{place} is {list(tensor.shape)}: clips must come first"
+            return Clause("step", False, what), scores
+    return None, scores
+
+
 def _prefix_matters(captioner: Captioner, memory: Memory, prefix: Tensor, scores: Tensor) -> Clause:
-    other = prefix.clone()
-    start = captioner.start_prefix(1).shape[1]
-    if prefix.shape[1] == start:
+    other = _prefix(captioner, prefix.shape[0], shift=0.5)
+    if torch.equal(other, prefix):
         return Clause("autoregressive", True, "the vocabulary has no words to try", note=True)
-    other[:, start:] = prefix[:, start:].roll(1, dims=1)
-    moved = _apart(scores, captioner.logits(other, memory))
+    moved = _apart(scores, _called("logits", lambda: captioner.logits(other, memory)))
     if captioner.autoregressive:
         blind = moved <= BATCH_TOLERANCE.value
         what = "the words before do not move the scores" if blind else "scores follow the prefix"
@@ -318,18 +376,17 @@ def _prefix_matters(captioner: Captioner, memory: Memory, prefix: Tensor, scores
 
 def _ending(captioner: Captioner, memory: Memory, count: int) -> Clause:
     """The end token must be possible within the longest caption."""
-    prefix = captioner.start_prefix(count)
-    state = captioner.start(memory)
-    logits = None
+    prefix = _start_prefix(captioner, count)
+    state = _called("start", lambda: captioner.start(memory))
+    logits = torch.empty(0)
     for token in prefix.unbind(dim=1):
-        logits, state = captioner.step(token, state, memory)
+        logits, state = _called("step", partial(captioner.step, token, state, memory))
     for place in range(captioner.max_length):
-        if logits is None:
-            break
         if bool((logits[:, captioner.eos_id] > -torch.inf).any()):
             told = f"eos_id {captioner.eos_id} can come from word {place + 1} on"
             return Clause("end token", True, told)
-        logits, state = captioner.step(logits.argmax(dim=1), state, memory)
+        token = logits.argmax(dim=1)
+        logits, state = _called("step", partial(captioner.step, token, state, memory))
     return Clause(
         "end token", False, f"eos_id {captioner.eos_id} can never come: its score is -inf"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from capfix_cli.captioners.adapters import load_with_adapter
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.contract import smoke
 from capfix_cli.captioners.given import NOTHING, Given, given, use
-from capfix_cli.captioners.inspection.folders import weight_files
+from capfix_cli.captioners.inspection.folders import read_whole, weight_files
+from capfix_cli.captioners.inspection.inert import Stub
 from capfix_cli.captioners.inspection.inspect import sha256_of
 from capfix_cli.captioners.opening import open_checkpoint
 from capfix_cli.captioners.own import checkpoint
@@ -62,20 +64,42 @@ def _load(path: str, adapter: str | None, device: str) -> Loaded:
     elif huggingface.is_folder(path):
         captioner = huggingface.load_folder(path, device)
         summary = ModelSummary(path, "huggingface", _sha256(path), None, facts(captioner, {}))
-    elif given().trust:
+    elif _needs_code(path) and given().trust:
         return _load_trusted(path)
     else:
         opened = open_checkpoint(path)
         if not checkpoint.is_own(opened.data):
-            raise CapfixError(
-                f"{path} holds {_contents(opened.data)}, but not how its network is built.",
-                f"Weights alone cannot run: `capfix adapter new {path}` writes the few lines that "
-                "are needed (docs/adapters.md); give them with --adapter FILE.py:load.",
-            )
+            raise _no_network(path, _contents(opened.data))
         captioner = checkpoint.build(opened.data, path, device)
         known = facts(captioner, opened.data.get("training", {}))
         summary = ModelSummary(path, opened.format, opened.sha256, None, known)
     return Loaded(captioner, summary)
+
+
+def _needs_code(path: str) -> bool:
+    """Say whether a file is a program or a pickled object, not a container of weights.
+
+    Raises:
+        CapfixError: another framework's file, a damaged one, or several files, which need an
+            adapter; the message says which.
+    """
+    files = weight_files(path)
+    alone = len(files) == 1 and files[0][1] == Path(path)
+    if alone and not (Path(path).is_file() and Path(path).stat().st_size):
+        return False  # absent or empty: told where it is opened
+    content = read_whole(path)
+    if not alone:
+        counted = f"{len(content.tensors)} tensors in {len(files)} file{'s'[: len(files) > 1]}"
+        raise _no_network(path, counted)
+    return content.refused is not None or isinstance(content.value, Stub)
+
+
+def _no_network(path: str, contents: str) -> CapfixError:
+    return CapfixError(
+        f"{path} holds {contents}, but not how its network is built.",
+        f"Weights alone cannot run: `capfix adapter new {path}` writes the few lines that "
+        "are needed (docs/adapters.md); give them with --adapter FILE.py:load.",
+    )
 
 
 def _load_trusted(path: str) -> Loaded:

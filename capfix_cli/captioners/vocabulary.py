@@ -148,7 +148,7 @@ def _read(path: Path) -> dict[str, int] | None:
             return words_of(content.value) or find_words(content.value)
         if path.stat().st_size > LARGEST:
             raise CapfixError(f"{path} is too large for a vocabulary.", "Give the word list alone.")
-        text = path.read_text("utf-8")
+        text = path.read_text("utf-8-sig")  # some editors put a byte order mark first
     except UnicodeDecodeError as error:
         raise CapfixError(f"{path} is not UTF-8 text.", "Save it as UTF-8 or JSON.") from error
     except OSError as error:
@@ -158,6 +158,11 @@ def _read(path: Path) -> dict[str, int] | None:
     lines = [line.strip() for line in text.splitlines()]
     while lines and not lines[-1]:
         lines.pop()
+    if lines and all(len(line.split()) > 1 for line in lines):
+        raise CapfixError(
+            f"{path} has more than a word a line: {lines[0]!r:.40}.",
+            "Give each word one line, in id order, or a JSON word map.",
+        )
     if len(set(lines)) < len(lines):
         raise CapfixError(f"{path} names a word twice.", "Give each word one line, in id order.")
     return {word: number for number, word in enumerate(lines)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import re
+import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -204,7 +205,12 @@ def load_module(checkpoint: str) -> Any:
             f"{checkpoint} was refused: {content.refused}. --trust does not open such a file.",
             "Save model.state_dict() where the model was trained.",
         )
-    names = ", ".join(_shown(content.imports)) or "nothing unusual"
+    if not script and not _code(content.imports):
+        raise CapfixError(
+            f"{checkpoint} holds weights and plain values, no module.",
+            "Build the network and call capfix_cli.load_weights(checkpoint, network=network).",
+        )
+    names = ", ".join(_shown(content.imports)) or "classes of PyTorch"
     if not given().trust:
         what = "runs the program in it" if script else f"imports and runs {names}"
         raise CapfixError(
@@ -215,7 +221,9 @@ def load_module(checkpoint: str) -> Any:
         )
     try:
         if script:
-            return torch.jit.load(checkpoint, map_location="cpu")  # type: ignore[no-untyped-call]
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # torch deprecates TorchScript
+                return torch.jit.load(checkpoint, map_location="cpu")  # type: ignore[no-untyped-call]
         return torch.load(checkpoint, map_location="cpu", weights_only=False)
     except Exception as error:
         raise CapfixError(
@@ -224,8 +232,12 @@ def load_module(checkpoint: str) -> Any:
         ) from error
 
 
-def _shown(imports: list[str]) -> list[str]:
-    plain = ("torch._utils.", "collections.", "builtins.", "torch.nn.", "torch.storage")
+def _code(imports: list[str]) -> list[str]:
+    """What a file imports beyond tensors and the containers of Python."""
+    plain = ("torch._utils.", "collections.", "builtins.", "__builtin__.", "torch.storage")
     other = [name for name in imports if not name.startswith(plain)]
-    own = [name for name in other if not re.match(r"torch\.[A-Za-z0-9]+$", name)]
-    return own[:6]
+    return [name for name in other if not re.match(r"torch\.[A-Za-z0-9]+$", name)]
+
+
+def _shown(imports: list[str]) -> list[str]:
+    return [name for name in _code(imports) if not name.startswith("torch.nn.")][:6]
