@@ -173,9 +173,8 @@ def options(request):
 
 
 def absent_for(captioner, options):
-    needed = options.contrast or options.rerank == "listening"
-    kind = options.contrast_absent
-    return make_absent(captioner, kind, memory_of(CLIPS), CLIPS, 0) if needed else None
+    kind = options.absent_kind
+    return None if kind is None else make_absent(captioner, kind, memory_of(CLIPS), CLIPS, 0)
 
 
 def test_a_batch_of_one_gives_what_a_batch_of_many_gives(options):

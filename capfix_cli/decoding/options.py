@@ -178,6 +178,19 @@ class DecodingOptions:
         )
 
     @property
+    def absent_kind(self) -> AbsentKind | None:
+        """What stands for "no audio"; None where nothing needs it.
+
+        Reranking alone scores few captions, so the mean of other clips' distributions, the very
+        thing that listening is measured against, takes the place of their cheaper mean memory:
+        in benchmarks/decoding_strategies.py it listened more on all three captioners.
+        """
+        if not self.contrast and self.rerank != "listening":
+            return None
+        usual = self.contrast_absent == "mean-memory"
+        return "others" if usual and not self.contrast else self.contrast_absent
+
+    @property
     def rows(self) -> int:
         """Captions decoded side by side for a clip."""
         return max(self.num_return_sequences, self.num_candidates, self.num_beams)

@@ -58,10 +58,9 @@ def decode(
     Raises:
         CapfixError: a contrast with other clips, and the chunk has but one.
     """
-    if absent is None and (options.contrast or options.rerank == "listening"):
-        absent = make_absent(
-            captioner, options.contrast_absent, chunk.memory, len(chunk.names), seed
-        )
+    kind = options.absent_kind
+    if absent is None and kind is not None:
+        absent = make_absent(captioner, kind, chunk.memory, len(chunk.names), seed)
     size = max(1, MOST_SCORES // (options.rows * max(1, len(captioner.vocabulary))))
     captions: list[ClipCaption] = []
     for start in range(0, len(chunk.names), size):

@@ -93,9 +93,9 @@ class Laboratory:
 
     def _without(self, options: DecodingOptions) -> Absent | None:
         """What stands for "no audio", the same for every clip and trial."""
-        if not options.contrast and options.rerank != "listening":
+        kind = options.absent_kind
+        if kind is None:
             return None
-        kind = options.contrast_absent
         if kind not in self._absent:
             largest = max(self.scorer.chunks, key=lambda chunk: len(chunk.names))
             self._absent[kind] = make_absent(

@@ -135,9 +135,9 @@ def find_absent(
     Raises:
         CapfixError: other clips are asked for, and there are none.
     """
-    if not options.contrast and options.rerank != "listening":
+    kind = options.absent_kind
+    if kind is None:
         return None
-    kind = options.contrast_absent
     if kind in {"silence", "noise"}:
         return make_absent(captioner, kind, None, 0, seed)
     batch = collate(_sample(captioner, clips, seed))
