@@ -7,9 +7,17 @@ from dataclasses import dataclass
 from capfix_cli.probes.cost import Cost
 from capfix_cli.thresholds import CONTRAST_SET, MIN_CLIPS, TRIAL_BUDGET
 
-# Sizes tried in this order. Fewer clips first: a contrast set keeps its ceiling of bits that way.
-_CLIPS = (256, 128, 64, 40, int(MIN_CLIPS.value))
-_CONTRASTS = (int(CONTRAST_SET.value), 11, 6)
+# Sizes tried in this order: (clips, contrast set). Fewer clips first, since a contrast set keeps its
+# ceiling of bits that way; then both in turn, since diversity needs clips.
+_SIZES = (
+    (256, int(CONTRAST_SET.value)),
+    (128, int(CONTRAST_SET.value)),
+    (64, int(CONTRAST_SET.value)),
+    (64, 11),
+    (40, 11),
+    (40, 6),
+    (int(MIN_CLIPS.value), 6),
+)
 
 
 @dataclass(frozen=True)
@@ -33,11 +41,10 @@ def affordable(cost: Cost, clips: int, tokens: int) -> Scale:
         clips: whose memories are held.
         tokens: of the longest caption; trials are taken to fill half of it.
     """
-    found = Scale(min(clips, _CLIPS[-1]), _CONTRASTS[-1])
-    for contrast in _CONTRASTS:
-        for size in _CLIPS:
-            count = min(size, clips)
-            pairs = count * (1 + min(contrast, count))  # decoded once, scored on each of its set
-            if pairs * tokens / 2 * cost.token <= TRIAL_BUDGET.value:
-                return Scale(count, contrast)
+    found = Scale(0, 0)
+    for size, contrast in _SIZES:
+        found = Scale(min(size, clips), contrast)
+        pairs = found.clips * (1 + min(contrast, found.clips))  # decoded once, scored on each
+        if pairs * tokens / 2 * cost.token <= TRIAL_BUDGET.value:
+            break
     return found
