@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from capfix_cli.probes.cost import Cost
 from capfix_cli.thresholds import CONTRAST_SET, MIN_CLIPS, TRIAL_BUDGET
 
-# Sizes tried in this order: (clips, contrast set). Fewer clips first, since a contrast set keeps its
-# ceiling of bits that way; then both in turn, since diversity needs clips.
+# Sizes tried in this order: (clips, contrast set). Fewer clips first, since a contrast set keeps
+# its ceiling of bits that way; then both in turn, since diversity needs clips.
 _SIZES = (
     (256, int(CONTRAST_SET.value)),
     (128, int(CONTRAST_SET.value)),
