@@ -26,6 +26,9 @@ from capfix_cli.captioners.inspection.melbank import MelSettings, fit_mel_bank, 
 from capfix_cli.captioners.inspection.tensors import Place, TensorInfo
 from capfix_cli.captioners.inspection.untrained import shortest_places
 from capfix_cli.captioners.inspection.values import MOST_VALUES, read_values, sample_values
+from capfix_cli.captioners.own import checkpoint as own_checkpoint
+from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.config import PRIORITY_3
 from capfix_cli.errors import CapfixError
 
 LAYOUTS = ("zip", "legacy", "safetensors")
@@ -162,6 +165,48 @@ def test_no_claim_makes_the_reader_read_elsewhere(
             if values is not None:
                 assert values.size <= most
                 assert not np.any(values)
+
+
+@settings(max_examples=150)
+@given(
+    data=st.data(),
+    kind=st.sampled_from(["float64", "float32", "float16", "bfloat16", "int64"]),
+    piece=st.one_of(st.binary(min_size=8, max_size=64), st.sampled_from([b"\x7f", b"\x01", b"\0"])),
+)
+def test_no_values_trip_the_xray(data, kind, piece):
+    """Whatever bytes stand for numbers: NaN, infinities, the largest, the smallest."""
+    shapes = {
+        "encoder.fc.weight": (24, 24),
+        "encoder.fc.bias": (24,),
+        "encoder.norm.weight": (24,),
+        "encoder.norm.bias": (24,),
+        "bn0.running_mean": (24,),
+        "bn0.running_var": (24,),
+        "mel_scale.fb": (33, 8),
+        "decoder.embedding.weight": (30, 24),
+        "decoder.gru.weight_ih_l0": (72, 24),
+        "decoder.gru.weight_hh_l0": (72, 24),
+        "decoder.gru.bias_hh_l0": (72,),
+    }
+    header, content = {}, b""
+    for name, shape in shapes.items():
+        item = torch.empty(0, dtype=getattr(torch, kind)).element_size()
+        size = int(np.prod(shape)) * item
+        part = piece if data.draw(st.booleans()) else bytes(reversed(piece))
+        names = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+        header[name] = {
+            "dtype": names.get(kind, "I64"),
+            "shape": shape,
+            "data_offsets": [len(content), len(content) + size],
+        }
+        content += (part * size)[:size]
+    text = json.dumps(header).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "m.safetensors")
+        path.write_bytes(struct.pack("<Q", len(text)) + text + content)
+        facts = inspect_checkpoint(str(path)).facts
+    assert facts["weights.untrained"].evidence
+    assert facts["features.sample-rate"].value is None
 
 
 def test_a_file_that_ends_early_is_said_to(tmp_path):
@@ -324,6 +369,7 @@ def test_an_encoder_left_at_random_is_named(tmp_path, trained):
     assert any(line.startswith("decoder.* changed") for line in fact.evidence)
     assert facts["weights.initial-layers"].value == 4
     assert any("encoder.conv1: uniform" in e for e in facts["weights.initial-layers"].evidence)
+    assert "encoder.*" in facts["weights.initial-layers"].evidence
 
 
 def test_one_layer_left_at_random_is_named(tmp_path, trained):
@@ -511,6 +557,17 @@ def test_a_decoder_that_follows_an_encoder_of_its_own_kind_is_not_counted(tmp_pa
     assert facts["conditioning"].value is None
 
 
+def test_a_recurrent_decoders_attention_is_no_transformer(tmp_path):
+    words = [*SPECIAL, *(f"word{number}" for number in range(40))]
+    path = own_checkpoint.save(OwnCaptioner(PRIORITY_3, words), tmp_path / "own.pt")
+    facts = inspect_checkpoint(str(path)).facts
+    assert facts["decoder.kind"].value == "gru"
+    assert facts["conditioning"].value == "additive-attention"
+    assert facts["encoder.kind"].value == "cnn"
+    assert facts["features.sample-rate"].value == 16_000
+    assert facts["weights.untrained"].value is True
+
+
 def test_words_that_only_contain_enc_are_no_encoder(tmp_path):
     state = {"sequence.frequency.weight": torch.randn(4, 4)} | GRU_DECODER
     assert facts_of(state, tmp_path)["encoder.kind"].value is None
@@ -618,10 +675,16 @@ def test_band_statistics_hint_at_the_log_scale(mean, deviation, scale, tmp_path)
     assert "features.bn-mean" not in facts_of(pann(1) | norm, tmp_path)
 
 
-def test_a_preprocessors_settings_are_facts(tmp_path):
+def test_a_folders_tokenizer_and_preprocessor_are_read(tmp_path):
     folder = hugging.save_whisper(tmp_path / "whisper")
     told = json.loads((folder / "preprocessor_config.json").read_text())
-    facts = inspect_checkpoint(str(folder)).facts
+    found = inspect_checkpoint(str(folder))
+    facts = found.facts
+    assert found.vocabulary.source == "tokenizer.json.vocab"
+    assert found.vocabulary.size == facts["vocabulary.size"].value
+    assert found.vocabulary.special["</s>"] == 2
+    (folder / "tokenizer.json").write_text("{")
+    assert inspect_checkpoint(str(folder)).vocabulary is None
     assert facts["features.sample-rate"].value == told["sampling_rate"]
     assert facts["features.n_mels"].value == told["feature_size"]
     assert "preprocessor_config.json" in facts["features.n_mels"].evidence[0]

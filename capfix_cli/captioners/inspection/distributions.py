@@ -65,6 +65,15 @@ def normal_cumulative(values: Values, deviation: float) -> Values:
     return np.array([0.5 * (1 + math.erf(x)) for x in scaled])
 
 
+def spread(values: Values) -> float:
+    """Root of the mean square: the standard deviation around 0. [n] -> a number."""
+    largest = float(np.max(np.abs(values), initial=0.0))
+    if not 0 < largest < math.inf:
+        return largest
+    # Squares of what float64 can hold overflow; those of shares of the largest do not.
+    return largest * math.sqrt(float(np.mean(np.square(values / largest))))
+
+
 def is_uniform(ordered: Values, bound: float, precision: float) -> bool:
     """Say whether a sample is uniform within ``bound`` of 0, edge and shape both.
 
@@ -74,7 +83,7 @@ def is_uniform(ordered: Values, bound: float, precision: float) -> bool:
         precision: of the kind of number that they were stored in, relative.
     """
     count = len(ordered)
-    largest = max(-ordered[0], ordered[-1]) / bound
+    largest = float(max(-ordered[0], ordered[-1])) / bound
     if not 1 - EDGE.value / count - precision <= largest <= 1 + precision:
         return False
     distance = kolmogorov_distance(ordered, uniform_cumulative(ordered, bound))
@@ -84,9 +93,9 @@ def is_uniform(ordered: Values, bound: float, precision: float) -> bool:
 def is_normal(ordered: Values, deviation: float) -> bool:
     """Say whether a sample, ascending, is normal around 0 with that standard deviation."""
     count = len(ordered)
-    if count < FEWEST_VALUES.value:
+    measured = spread(ordered)
+    if count < FEWEST_VALUES.value or not 0 < deviation < math.inf:
         return False
-    measured = math.sqrt(float(np.mean(np.square(ordered))))
     if abs(measured / deviation - 1) > SPREAD.value / math.sqrt(2 * count):
         return False
     distance = kolmogorov_distance(ordered, normal_cumulative(ordered, deviation))

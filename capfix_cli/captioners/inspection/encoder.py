@@ -27,7 +27,8 @@ _SELF_ATTENTION = re.compile(
     r"^(?P<attention>(?P<block>.*\.\d+|\d+)\.(?:.*\.)?"
     r"(?:self_attn|self_attention|attn|attention|mha|SelfAttention))\.",
 )
-_WHOLE_ATTENTION = re.compile(r"^(?P<attention>(?P<block>.*)\.(?:self_attn|attn|attention))\.")
+# Without a number it must say so: "attention" alone may be a recurrent decoder's, or a pooling.
+_LONE_ATTENTION = re.compile(r"^(?P<attention>(?P<block>.*)\.(?:self_attn|self_attention))\.")
 _RECURRENT = re.compile(r"(^|\.)weight_hh(_l\d+)?$")
 _SHORTCUT = re.compile(r"downsample|shortcut|residual|skip", re.IGNORECASE)
 SHOWN = 3  # tensors in one piece of evidence
@@ -95,7 +96,7 @@ def attention_blocks(part: Tensors) -> dict[str, str]:
     """
     found: dict[str, tuple[str, str]] = {}
     for name in part:
-        match = _SELF_ATTENTION.match(name) or _WHOLE_ATTENTION.match(name)
+        match = _SELF_ATTENTION.match(name) or _LONE_ATTENTION.match(name)
         if match and not CROSS_ATTENTION.search(name):
             found.setdefault(match["attention"], (match["block"], name))
     # Pooling by attention has no feed-forward layers beside it.

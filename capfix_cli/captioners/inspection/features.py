@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from capfix_cli.captioners.inspection.distributions import spread
 from capfix_cli.captioners.inspection.melbank import MelSettings, fit_mel_bank
 from capfix_cli.captioners.inspection.tensors import TensorInfo
 from capfix_cli.captioners.inspection.values import Values, read_values
@@ -44,6 +44,7 @@ NATURAL = Threshold(
     "ours, calibrated by benchmarks/mel_settings.py: at least 4.2 in ln of power, at most 4.0 in "
     "log10; below it several scales are possible",
 )
+LARGEST_MEAN = 1e30
 LOUDEST = 60.0  # dB of deviation: no log scale of real sounds varies more
 
 
@@ -149,7 +150,7 @@ def _norm_facts(tensors: Tensors) -> dict[str, Fact]:
     means, variances = read_values(mean, MOST_BANDS), read_values(variance, MOST_BANDS)
     if means is None or variances is None or not _updated(means, variances):
         return facts
-    centre, deviation = float(np.mean(means)), math.sqrt(float(np.mean(variances)))
+    centre, deviation = float(np.mean(means)), spread(np.sqrt(variances))
     why = f"{mean.name} and running_var, over {mean.elements} bands"
     return facts | {
         "features.bn-mean": Fact(round(centre, 3), 0.9, (why,)),
@@ -161,7 +162,9 @@ def _norm_facts(tensors: Tensors) -> dict[str, Fact]:
 def _updated(means: Values, variances: Values) -> bool:
     finite = np.all(np.isfinite(means)) and np.all(np.isfinite(variances))
     fresh = not np.any(means) and np.all(variances == 1)
-    return bool(finite and np.all(variances >= 0) and not fresh)
+    # Sums of larger numbers than these need not be finite, and are no features.
+    sane = finite and np.all(variances >= 0) and np.max(np.abs(means)) < LARGEST_MEAN
+    return bool(sane and not fresh)
 
 
 def _log_scale(deviation: float) -> Fact:

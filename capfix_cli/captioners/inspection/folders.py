@@ -11,6 +11,7 @@ from capfix_cli.errors import CapfixError
 
 INDEXES = ("model.safetensors.index.json", "pytorch_model.bin.index.json")
 SINGLE = ("model.safetensors", "pytorch_model.bin")
+TOKENIZER = "tokenizer.json"
 PREPROCESSOR = "preprocessor_config.json"
 LARGEST_INDEX = 32 * 2**20  # bytes; the indexes of the largest models have some ten million
 
@@ -149,11 +150,35 @@ def read_whole(checkpoint: str) -> Content:
         for name in ("config.json", "generation_config.json", PREPROCESSOR):
             if (path / name).is_file():
                 whole.value["config" if name == "config.json" else name] = read_json(path / name)
+        words = _tokenizer_words(path / TOKENIZER)
+        if words:
+            whole.value[TOKENIZER] = {"vocab": words}
         whole.format = "huggingface" if "model_type" in whole.value.get("config", {}) else "folder"
         auto = whole.value.get("config", {}).get("auto_map")
         if isinstance(auto, dict):
             whole.imports += [str(name) for name in auto.values()]
     return whole
+
+
+def _tokenizer_words(path: Path) -> dict[str, int] | None:
+    """Read a tokenizer's words with those that were added to it; None where that cannot be done.
+
+    The weights are what is inspected: a broken tokenizer beside them is not their fault.
+    """
+    try:
+        data = read_json(path) if path.is_file() else {}
+    except CapfixError:
+        return None
+    model, added = data.get("model"), data.get("added_tokens")
+    words = model.get("vocab") if isinstance(model, dict) else None
+    if isinstance(words, list):  # a unigram model's pairs of piece and score, in order of ids
+        pieces = [row[0] for row in words if isinstance(row, list) and row]
+        words = {piece: number for number, piece in enumerate(pieces) if isinstance(piece, str)}
+    if not isinstance(words, dict):
+        return None
+    rows = [row for row in added if isinstance(row, dict)] if isinstance(added, list) else []
+    words = words | {row.get("content"): row.get("id") for row in rows}
+    return {word: id_ for word, id_ in words.items() if isinstance(word, str) and type(id_) is int}
 
 
 def _bare(name: str) -> str:

@@ -8,7 +8,6 @@ beside biases at exactly 0.
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from capfix_cli.captioners.inspection.distributions import (
     is_uniform,
     normal_deviations,
     own_bound,
+    spread,
     uniform_bounds,
 )
 from capfix_cli.captioners.inspection.tensors import TensorInfo
@@ -225,7 +225,7 @@ def _weights_state(tensor: TensorInfo, values: Values, biases: Values | None) ->
             if zero:
                 return "initial", f"normal with deviation {deviation:.3g}, {what}, and bias 0"
             return "unjudged", f"normal with deviation {deviation:.3g}, {what}, but no bias at 0"
-    measured = math.sqrt(float(np.mean(np.square(ordered))))
+    measured = spread(ordered)
     if (biases is None or zero) and is_normal(ordered, measured):
         # Trained weights can look so as well, and there is no bias that moved.
         return "unjudged", f"normal with deviation {measured:.3g}, and no bias that moved"

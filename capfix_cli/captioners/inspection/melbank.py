@@ -19,6 +19,7 @@ HIGHEST = (
     *(22_000, 22_050, 24_000),
 )
 SCALES = ("htk", "slaney")
+LARGEST = 10.0  # no filter reaches 2 unless it is narrower than a Hz
 FIT = Threshold(
     1e-2,
     "of a filter's peak",
@@ -94,8 +95,10 @@ def fit_mel_bank(bank: Values) -> list[MelSettings]:
         every combination that fits, the best first; none where no usual one does.
     """
     bins, bands = bank.shape
+    if bins < 2 or bands < 2 or not np.all(np.abs(bank) <= LARGEST):  # NaN is not either
+        return []
     heard = np.flatnonzero(bank.max(axis=1) > 0)
-    if bins < 2 or bands < 2 or not len(heard) or not np.all(np.isfinite(bank)):
+    if not len(heard):
         return []
     found = []
     for settings in _candidates(bins, int(heard[0]), int(heard[-1])):

@@ -38,8 +38,9 @@ def read_training(tensors: Tensors) -> dict[str, Fact]:
             "weights.initial-layers": Fact(None, 0.0, (why,)),
         }
     initial = [layer for layer in judged if layer.state == "initial"]
-    examples = [f"{layer.name}: {layer.why}" for layer in initial[:SHOWN]]
-    count = Fact(len(initial), _sure(judged), (*examples, f"{len(judged)} layers could be judged"))
+    where = [_places(judged, initial)] if initial else []
+    of = f"of {len(judged)} that can be judged"
+    count = Fact(len(initial), _sure(judged), (of, *where, *_one_of_each(initial)))
     return {"weights.untrained": _untrained(layers, judged), "weights.initial-layers": count}
 
 

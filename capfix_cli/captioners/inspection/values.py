@@ -135,5 +135,6 @@ def _decode(data: bytes, dtype: str, place: Place) -> Values:
     numbers = np.frombuffer(data, np.dtype(order + _KINDS[dtype]))
     if dtype == "bfloat16":
         numbers = (numbers.astype(np.uint32) << 16).view(np.float32)
-    with np.errstate(invalid="ignore"):  # NaN is a value like any other here
-        return numbers.astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        # A sum makes every NaN a quiet one: others would warn wherever they are looked at.
+        return numbers.astype(np.float64) + 0.0
