@@ -104,9 +104,7 @@ def _caption(
     try:
         chunk = encode(captioner, batch)
         captions = decode(captioner, chunk, options, seed, absent)
-        # Scores that are no numbers end a caption at once: looked at where nothing was said.
-        silent = any(not caption.tokens for caption in captions)
-        return captions, numberless(captioner, chunk) if silent else 0
+        return captions, numberless(captioner, chunk)
     except torch.OutOfMemoryError as error:
         raise CapfixError(
             f"The device's memory does not hold {len(batch.clips)} clips decoded at once.",
@@ -115,13 +113,14 @@ def _caption(
 
 
 def numberless(captioner: Captioner, chunk: Chunk) -> int:
-    """Count the clips whose first scores hold a NaN or +inf, or nothing but -inf."""
+    """Count the clips whose first scores hold a NaN, or nothing but -inf."""
     import torch
 
     with torch.inference_mode():
         scores, _ = captioner.open(captioner.prepare(chunk.memory))
-        odd = torch.isnan(scores) | torch.isposinf(scores)
-        return int((odd.any(dim=1) | ~torch.isfinite(scores).any(dim=1)).sum())
+        # The largest of a row that holds a NaN is NaN.
+        best = scores.amax(dim=1)
+        return int((best.isnan() | best.isneginf()).sum())
 
 
 def find_absent(

@@ -88,7 +88,7 @@ class _Counts:
 
     def add(self, batch: Captioned) -> None:
         self.made += len(batch.captions)
-        self.empty += sum(not caption.tokens for caption in batch.captions)
+        self.empty += sum(not caption.text for caption in batch.captions)
         self.unended += sum(not caption.ended for caption in batch.captions)
         self.numberless += batch.numberless
 
@@ -202,10 +202,11 @@ def _merge(
     assert delivery.output is not None
     parts = part_paths(delivery.output)
     lines, skipped = find_lines(parts, names)
-    generated = _generated(folder, len(lines), [*unread, *skipped.values()], everyone)
-    publish(delivery.output, parts, lines, options.num_return_sequences, delivery.each)
+    if lines:
+        publish(delivery.output, parts, lines, options.num_return_sequences, delivery.each)
     for path in parts:
         path.unlink(missing_ok=True)
+    generated = _generated(folder, len(lines), [*unread, *skipped.values()], everyone)
     team.release()
     return generated
 

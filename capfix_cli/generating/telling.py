@@ -18,9 +18,10 @@ def tell(generated: Generated, delivery: Delivery) -> list[str]:
         files = "file" if count == 1 else "files"
         notes.append(f"{count:,} {files} skipped ({printable(first.path)}: {first.reason})")
     if generated.numberless:
+        clips = "clip" if generated.numberless == 1 else "clips"
         notes.append(
-            f"{generated.numberless:,} clips got scores that are no numbers, and an empty caption"
-            " for them: `capfix diagnose` looks for the cause"
+            f"{generated.numberless:,} {clips} got scores that are no numbers, hence an empty"
+            " caption: `capfix diagnose` looks for the cause"
         )
     elif generated.empty:
         notes.append(

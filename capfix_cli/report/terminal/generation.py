@@ -15,7 +15,6 @@ from rich.progress import (
     Progress,
     SpinnerColumn,
     TextColumn,
-    TimeElapsedColumn,
     TimeRemainingColumn,
 )
 from rich.table import Table
@@ -46,12 +45,13 @@ class CaptionTable:
         self.progress = Progress(
             SpinnerColumn(),
             TextColumn("{task.description}"),
-            BarColumn(),
+            BarColumn(bar_width=None),
             MofNCompleteColumn(),
             TextColumn("{task.fields[speed]}"),
-            TimeElapsedColumn(),
             TimeRemainingColumn(),
+            TextColumn("left"),
             console=console,
+            expand=True,
         )
         self.task = self.progress.add_task("", total=None, speed="")
         self.live = Live(console=console, get_renderable=self.render, transient=True)
@@ -86,9 +86,9 @@ class CaptionTable:
     def show(self, captions: Sequence[ClipCaption]) -> None:
         """Take the captions of a batch."""
         self.latest.extend(captions)
-        if self.scroll:
-            for caption in captions:
-                self.console.print(Text(line(caption)), soft_wrap=True)
+        if self.scroll and captions:
+            # At once: the table is drawn anew below every print.
+            self.console.print(Text("\n".join(map(line, captions))), soft_wrap=True)
 
     def __enter__(self) -> CaptionTable:
         self.live.start(refresh=True)
