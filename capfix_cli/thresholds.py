@@ -72,8 +72,8 @@ TRIAL_BUDGET = Threshold(
 SEARCH_FROM = Threshold(
     0.5,
     "of the listening that is needed",
-    "ours: among 37 settings on five captioners in benchmarks/decoding_strategies.py none listened "
-    "more than twice as much as the best of the fixes that the tree tries first",
+    "ours, lenient: on three captioners in benchmarks/decoding_strategies.py no setting of the "
+    "search listened more than 1.04 times as much as the best that the tree tries first",
 )
 RAISE = Threshold(
     0.02,
