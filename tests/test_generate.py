@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -429,7 +430,7 @@ def test_an_interrupted_command_goes_on_where_it_was(number, capfix, clips, adap
     assert not part.exists()
 
 
-def interrupted(output, model, audio, batches=4, **settings):
+def interrupted(output, model, audio, options=GREEDY, batches=4, **settings):
     """Leave the side file of a command that was killed after some batches."""
 
     class Stop(BaseException):
@@ -444,7 +445,7 @@ def interrupted(output, model, audio, batches=4, **settings):
 
     given = pipeline.Settings(batch_size=3, **settings)
     with pytest.raises(Stop):
-        pipeline.generate(model, str(audio), GREEDY, given, delivery=Delivery(output, stop))
+        pipeline.generate(model, str(audio), options, given, delivery=Delivery(output, stop))
     return sidefile.part_path(output)
 
 
@@ -632,8 +633,7 @@ def test_nothing_usable_is_a_clear_line_and_no_file(capfix, clips, tmp_path):
     words = ("generate", "toy", "--audio", clips, "--adapter", HEALTHY)
     for more in ((), ("-o", "a.csv"), ("--json",), ("--contrast", "1", "-o", "a.csv")):
         complaint = capfix(*words, *more).complaint
-        if "--contrast" not in more:
-            assert "can be captioned (00.wav: silent and 29 more)" in complaint
+        assert "can be captioned (00.wav: silent and 29 more)" in complaint
     for path in clips.iterdir():
         path.write_bytes(b"no audio")
     assert "can be captioned (00.wav: unreadable" in capfix(*words, "-o", "a.csv").complaint
@@ -748,14 +748,21 @@ def test_two_processes_make_the_file_that_one_makes(capfix, clips, adapters, tmp
         *("--temp", "1", "--num-captions", "2", "--contrast", "1", "--batch-size", "3"),
     )
     assert capfix(*words, "-o", "one.csv").status == 0
+    options = DecodingOptions(do_sample=True, num_return_sequences=2, contrast=1.0)
+    adapter = f"{adapters}:load_contrast"
+    interrupted(tmp_path / "two.csv", "toy", clips, options, 2, adapter=adapter)  # by one process
     done = torchrun(tmp_path, 2, *words, "-o", "two.csv", "--json", TOY_LOG="log")
     assert done.returncode == 0, done.stderr
     assert Path("two.csv").read_bytes() == Path("one.csv").read_bytes()
     assert len(json.loads(done.stdout)["captions"]) == 28  # one process speaks
-    assert "28 captions written to two.csv" in done.stderr
+    assert "28 captions written to two.csv, 6 of them from before" in done.stderr
     assert "2 files skipped (12.wav" in done.stderr
-    heard = [name for name in Path("log").read_text().split() if name != "-1.wav"]
-    assert len(heard) >= 28
+    # Each heard up to 32 clips for the contrast, and both together each clip that was left.
+    heard = Counter(Path("log").read_text().split())
+    assert [name for name in sorted(heard) if heard[name] == 2] == [
+        f"{n:02d}.wav" for n in range(6)
+    ]
+    assert set(heard.values()) == {2, 3}
     assert not list(tmp_path.glob("*.part*"))
 
 

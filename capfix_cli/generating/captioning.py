@@ -85,6 +85,7 @@ def caption(
     Raises:
         CapfixError: the device's memory does not hold a batch.
     """
+    first = True
     for share in shares:
         for batch in iterate_batches(
             share, captioner.sample_rate, batch_size, captioner.min_samples
@@ -92,19 +93,22 @@ def caption(
             if not batch.clips:
                 yield Captioned((), batch.skipped)
                 continue
-            captions, numberless = _caption(captioner, batch, options, seed, absent)
-            yield Captioned(tuple(captions), batch.skipped, numberless)
+            chunk, captions = _caption(captioner, batch, options, seed, absent)
+            # Scores that are no numbers leave nothing to say, or are there from the first batch on.
+            look = first or any(not caption.text for caption in captions)
+            count = numberless(captioner, chunk) if look else 0
+            yield Captioned(tuple(captions), batch.skipped, count)
+            first = False
 
 
 def _caption(
     captioner: Captioner, batch: Batch, options: DecodingOptions, seed: int, absent: Absent | None
-) -> tuple[list[ClipCaption], int]:
+) -> tuple[Chunk, list[ClipCaption]]:
     import torch
 
     try:
         chunk = encode(captioner, batch)
-        captions = decode(captioner, chunk, options, seed, absent)
-        return captions, numberless(captioner, chunk)
+        return chunk, decode(captioner, chunk, options, seed, absent)
     except torch.OutOfMemoryError as error:
         raise CapfixError(
             f"The device's memory does not hold {len(batch.clips)} clips decoded at once.",
@@ -132,7 +136,7 @@ def find_absent(
     and every resumption contrasts with the same.
 
     Raises:
-        CapfixError: other clips are asked for, and there are none.
+        CapfixError: other clips are asked for, and but one can be used.
     """
     kind = options.absent_kind
     if kind is None:
@@ -140,7 +144,9 @@ def find_absent(
     if kind in {"silence", "noise"}:
         return make_absent(captioner, kind, None, 0, seed)
     batch = collate(_sample(captioner, clips, seed))
-    memory = encode(captioner, batch).memory if len(batch.clips) > 1 else None
+    if not batch.clips:
+        return None  # none of the clips can be used, nor captioned
+    memory = encode(captioner, batch).memory
     return make_absent(captioner, kind, memory, len(batch.clips), seed)
 
 

@@ -161,7 +161,8 @@ class Part:
         self.kept = 0  # captions written since it was opened
         self.first = self.end = 0  # bytes of the header line, and of all whole lines
         try:
-            self.file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0)
+            self.file = os.open(self.path, flags, 0o666)
         except OSError as error:
             raise self._unwritable(error) from error
         try:
