@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from capfix_cli.captioners.given import Given, use
-from capfix_cli.captioners.huggingface import load_folder
+from capfix_cli.captioners.huggingface_folder import load_folder
 from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
 from capfix_cli.captioners.loading import load
 from capfix_cli.captioners.vocabulary import load_vocabulary

@@ -4,41 +4,33 @@ from __future__ import annotations
 
 import contextlib
 import sys
-import traceback
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner, Memory
-from capfix_cli.thresholds import BATCH_TOLERANCE
+from capfix_cli.captioners.contract_basics import (
+    Broken,
+    Clause,
+    apart_by,
+    called,
+    check_scores,
+    moved,
+    tensors,
+)
+from capfix_cli.captioners.contract_steps import (
+    ending,
+    prefix_matters,
+    sequences,
+    sharing,
+    start_prefix_of,
+    stepped,
+    stepping,
+    try_prefix,
+)
 
 SECONDS = (1.0, 2.5, 4.0)  # of the synthetic clips: padding and order must not matter
-WORDS = 4  # of the prefix on which step is compared with logits
-
-
-@dataclass(frozen=True)
-class Clause:
-    """One clause of the contract and how it went.
-
-    Attributes:
-        name: of the clause.
-        kept: whether the captioner keeps it.
-        what: what was found, in words.
-        note: kept, yet worth reading.
-    """
-
-    name: str
-    kept: bool
-    what: str
-    note: bool = False
-
-
-class Broken(Exception):  # noqa: N818 - a clause is broken, the program is not
-    """A clause without which the later ones cannot be tried."""
 
 
 def check_contract(captioner: Captioner) -> list[Clause]:
@@ -76,13 +68,13 @@ def _first_sight(captioner: Captioner) -> Iterator[Clause]:
     yield _attributes(captioner)
     waveforms, lengths = synthetic_audio(captioner, SECONDS[:2])
     count = len(lengths)
-    memory = _called("encode", lambda: captioner.encode(waveforms, lengths))
+    memory = called("encode", lambda: captioner.encode(waveforms, lengths))
     yield _memory(captioner, memory, count)
     yield _logits(captioner, memory, count)
-    prefix = _prefix(captioner, count)
+    prefix = try_prefix(captioner, count)
     yield _later(captioner, memory, prefix)[0]
     if type(captioner).step is not Captioner.step:
-        clause, _ = _stepped(captioner, memory, prefix)
+        clause, _ = stepped(captioner, memory, prefix)
         if clause is not None:
             yield clause
     yield _text(captioner)
@@ -107,40 +99,21 @@ def _clauses(captioner: Captioner) -> Iterator[Clause]:
     yield _attributes(captioner)
     waveforms, lengths = synthetic_audio(captioner)
     count = len(lengths)
-    memory = _called("encode", lambda: captioner.encode(waveforms, lengths))
+    memory = called("encode", lambda: captioner.encode(waveforms, lengths))
     yield _memory(captioner, memory, count)
     yield _logits(captioner, memory, count)
-    prefix = _prefix(captioner, count)
+    prefix = try_prefix(captioner, count)
     clause, together = _later(captioner, memory, prefix)
     if not clause.kept:
         yield clause
     yield _batch(captioner, waveforms, lengths, prefix, together)
     yield _padding(captioner, waveforms, lengths, prefix, together)
-    yield _stepping(captioner, memory, prefix)
-    yield _prefix_matters(captioner, memory, prefix, together)
-    yield _ending(captioner, memory, count)
+    yield stepping(captioner, memory, prefix)
+    yield from sequences(captioner, memory, prefix)
+    yield from sharing(captioner, memory, prefix)
+    yield prefix_matters(captioner, memory, prefix, together)
+    yield ending(captioner, memory, count)
     yield _text(captioner)
-
-
-def _called(name: str, call: Callable[[], Any]) -> Any:
-    """Call a method of the captioner; what it raises is told with its place.
-
-    Raises:
-        Broken: it raised.
-    """
-    try:
-        return call()
-    except Exception as error:
-        frames = traceback.extract_tb(error.__traceback__)
-        last = frames[-1]
-        # The user's own line helps more than a line inside PyTorch.
-        own = [f for f in frames[1:] if "site-packages" not in f.filename]
-        place = own[-1] if own else last
-        text = " ".join(str(error).split())[:200]
-        raise Broken(
-            f"{name}: {name}() raised {type(error).__name__}: {text} "
-            f"(at {place.filename}:{place.lineno})"
-        ) from error
 
 
 def _attributes(captioner: Captioner) -> Clause:
@@ -164,25 +137,14 @@ def _attributes(captioner: Captioner) -> Clause:
     return Clause("attributes", not wrong, "; ".join(wrong) or told)
 
 
-def _tensors(value: Any, place: str = "memory") -> Iterator[tuple[str, Tensor]]:
-    if isinstance(value, Tensor):
-        yield place, value
-    elif isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _tensors(inner, f"{place}[{key!r}]")
-    elif isinstance(value, list | tuple):
-        for number, inner in enumerate(value):
-            yield from _tensors(inner, f"{place}[{number}]")
-
-
 def _memory(captioner: Captioner, memory: Memory, count: int) -> Clause:
-    tensors = list(_tensors(memory))
-    if not tensors:
+    found = list(tensors(memory))
+    if not found:
         return Clause(
             "memory", False, f"encode() gave a {type(memory).__name__} without any tensor"
         )
     axis = captioner.memory_batch_dim
-    for place, tensor in tensors:
+    for place, tensor in found:
         shape = list(tensor.shape)
         if tensor.ndim <= axis or tensor.shape[axis] != count:
             other = [dim for dim, size in enumerate(shape) if size == count]
@@ -195,95 +157,28 @@ def _memory(captioner: Captioner, memory: Memory, count: int) -> Clause:
             )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             return Clause("memory", False, f"{place} of encode() holds NaN or infinity")
-    return Clause("memory", True, ", ".join(f"{list(t.shape)}" for _, t in tensors[:3]))
-
-
-def _start_prefix(captioner: Captioner, count: int) -> Tensor:
-    """What every caption begins with, its form checked.
-
-    Raises:
-        Broken: not [clips, tokens] of int64.
-    """
-    start = _called("start_prefix", lambda: captioner.start_prefix(count))
-    if not isinstance(start, Tensor):
-        raise Broken(f"start_prefix: start_prefix() gave a {type(start).__name__}, not a tensor")
-    if start.ndim != 2 or start.shape[0] != count or not start.shape[1]:
-        raise Broken(
-            f"start_prefix: start_prefix({count}) gave {list(start.shape)}, "
-            f"not [{count}, at least 1]"
-        )
-    if start.dtype != torch.int64:
-        raise Broken(f"start_prefix: start_prefix() gave {start.dtype}, not torch.int64")
-    return start
-
-
-def _prefix(captioner: Captioner, count: int, shift: float = 0.0) -> Tensor:
-    """A start and some words, ``shift`` of the vocabulary on: [count, T]."""
-    start = _start_prefix(captioner, count)
-    special = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}
-    words = [id_ for id_ in range(len(captioner.vocabulary)) if id_ not in special]
-    on = int(shift * len(words))
-    picked = [words[(7 * place + on) % len(words)] for place in range(WORDS)] if words else []
-    own = torch.tensor(picked, dtype=torch.long).repeat(count, 1)
-    return torch.cat([start, own], dim=1)
+    return Clause("memory", True, ", ".join(f"{list(t.shape)}" for _, t in found[:3]))
 
 
 def _logits(captioner: Captioner, memory: Memory, count: int) -> Clause:
-    start = _start_prefix(captioner, count)
-    logits = _called("logits", lambda: captioner.logits(start, memory))
-    return _scores("logits", logits, captioner, count)
+    start = start_prefix_of(captioner, count)
+    logits = called("logits", lambda: captioner.logits(start, memory))
+    return check_scores("logits", logits, captioner, count)
 
 
 def _later(captioner: Captioner, memory: Memory, prefix: Tensor) -> tuple[Clause, Tensor]:
     """Score the word after some words, where what goes wrong is not seen at the first."""
-    scores = _called("logits", lambda: captioner.logits(prefix, memory))
-    clause = _scores("logits", scores, captioner, prefix.shape[0])
+    scores = called("logits", lambda: captioner.logits(prefix, memory))
+    clause = check_scores("logits", scores, captioner, prefix.shape[0])
     if clause.kept:
         return clause, scores
     what = f"after {prefix.shape[1]} tokens {clause.what}"
     return Clause("logits", False, what), scores
 
 
-def _scores(name: str, logits: Any, captioner: Captioner, count: int) -> Clause:
-    """Check shape, dtype and numbers of next-token scores."""
-    size = len(captioner.vocabulary)
-    wrong = None
-    if not isinstance(logits, Tensor):
-        wrong = f"{name}() gave a {type(logits).__name__}, not a tensor"
-    elif logits.ndim == 3:
-        wrong = (
-            f"{name}() gave {list(logits.shape)}, not [{count}, {size}]: give the last place "
-            "alone, scores[:, -1]"
-        )
-    elif logits.ndim == 2 and logits.shape[0] == count and logits.shape[1] != size:
-        wrong = (
-            f"{name}() scores {logits.shape[1]} tokens, the vocabulary has {size}: they are not "
-            "of the same training"
-        )
-    elif list(logits.shape) != [count, size]:
-        wrong = f"{name}() gave {list(logits.shape)}, not [{count}, {size}] (clips, tokens)"
-    elif not logits.is_floating_point():
-        wrong = f"{name}() gave {logits.dtype}, not floating-point scores: no argmax in it"
-    elif bool(torch.isnan(logits).any() or torch.isposinf(logits).any()):
-        wrong = f"{name}() holds NaN or infinity: the weights or the features are broken"
-    return Clause(name, wrong is None, wrong or f"[{count}, {size}], finite")
-
-
-def _apart(one: Tensor, other: Tensor) -> float:
-    """Largest difference of two sets of scores as a share of their spread over words."""
-    one, other = one.double().nan_to_num(neginf=0.0), other.double().nan_to_num(neginf=0.0)
-    spread = one.std(dim=-1).mean().clamp_min(1e-12)
-    return float((one - other).abs().max() / spread)
-
-
-def _moved(name: str, apart: float, broken: str, kept: str) -> Clause:
-    fine = apart <= BATCH_TOLERANCE.value
-    return Clause(name, fine, kept if fine else f"{broken} ({apart:.2g} of their spread)")
-
-
 def _encoded(captioner: Captioner, waveforms: Tensor, lengths: Tensor, prefix: Tensor) -> Tensor:
-    memory = _called("encode", lambda: captioner.encode(waveforms, lengths))
-    scores: Tensor = _called("logits", lambda: captioner.logits(prefix, memory))
+    memory = called("encode", lambda: captioner.encode(waveforms, lengths))
+    scores: Tensor = called("logits", lambda: captioner.logits(prefix, memory))
     return scores
 
 
@@ -295,8 +190,8 @@ def _batch(
     # Three times the longest clip: nothing is padded, so only its neighbours could matter.
     longest = int(lengths.argmax())
     same = _encoded(captioner, waveforms[longest:][:1], lengths[longest:][:1], prefix[:1])
-    apart = max(_apart(together[order], turned), _apart(together[longest][None], same))
-    return _moved(
+    apart = max(apart_by(together[order], turned), apart_by(together[longest][None], same))
+    return moved(
         "batch",
         apart,
         "a clip's scores depend on the clips beside it, or on its row",
@@ -316,8 +211,8 @@ def _padding(
         except Broken as stop:  # beside longer clips it went through
             short = f"{length / captioner.sample_rate:g} s alone"
             raise Broken(f"{stop}, given {short}: is that too short? Set min_samples") from stop
-        apart = max(apart, _apart(together[row : row + 1], alone))
-    return _moved(
+        apart = max(apart, apart_by(together[row : row + 1], alone))
+    return moved(
         "padding",
         apart,
         "a clip's scores depend on how far its batch is padded: mask by lengths, or use "
@@ -326,75 +221,9 @@ def _padding(
     )
 
 
-def _stepping(captioner: Captioner, memory: Memory, prefix: Tensor) -> Clause:
-    if type(captioner).step is Captioner.step:
-        return Clause("step", True, "not given; whole prefixes are scored instead", note=True)
-    clause, scores = _stepped(captioner, memory, prefix)
-    if clause is not None:
-        return clause
-    whole = _called("logits", lambda: captioner.logits(prefix, memory))
-    return _moved(
-        "step",
-        _apart(whole, scores),
-        "step() disagrees with logits() on the same prefix",
-        "step() agrees with logits()",
-    )
-
-
-def _stepped(captioner: Captioner, memory: Memory, prefix: Tensor) -> tuple[Clause | None, Tensor]:
-    """Feed a prefix token by token: what is wrong with the steps' form, and the last scores."""
-    state = _called("start", lambda: captioner.start(memory))
-    scores = torch.empty(0)
-    for token in prefix.unbind(dim=1):
-        found = _called("step", partial(captioner.step, token, state, memory))
-        if not isinstance(found, tuple) or len(found) != 2:
-            return Clause("step", False, "step() must give (scores [B, V], state)"), scores
-        scores, state = found
-        clause = _scores("step", scores, captioner, prefix.shape[0])
-        if not clause.kept:
-            return clause, scores
-    for place, tensor in _tensors(state, "state"):
-        if tensor.ndim and tensor.shape[0] != prefix.shape[0]:
-            what = f"{place} is {list(tensor.shape)}: clips must come first"
-            return Clause("step", False, what), scores
-    return None, scores
-
-
-def _prefix_matters(captioner: Captioner, memory: Memory, prefix: Tensor, scores: Tensor) -> Clause:
-    other = _prefix(captioner, prefix.shape[0], shift=0.5)
-    if torch.equal(other, prefix):
-        return Clause("autoregressive", True, "the vocabulary has no words to try", note=True)
-    moved = _apart(scores, _called("logits", lambda: captioner.logits(other, memory)))
-    if captioner.autoregressive:
-        blind = moved <= BATCH_TOLERANCE.value
-        what = "the words before do not move the scores" if blind else "scores follow the prefix"
-        return Clause("autoregressive", True, what, note=blind)
-    fine = moved <= BATCH_TOLERANCE.value
-    what = "scores ignore the prefix, as said" if fine else "scores follow the prefix: say True"
-    return Clause("autoregressive", fine, what)
-
-
-def _ending(captioner: Captioner, memory: Memory, count: int) -> Clause:
-    """The end token must be possible within the longest caption."""
-    prefix = _start_prefix(captioner, count)
-    state = _called("start", lambda: captioner.start(memory))
-    logits = torch.empty(0)
-    for token in prefix.unbind(dim=1):
-        logits, state = _called("step", partial(captioner.step, token, state, memory))
-    for place in range(captioner.max_length):
-        if bool((logits[:, captioner.eos_id] > -torch.inf).any()):
-            told = f"eos_id {captioner.eos_id} can come from word {place + 1} on"
-            return Clause("end token", True, told)
-        token = logits.argmax(dim=1)
-        logits, state = _called("step", partial(captioner.step, token, state, memory))
-    return Clause(
-        "end token", False, f"eos_id {captioner.eos_id} can never come: its score is -inf"
-    )
-
-
 def _text(captioner: Captioner) -> Clause:
-    ids = [captioner.bos_id, *_prefix(captioner, 1)[0].tolist(), captioner.eos_id]
-    text = _called("detokenize", lambda: captioner.detokenize(ids))
+    ids = [captioner.bos_id, *try_prefix(captioner, 1)[0].tolist(), captioner.eos_id]
+    text = called("detokenize", lambda: captioner.detokenize(ids))
     if not isinstance(text, str):
         return Clause("detokenize", False, f"detokenize() gave a {type(text).__name__}, no string")
     left = [captioner.vocabulary[id_] for id_ in (captioner.bos_id, captioner.eos_id)]

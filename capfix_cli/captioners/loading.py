@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from capfix_cli.captioners import huggingface
+from capfix_cli.captioners import huggingface_folder
 from capfix_cli.captioners.adapters import load_with_adapter
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.contract import smoke
@@ -61,8 +61,8 @@ def _load(path: str, adapter: str | None, device: str) -> Loaded:
     if adapter is not None:
         captioner = load_with_adapter(adapter, path, device)
         summary = ModelSummary(path, "adapter", _sha256(path), adapter, facts(captioner, {}))
-    elif huggingface.is_folder(path):
-        captioner = huggingface.load_folder(path, device)
+    elif huggingface_folder.is_folder(path):
+        captioner = huggingface_folder.load_folder(path, device)
         summary = ModelSummary(path, "huggingface", _sha256(path), None, facts(captioner, {}))
     elif _needs_code(path) and given().trust:
         return _load_trusted(path)

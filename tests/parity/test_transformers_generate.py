@@ -8,7 +8,8 @@ import hugging
 import pytest
 import torch
 
-from capfix_cli.captioners.huggingface import HuggingFaceCaptioner, load_folder
+from capfix_cli.captioners.huggingface import HuggingFaceCaptioner
+from capfix_cli.captioners.huggingface_folder import load_folder
 from capfix_cli.decoding.options import DecodingOptions
 from capfix_cli.decoding.search import Chunk, decode
 
