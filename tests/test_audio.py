@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import numpy as np
 import pytest
 import soundfile
@@ -115,3 +117,15 @@ def test_real_clips_are_all_usable():
     assert not skipped
     for batch in iterate_batches(clips[:40], RATE, 16):
         assert batch.waveforms.shape[1] == pytest.approx(5 * RATE, abs=RATE)
+
+
+def test_a_name_that_is_no_text_is_read(tmp_path):
+    name = os.fsdecode(b"\xff\xfe.wav")
+    try:
+        soundfile.write(os.fsencode(tmp_path / name), np.full(8000, 0.1), 8000)
+    except (OSError, RuntimeError):
+        pytest.skip("this file system takes text names only")
+    clips, skipped = read_headers(str(tmp_path), lambda done, total: None)
+    assert [clip.name for clip in clips] == [name]
+    assert not skipped
+    assert read_waveform(clips[0], 8000).samples.shape == (8000,)

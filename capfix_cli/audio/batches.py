@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -71,7 +72,9 @@ def read_waveform(clip: Clip, sample_rate: int, min_samples: int = 1) -> Wavefor
         min_samples: fewer than these, at that rate, are less than one frame.
     """
     try:
-        data, rate = soundfile.read(str(clip.path), dtype="float32", always_2d=True)
+        # As bytes: a file's name need not be text in any encoding.
+        name = os.fsencode(clip.path)
+        data, rate = soundfile.read(name, dtype="float32", always_2d=True)
     except (OSError, RuntimeError) as error:
         return SkippedClip(clip.name, unreadable(error))
     if data.size == 0:

@@ -90,7 +90,7 @@ def _header(path: Path, folder: str | Path) -> Clip | SkippedClip:
     try:
         if path.stat().st_size == 0:
             return SkippedClip(name, "empty file")
-        info = soundfile.info(str(path))
+        info = soundfile.info(os.fsencode(path))
     except (OSError, RuntimeError) as error:  # soundfile's own errors are RuntimeErrors
         return SkippedClip(name, unreadable(error))
     if info.frames == 0:
