@@ -22,6 +22,9 @@ tests: .venv/tested
 bench: .venv/tested
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/generate_memory.py
+	$(BIN)/python benchmarks/decoding_gru.py
+	$(BIN)/python benchmarks/decoding_huggingface.py
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "capfix needs Python 3.11 or later: make PYTHON=python3.11 ...")'
