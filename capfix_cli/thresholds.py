@@ -40,6 +40,19 @@ LISTENING_SHARE = Threshold(
 JUDGED_AT = Threshold(100, "captions", "the bands are known at N=100; more are rarefied to it")
 DISTINCT_AT_100 = Threshold(0.72, "share of captions", f"{_BANDS} (.61 and .83)")
 ENTROPY_AT_100 = Threshold(0.885, "share of log2 N", f"{_BANDS} (.85 and .92)")
+_GRAVE = "midpoint of the bands 'collapsed' and 'partial' seen at N=100 over the same outputs"
+GRAVE_DISTINCT_AT_100 = Threshold(0.385, "share of captions", f"{_GRAVE} (.31 and .46)")
+GRAVE_ENTROPY_AT_100 = Threshold(0.665, "share of log2 N", f"{_GRAVE} (.63 and .70)")
+IDENTIFICATION = Threshold(
+    0.265,
+    "share of captions that find their clip among 20",
+    "midpoint of collapsed (.04 to .17) and healthy (.36 to .59) published outputs; chance .05",
+)
+PEOPLE_IDENTIFICATION = Threshold(
+    0.73,
+    "share of captions that find their clip among 20",
+    "people's captions find .74 (Clotho) and .72 (AudioCaps); where they find less, less is asked",
+)
 # (N, distinct captions) of a healthy captioner, CoNeTTE on Clotho, as N falls.
 HEALTHY_DISTINCT = ((20, 1.00), (50, 0.97), (100, 0.93), (200, 0.90), (500, 0.81))
 SILENT_PEAK = Threshold(2**-15, "of full scale", "one step of 16-bit audio: digital silence")

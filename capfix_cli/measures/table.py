@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from capfix_cli.measures import diversity
 from capfix_cli.measures.diversity import Words
@@ -15,20 +18,29 @@ from capfix_cli.records import ClipCaption, Evidence, Measure
 from capfix_cli.thresholds import (
     DISTINCT_AT_100,
     ENTROPY_AT_100,
+    GRAVE_DISTINCT_AT_100,
+    GRAVE_ENTROPY_AT_100,
     HEALTHY_DISTINCT,
     JUDGED_AT,
 )
 from capfix_cli.words import split_words
 
-ENTROPY_DRAWS = 200  # subsamples averaged for the entropy at another N
+Integers = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
 class Judgement:
-    """Whether captions differ between clips, with what was compared."""
+    """Whether captions differ between clips, with what was compared.
+
+    Attributes:
+        differ: as those of healthy captioners do.
+        evidence: what was compared.
+        grave: whether they repeat as those of collapsed captioners do.
+    """
 
     differ: bool
     evidence: tuple[Evidence, ...]
+    grave: bool = False
 
 
 def measure_captions(captions: Sequence[ClipCaption], seed: int = 0) -> dict[str, Measure]:
@@ -79,53 +91,96 @@ def judge_diversity(
     """Say whether captions differ between clips as those of healthy captioners do.
 
     Diversity falls with N even for people, so it is compared at the same N: both measures are
-    taken at m = min(N, 100), where the bands of published outputs are known. With references the
-    cut is lowered to the references' own figures: nobody says 100 things about 10 kinds of sound.
+    taken at m = min(N, 100), where the bands of published outputs are known, as exact means over
+    all subsets of m captions. With references the cut is lowered to the references' own figures:
+    nobody says 100 things about 10 kinds of sound.
 
     Args:
         captions: one a clip.
         references: for each of the same clips, its references.
-        seed: of the subsampling of entropy and references.
+        seed: of the drawing of references.
     """
-    words = [tuple(split_words(text)) for text in captions]
-    size = min(len(words), int(JUDGED_AT.value))
-    distinct = diversity.expected_distinct(words, size)
-    entropy = entropy_at(words, size, seed)
-    distinct_cut, entropy_cut = cuts(size)
+    said = caption_counts(captions)
+    total = int(said.sum())
+    size = min(total, int(JUDGED_AT.value))
+    found = (expected_distinct(said, size), expected_entropy(said, size))
+    cut, grave = cuts(size), grave_cuts(size)
     source = f"{DISTINCT_AT_100.source}, at N={size}"
-    if references is not None:
-        people = reference_sample(references, seed)
-        at = min(size, len(people))
-        distinct_cut *= diversity.expected_distinct(people, at)
-        entropy_cut *= entropy_at(people, at, seed)
+    if references is not None and any(references):
+        people = caption_counts(reference_sample(references, seed))
+        at = min(size, int(people.sum()))
+        own = (expected_distinct(people, at), expected_entropy(people, at))
+        cut = (cut[0] * own[0], cut[1] * own[1])
+        grave = (grave[0] * own[0], grave[1] * own[1])
         source += ", times the references' own figure"
     evidence = (
-        Evidence(f"distinct captions at N={size}", distinct, distinct_cut, source),
-        Evidence(f"caption entropy at N={size}", entropy, entropy_cut, source),
+        Evidence(f"distinct captions at N={size}", found[0], cut[0], source),
+        Evidence(f"caption entropy at N={size}", found[1], cut[1], source),
     )
-    return Judgement(distinct >= distinct_cut and entropy >= entropy_cut, evidence)
+    return Judgement(
+        found[0] >= cut[0] and found[1] >= cut[1],
+        evidence,
+        found[0] < grave[0] or found[1] < grave[1],
+    )
 
 
-def reference_sample(references: Sequence[Sequence[str]], seed: int) -> list[Words]:
+def reference_sample(references: Sequence[Sequence[str]], seed: int) -> list[str]:
     """Draw one reference a clip, as one person would have captioned them all."""
     generator = np.random.default_rng([seed, 17])
-    return [
-        tuple(split_words(texts[int(generator.integers(len(texts)))]))
-        for texts in references
-        if texts
-    ]
+    return [texts[int(generator.integers(len(texts)))] for texts in references if texts]
 
 
-def entropy_at(words: Sequence[Words], size: int, seed: int) -> float:
-    """Normalised caption entropy expected among ``size`` of the captions."""
-    if size >= len(words):
-        return diversity.caption_entropy(words)
-    generator = np.random.default_rng([seed, size])
-    values = []
-    for _ in range(ENTROPY_DRAWS):
-        index = generator.permutation(len(words))[:size]
-        values.append(diversity.caption_entropy([words[i] for i in index.tolist()]))
-    return float(np.mean(values))
+def caption_counts(captions: Sequence[str]) -> Integers:
+    """Count how often each distinct caption was said, words compared, as ``[distinct]``."""
+    said: Counter[Words] = Counter()
+    for text, count in Counter(captions).items():
+        said[tuple(split_words(text))] += count
+    return np.array(list(said.values()), dtype=np.int64)
+
+
+def expected_distinct(said: Integers, size: int) -> float:
+    """Share of distinct captions among ``size`` drawn of all, in the mean over all draws.
+
+    Exact: a caption said c times of N is missed with probability C(N - c, m) / C(N, m) (Hurlbert
+    1971, Ecology 52).
+    """
+    counts, many = np.unique(said, return_counts=True)
+    missed = np.array([_drawn(int(said.sum()), int(count), size)[0] for count in counts])
+    return float(np.sum(many * (1.0 - missed))) / size
+
+
+def expected_entropy(said: Integers, size: int) -> float:
+    """Normalised caption entropy among ``size`` drawn of all, in the mean over all draws.
+
+    Exact: of a caption said c times, k are drawn with the hypergeometric probability, and it then
+    adds -(k/m) log2(k/m).
+    """
+    if size < 2:
+        return 0.0
+    counts, many = np.unique(said, return_counts=True)
+    bits = 0.0
+    for count, times in zip(counts.tolist(), many.tolist(), strict=True):
+        chances = _drawn(int(said.sum()), count, size)[1:]
+        share = np.arange(1, len(chances) + 1) / size
+        bits -= times * float(np.sum(chances * share * np.log2(share)))
+    return bits / math.log2(size) + 0.0
+
+
+def _drawn(total: int, count: int, size: int) -> NDArray[np.float64]:
+    """Probability that 0, 1, ... of a caption's ``count`` are among ``size`` drawn of ``total``."""
+    all_ways = _log_choose(total, size)
+    return np.array(
+        [
+            math.exp(_log_choose(count, k) + _log_choose(total - count, size - k) - all_ways)
+            if size - k <= total - count
+            else 0.0
+            for k in range(min(count, size) + 1)
+        ]
+    )
+
+
+def _log_choose(n: int, k: int) -> float:
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def cuts(size: int) -> tuple[float, float]:
@@ -135,10 +190,19 @@ def cuts(size: int) -> tuple[float, float]:
     (1 - q) healthy(N) + 1/N distinct captions; the q that meets the cut at N=100 is kept. The
     normalised entropy's cut is kept as it is: healthy captioners lie ever further above it.
     """
+    return _at(size, DISTINCT_AT_100.value), ENTROPY_AT_100.value
+
+
+def grave_cuts(size: int) -> tuple[float, float]:
+    """Give the shares below which captions are not bland but collapsed, by the same rule."""
+    return _at(size, GRAVE_DISTINCT_AT_100.value), GRAVE_ENTROPY_AT_100.value
+
+
+def _at(size: int, at_100: float) -> float:
     if size >= JUDGED_AT.value:
-        return DISTINCT_AT_100.value, ENTROPY_AT_100.value
-    own_share = (DISTINCT_AT_100.value - 0.01) / _healthy_distinct(100)
-    return min(1.0, own_share * _healthy_distinct(size) + 1 / size), ENTROPY_AT_100.value
+        return at_100
+    own_share = (at_100 - 0.01) / _healthy_distinct(100)
+    return min(1.0, own_share * _healthy_distinct(size) + 1 / size)
 
 
 def _healthy_distinct(size: int) -> float:
