@@ -15,7 +15,7 @@ STAGES = (
     *("captioners", "audio", "decoding", "measures", "probes"),
     *("diagnosis", "fixes", "recipes", "report"),
 )
-SHARED = {"records", "errors", "thresholds", "words", ""}  # "" is capfix_cli itself
+SHARED = {"records", "measured", "errors", "thresholds", "words", ""}  # "" is capfix_cli itself
 HEAVY = ("torch", "torchaudio", "lightning", "numpy", "sklearn")
 
 

@@ -9,7 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from capfix_cli import __version__
-from capfix_cli.cli import adapter, demo, diagnose, fixes, generate, inspect, recommend, retrain
+from capfix_cli.cli import (
+    adapter,
+    demo,
+    diagnose,
+    fixes,
+    generate,
+    inspect,
+    measure,
+    recommend,
+    retrain,
+)
 from capfix_cli.errors import EXIT_USAGE, CapfixError
 
 app = typer.Typer(
@@ -22,6 +32,7 @@ app = typer.Typer(
 _COMMANDS: tuple[tuple[ModuleType, str], ...] = (
     (diagnose, "diagnose"),
     (generate, "generate"),
+    (measure, "measure"),
     (recommend, "recommend"),
     (retrain, "retrain"),
     (fixes, "fixes"),

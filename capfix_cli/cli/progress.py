@@ -13,8 +13,9 @@ QUIET_FOR = 2.0  # seconds that a stage may take before it is worth a line in a 
 class Watcher:
     """Shows what is being done; a context manager and the pipeline's ``watch`` in one."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, first: str = "loading PyTorch") -> None:
         self.quiet = quiet
+        self.first = first
         self.stage = ""
         self.since = time.monotonic()
         self.told = False
@@ -43,7 +44,7 @@ class Watcher:
                 transient=True,
             )
             self.bar.start()
-        self("loading PyTorch", 0, 1)
+        self(self.first, 0, 1)
         return self
 
     def __call__(self, stage: str, done: int, total: int) -> None:

@@ -1,0 +1,196 @@
+"""Judged files of captions on the terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from capfix_cli.measured import Comparison, MeasuredFile, Measurement, Mode, ReferenceListening
+from capfix_cli.measures.captions_file import printable
+from capfix_cli.records import Measure
+from capfix_cli.report.terminal.diagnosis import MEASURES
+from capfix_cli.report.terminal.style import columns, heading, share, verdict_line
+
+ON_REFERENCES = {
+    "cider_d": "CIDEr-D",
+    "cider_d_shuffled": "CIDEr-D, others' references",
+    "bleu_1": "BLEU-1",
+    "bleu_4": "BLEU-4",
+    "semantic_diversity": "differ in meaning",
+    "semantic_own": "meaning, own references",
+    "semantic_shuffled": "meaning, others' references",
+    "identification": "finds its own clip",
+}
+HIDDEN = {"bleu_2", "bleu_3", "logprob_per_token"}
+SHOWN_MODES = 5
+LONGEST = 70  # letters of a caption that are shown
+
+
+def print_measurement(console: Console, found: Measurement) -> None:
+    """Print a file in full, or several side by side with their differences."""
+    if len(found.files) == 1:
+        _print_file(console, found.files[0])
+        return
+    for file in found.files:
+        _print_verdict(console, file)
+    console.print(heading("Measures, side by side"))
+    _print_side_by_side(console, found.files)
+    for comparison in found.comparisons:
+        _print_comparison(console, comparison)
+    for file in found.files:
+        _print_notes(console, file.notes, prefix=f"{file.path}: ")
+    _print_notes(console, found.notes)
+
+
+def _print_file(console: Console, file: MeasuredFile) -> None:
+    _print_verdict(console, file)
+    _print_axes(console, file)
+    console.print(heading("Measures, with 95 % intervals"))
+    table = columns("", "value", "interval", "healthy at this N", "")
+    for name, measure in file.measures.items():
+        if name not in HIDDEN:
+            table.add_row(_title(name), *_cells(measure), _mark(measure))
+    console.print(table)
+    _print_modes(console, file.modes, file.clips)
+    _print_notes(console, file.notes)
+    console.print(Text(f"\n{file.signature}", style="dim"), soft_wrap=True)
+
+
+def _print_verdict(console: Console, file: MeasuredFile) -> None:
+    repeated = f", {file.duplicates} repeated rows left out" if file.duplicates else ""
+    whose = "people's captions, " if file.people else ""
+    references = f", up to {file.references} references each" if file.references else ""
+    text = f"{printable(file.path)}: {whose}{file.clips} clips{references}{repeated}"
+    console.print(Text(text, style="dim"), soft_wrap=True)
+    console.print(verdict_line(file.verdict, listened=file.listening is not None))
+
+
+def _print_axes(console: Console, file: MeasuredFile) -> None:
+    table = columns("", "measured", "needs at least", "")
+    for evidence in file.evidence:
+        if isinstance(evidence.value, float) and isinstance(evidence.threshold, float):
+            good = evidence.value >= evidence.threshold
+            value = Text(f"{evidence.value:.2f}", style="green" if good else "red")
+            table.add_row(
+                evidence.what, value, f"{evidence.threshold:.2f}", "yes" if good else "no"
+            )
+    console.print()
+    console.print(table)
+    console.print(Text(f"listening: {listening_words(file.listening)}"))
+
+
+def listening_words(listening: ReferenceListening | None) -> str:
+    """Give identification and ratio with their intervals in a line."""
+    if listening is None:
+        return "not judged: it needs the captioner (capfix diagnose) or references"
+    text = (
+        f"{share(listening.identification)} find their own clip among 20 "
+        f"({share(listening.low)} to {share(listening.high)}; chance {share(listening.chance)}"
+    )
+    text += f", people {share(listening.people)})" if listening.people is not None else ")"
+    if listening.ratio is None:
+        return f"{text}; no caption shares a phrase with another clip's references"
+    interval = f" ({listening.ratio_low or 0:.1f} to {listening.ratio_high or 0:.1f})"
+    return (
+        f"{text}; CIDEr-D on own references is {listening.ratio:.1f}{interval} times that on"
+        " shuffled ones"
+    )
+
+
+def _print_modes(console: Console, modes: Sequence[Mode], clips: int) -> None:
+    if not modes:
+        return
+    console.print(heading("Modes: near-identical captions"))
+    table = columns("share", "clips", "wordings", "commonest wording")
+    for mode in modes[:SHOWN_MODES]:
+        text = mode.exemplar or "(nothing)"
+        text = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+        row = (share(mode.share), str(mode.size), str(mode.wordings), Text(printable(text)))
+        table.add_row(*row)
+    console.print(table)
+    covered = sum(mode.size for mode in modes)
+    alone = clips - covered
+    console.print(f"{len(modes)} modes hold {covered} clips; {alone} captions stand alone")
+
+
+def _print_side_by_side(console: Console, files: Sequence[MeasuredFile]) -> None:
+    table = columns("", *(printable(_short(file.path)) for file in files), ratio_last=False)
+    names = dict.fromkeys(name for file in files for name in file.measures if name not in HIDDEN)
+    if any(file.listening for file in files):
+        found = [_identified(file.listening) for file in files]
+        table.add_row("finds its own clip", *found)
+    for name in names:
+        table.add_row(_title(name), *(_value(file.measures.get(name)) for file in files))
+    console.print(table)
+
+
+def _print_comparison(console: Console, comparison: Comparison) -> None:
+    first, second = _short(comparison.first), _short(comparison.second)
+    title = f"{second} against {first}, in pairs on {comparison.clips} shared clips"
+    console.print(heading(printable(title)))
+    table = columns("", first, second, "difference", "95 % interval", "p")
+    for name, row in comparison.differences.items():
+        table.add_row(
+            _title(name),
+            number(row.first),
+            number(row.second),
+            f"{row.difference:+.2f}",
+            f"{row.low:+.2f} to {row.high:+.2f}",
+            "<.002" if row.p < 0.002 else f"{row.p:.3f}"[1:] if row.p < 1 else "1",
+        )
+    console.print(table)
+
+
+def _print_notes(console: Console, notes: Sequence[str], prefix: str = "") -> None:
+    for note in notes:
+        console.print(Text(f"\nNote: {printable(prefix)}{note}."), style="dim")
+
+
+def _identified(listening: ReferenceListening | None) -> str:
+    if listening is None:
+        return ""
+    ends = f"{listening.low:.2f} to {listening.high:.2f}"
+    return f"{listening.identification:.2f} ({ends})"
+
+
+def _title(name: str) -> str:
+    return ON_REFERENCES.get(name) or MEASURES.get(name) or name.replace("_", " ")
+
+
+def _value(measure: Measure | None) -> str:
+    if measure is None:
+        return ""
+    if measure.low is None:
+        return number(measure.value)
+    return f"{number(measure.value)} ({number(measure.low)} to {number(measure.high)})"
+
+
+def _cells(measure: Measure) -> tuple[str, str, str]:
+    interval = "" if measure.low is None else f"{number(measure.low)} to {number(measure.high)}"
+    healthy = ""
+    if measure.healthy_low is not None and measure.healthy_high is not None:
+        healthy = f"{number(measure.healthy_low)} to {number(measure.healthy_high)}"
+    return number(measure.value), interval, healthy
+
+
+def _mark(measure: Measure) -> str:
+    if measure.healthy_low is not None and measure.value < measure.healthy_low:
+        return "below"
+    if measure.healthy_high is not None and measure.value > measure.healthy_high:
+        return "above"
+    return ""
+
+
+def _short(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def number(value: float | None) -> str:
+    """Give a number with the digits that a reader needs."""
+    if value is None:
+        return "?"
+    if abs(value) >= 100:
+        return f"{value:.0f}"
+    return f"{value:.3f}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
