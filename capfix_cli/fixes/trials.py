@@ -32,6 +32,7 @@ from capfix_cli.thresholds import (
 )
 
 References = Mapping[str, Sequence[str]]
+DEAR_SETTINGS = 6  # searched where trials must do with a part of the clips
 
 
 @dataclass(frozen=True)
@@ -158,6 +159,9 @@ class Laboratory:
         self.searched = True
         made = {options for options, _ in self._trials}
         fresh = [fix for fix in SEARCHED if fix.options not in made]
+        if self.scale.clips < len(self.ranked):
+            # Dear to run: the settings that decode one caption a clip, the first of them.
+            fresh = [fix for fix in fresh if fix.options.rows == 1][:DEAR_SETTINGS]
         total = sum(rung.settings for rung in rungs(len(fresh), self.scale.clips))
         done = 0
 

@@ -33,9 +33,15 @@ def _count(work: Callable[[], Any]) -> float:
 
 @torch.inference_mode()
 def measure_cost(captioner: Captioner, chunk: Chunk) -> Cost:
-    """Count a step of one clip; a captioner whose work cannot be counted costs nothing."""
+    """Count the step in the middle of the longest caption of one clip.
+
+    There a captioner that scores whole prefixes anew does what it does on average. One whose work
+    cannot be counted costs nothing.
+    """
     dim = captioner.memory_batch_dim
     memory = captioner.prepare(nested.select(chunk.memory, torch.tensor([0]), dim))
     scores, state = captioner.open(memory)
     token = scores.argmax(dim=1)
+    for _ in range(captioner.max_length // 2):
+        _, state = captioner.step(token, state, memory)
     return Cost(_count(lambda: captioner.step(token, state, memory)))
