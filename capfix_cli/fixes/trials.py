@@ -18,7 +18,7 @@ from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, NATURAL, SEARCHED, D
 from capfix_cli.fixes.scale import Scale, affordable
 from capfix_cli.fixes.search import halve, merit, rungs
 from capfix_cli.measures.table import judge_diversity, measure_captions
-from capfix_cli.probes.cost import measure_cost
+from capfix_cli.probes.cost import Cost, measure_cost
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.scoring import Scorer
 from capfix_cli.records import ClipCaption, Listening, Measure, Trial
@@ -159,9 +159,9 @@ class Laboratory:
         self.searched = True
         made = {options for options, _ in self._trials}
         fresh = [fix for fix in SEARCHED if fix.options not in made]
-        if self.scale.clips < len(self.ranked):
-            # Dear to run: the settings that decode one caption a clip, the first of them.
-            fresh = [fix for fix in fresh if fix.options.rows == 1][:DEAR_SETTINGS]
+        if self.scale != affordable(Cost(0.0), len(self.ranked), 1):
+            # Dear to run: a few settings of each kind that decode one caption a clip.
+            fresh = [fix for fix in fresh if fix.options.rows == 1][::2][:DEAR_SETTINGS]
         total = sum(rung.settings for rung in rungs(len(fresh), self.scale.clips))
         done = 0
 
