@@ -156,7 +156,7 @@ def _judge(table: CaptionTable, request: Request, embedder: object | None) -> Ju
     }
     measures = with_corridors(measures, len(texts), _people_measures(people, len(texts), seed))
     if len(people) > 1:
-        measures |= _on_references(said, people, held, seed)
+        measures |= with_corridors(_on_references(said, people, held, seed), len(people))
     if request.metrics and len(people) > 1:
         measures |= field_metrics(request.metrics, said, people, seed)
     elif request.metrics:

@@ -41,14 +41,17 @@ def listen_by_references(
     )
     low, high = bootstrap_interval(held.found, seed)
     ratio = held.ratio_interval(seed) if held.ratio is not None else None
-    people = None if held.people is None else float(held.people.mean())
+    people, at_most = None, None
+    if held.people is not None:
+        people = float(held.people.mean())
+        _, at_most = bootstrap_interval(held.people, seed)
     return ReferenceListening(
         bits=None,
         identification=held.identification,
         low=low,
         high=high,
         chance=1 / AMONG,
-        needed=needed_identification(people, len(pairs)),
+        needed=needed_identification(at_most),
         people=people,
         ratio=held.ratio,
         ratio_low=ratio[0] if ratio else None,
@@ -57,18 +60,22 @@ def listen_by_references(
     ), held
 
 
-def needed_identification(people: float | None, clips: int) -> float:
+def needed_identification(people: float | None) -> float:
     """Give the identification from which the audio decides.
 
-    Where people's own captions find their clip less often than those of Clotho and AudioCaps do,
-    as in a world of few sentences, the same part of what they have above chance is asked.
+    Where people's own captions surely find their clip less often than those of Clotho and
+    AudioCaps do, as in a world of few sentences, the same part of what they have above chance is
+    asked.
+
+    Args:
+        people: upper end of the interval of people's identification; None where it is not known.
     """
-    chance = 1 / AMONG
-    usual = IDENTIFICATION.value
-    if people is None or clips < AMONG:
+    chance, usual = 1 / AMONG, IDENTIFICATION.value
+    if people is None:
         return usual
     part = (usual - chance) / (PEOPLE_IDENTIFICATION.value - chance)
-    return float(np.clip(chance + part * (people - chance), chance, usual))
+    # Never so near to chance that a deaf captioner would meet it by luck.
+    return float(np.clip(chance + part * (people - chance), 1.5 * chance, usual))
 
 
 def judge_captions(diversity: Judgement, listening: ReferenceListening | None) -> Decision:

@@ -100,7 +100,12 @@ def read_captions(path: str | Path, columns: Columns = EVERY, seed: int = 0) -> 
         clip = known or clips.setdefault(key, _Clip())
         if plan.caption is not None:
             said = _texts(row.get(plan.caption))
-            further = [text for name in plan.further for text in _texts(row.get(name))]
+            further = [
+                text
+                for name in plan.further
+                # The list of all captions opens with the one that was predicted.
+                for text in _texts(row.get(name))[name == "captions" :]
+            ]
             if known is None:
                 clip.said = [*(said or [""]), *further]
                 clip.ended = row.get("ended")

@@ -118,9 +118,9 @@ def judge_diversity(
         Evidence(f"caption entropy at N={size}", found[1], cut[1], source),
     )
     return Judgement(
-        found[0] >= cut[0] and found[1] >= cut[1],
+        len(said) > 1 and found[0] >= cut[0] and found[1] >= cut[1],
         evidence,
-        found[0] < grave[0] or found[1] < grave[1],
+        len(said) == 1 or found[0] < grave[0] or found[1] < grave[1],
     )
 
 
