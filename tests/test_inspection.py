@@ -53,6 +53,22 @@ class LSTMAttention(nn.Module):
         self.fc = nn.Linear(20, 40)
 
 
+class LSTMSoftAttention(nn.Module):
+    """Show, attend and tell: the attention's parts under one name, beside the cell."""
+
+    def __init__(self):
+        super().__init__()
+        parts = {name: nn.Linear(20, 20) for name in ("encoder_att", "decoder_att", "full_att")}
+        self.decoder = nn.ModuleDict(
+            {
+                "attention": nn.ModuleDict(parts),
+                "embedding": nn.Embedding(40, 12),
+                "decode_step": nn.LSTMCell(12 + 20, 20),
+                "fc": nn.Linear(20, 40),
+            }
+        )
+
+
 class TransformerCaptioner(nn.Module):
     def __init__(self):
         super().__init__()
@@ -91,6 +107,10 @@ ARCHITECTURES = [
     (GRUCaptioner(audio=0), {"conditioning": "not-concatenated"}),
     (
         LSTMAttention(),
+        {"decoder.kind": "lstm", "conditioning": "additive-attention", "vocabulary.size": 40},
+    ),
+    (
+        LSTMSoftAttention(),
         {"decoder.kind": "lstm", "conditioning": "additive-attention", "vocabulary.size": 40},
     ),
     (

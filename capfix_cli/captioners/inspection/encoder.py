@@ -108,7 +108,13 @@ def attention_blocks(part: Tensors) -> dict[str, str]:
         for block in _prefixes(name)
         if block in beside and not name.startswith(f"{beside[block]}.")
     }
-    return {attention: name for attention, (block, name) in found.items() if block in fed}
+    # Beside a recurrent layer it is that layer's attention over the audio, no Transformer's.
+    recurrent = {block for name in part if "weight_hh" in name for block in _prefixes(name)}
+    return {
+        attention: name
+        for attention, (block, name) in found.items()
+        if block in fed and block not in recurrent
+    }
 
 
 def _prefixes(name: str) -> list[str]:
