@@ -21,6 +21,7 @@ from capfix_cli.records import Measure
 SCHEMA = "capfix.corridors/1"
 ALIKE = ("self_bleu", "pairwise_bleu", "self_repetition")  # 1 says that captions are all the same
 SHARES = ("distinct", "caption_entropy", "top_", "self_", "pairwise_", "repeats", "vendi_share")
+OF_STYLE = ("length", "repeats")  # a captioner's own choice, whatever there is to hear
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ def with_corridors(
     table = {}
     for name, measure in measures.items():
         found = corridor(name, clips)
-        if found is not None and people is not None and name in people:
+        if found is not None and people is not None and name in people and name not in OF_STYLE:
             found = rescaled(name, found, people[name].value)
         if found is None:
             table[name] = measure

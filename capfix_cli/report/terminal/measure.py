@@ -176,9 +176,12 @@ def _cells(measure: Measure) -> tuple[str, str, str]:
 
 
 def _mark(measure: Measure) -> str:
-    if measure.healthy_low is not None and measure.value < measure.healthy_low:
+    """Say where a measure lies outside its corridor with all of its interval."""
+    low = measure.value if measure.low is None else measure.low
+    high = measure.value if measure.high is None else measure.high
+    if measure.healthy_low is not None and high < measure.healthy_low:
         return "below"
-    if measure.healthy_high is not None and measure.value > measure.healthy_high:
+    if measure.healthy_high is not None and low > measure.healthy_high:
         return "above"
     return ""
 
