@@ -489,3 +489,43 @@ def test_a_pickle_in_a_hugging_face_folder_is_refused(tmp_path, capfix):
     torch.save({"x": Harm(canary)}, path / "pytorch_model.bin")
     assert "posix.system" in capfix("diagnose", path, "--audio", tmp_path).complaint
     assert not canary.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "words"),
+    [
+        ("saved_model.pb", b"\x08\x01\x12\x90graph", "TensorFlow graph"),
+        ("net.tflite", b"\x1c\x00\x00\x00TFL3" + bytes(8), "TensorFlow Lite"),
+        ("flax_model.msgpack", b"\x82\xa6params\x81", "Flax weights"),
+        ("ckpt.index", b"\x00" * 64, "TensorFlow checkpoint"),
+        (
+            "model.pt",
+            b"version https://git-lfs.github.com/spec/v1\n",
+            "git lfs pull",
+        ),
+        ("model.bin", b"<!DOCTYPE html><html></html>", "web page"),
+    ],
+)
+def test_files_of_other_programs_are_named_for_what_they_are(
+    name, content, words, capfix, tmp_path
+):
+    (tmp_path / name).write_bytes(content)
+    assert words in capfix("inspect", tmp_path / name).complaint
+
+
+@pytest.mark.parametrize(
+    ("entry", "words"), [("model.weights.h5", "Keras model"), ("weight.npy", "NumPy archive")]
+)
+def test_archives_of_other_programs_are_named(entry, words, capfix, tmp_path):
+    import zipfile
+
+    with zipfile.ZipFile(tmp_path / "model.zip", "w") as archive:
+        archive.writestr(entry, b"\x93NUMPY")
+    assert words in capfix("inspect", tmp_path / "model.zip").complaint
+
+
+def test_a_vocabulary_among_lightnings_settings_is_found(tmp_path):
+    words = {"<pad>": 0, "<bos>": 1, "<eos>": 2, "dog": 3}
+    path = tmp_path / "last.ckpt"
+    torch.save({"state_dict": {}, "hyper_parameters": {"lr": 0.1, "vocab": words}}, path)
+    assert load_vocabulary(str(path)).words == tuple(words)

@@ -50,6 +50,7 @@ def read_archive(path: Path, file: IO[bytes], size: int) -> Content:
         pickles = _pickles(archive, entries, size)
         main = [entry for entry in pickles if entry.filename.endswith("data.pkl")]
         if len(main) != 1:
+            _name_foreign(path, names)
             found = "several data.pkl" if main else "no data.pkl"
             raise CapfixError(
                 f"{path} is a zip archive that torch.save did not write: it has {found}.",
@@ -173,3 +174,20 @@ def _places(
             raise ValueError(f"it ends within {printable(entry.filename)[:80]}")
         places[key] = Place(path, start, entry.file_size, big)
     return places
+
+
+def _name_foreign(path: Path, names: Sequence[str]) -> None:
+    """Refuse archives of other programs by what they are.
+
+    Raises:
+        CapfixError: it is one.
+    """
+    if "model.weights.h5" in names:
+        raise CapfixError(
+            f"{path} is a Keras model, not a PyTorch checkpoint.", "Convert its weights first."
+        )
+    if names and all(name.endswith(".npy") for name in names):
+        raise CapfixError(
+            f"{path} is a NumPy archive, not a PyTorch checkpoint.",
+            "Give the checkpoint of the whole model.",
+        )

@@ -33,9 +33,20 @@ FOREIGN = (
     (b"%PDF", "a PDF file", "Give a checkpoint."),
     (b"\x93NUMPY", "a NumPy array", "Give the checkpoint of the whole model."),
     (b"RIFF", "an audio or video file", "Give it to --audio, in a folder."),
+    (b"version https://g", "a Git LFS pointer", "Run `git lfs pull` to get the file itself."),
+    (b"<!DOCTYPE", "a web page", "Download the file again, from its direct address."),
+    (b"<html", "a web page", "Download the file again, from its direct address."),
     (b"fLaC", "an audio file", "Give it to --audio, in a folder."),
     (b"OggS", "an audio file", "Give it to --audio, in a folder."),
 )
+# Formats without first bytes of their own, by the end of the name.
+_BY_SUFFIX = {
+    ".pb": ("a TensorFlow graph", "Export the model to PyTorch first."),
+    ".tflite": ("a TensorFlow Lite model", "Give the PyTorch checkpoint of the model."),
+    ".msgpack": ("Flax weights", "Convert them to PyTorch first."),
+    ".index": ("the index of a TensorFlow checkpoint", "Convert its weights to PyTorch first."),
+    ".onnx": ("an ONNX file", "Give the PyTorch checkpoint that it was exported from."),
+}
 
 
 def read_content(path: Path) -> Content:
@@ -94,6 +105,12 @@ def _read(path: Path, file: IO[bytes], size: int) -> Content:
         return read_archive(path, file, size)
     if head[:1] == b"\x80":
         return _pickles(path, file, size)
+    what, mend = next(
+        (told for suffix, told in _BY_SUFFIX.items() if path.name.lower().endswith(suffix)),
+        ("", ""),
+    )
+    if what:  # by name alone: their first bytes are anything
+        raise CapfixError(f"{path} is {what}, not a PyTorch checkpoint.", mend)
     raise CapfixError(f"{path} is not a checkpoint: {_guess(head)}.", "Give a PyTorch checkpoint.")
 
 

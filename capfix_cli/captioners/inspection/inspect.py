@@ -163,12 +163,17 @@ def _find(value: Any, depth: int) -> tuple[str, dict[str, int]] | None:
         words = words_of(item) if VOCABULARY_KEYS.match(key_name(key)) else None
         if words:
             return key_name(key), words
-    for key, item in value.items():
-        if not CONFIG_KEYS.match(key_name(key)):
+    # Settings last: Lightning keeps what its module was made with there, a vocabulary too.
+    for key, item in sorted(value.items(), key=lambda pair: _is_config(pair[0])):
+        if not isinstance(item, TensorInfo):
             found = _find(item, depth + 1)
             if found is not None:
                 return f"{key_name(key)}.{found[0]}", found[1]
     return None
+
+
+def _is_config(key: Any) -> bool:
+    return bool(CONFIG_KEYS.match(key_name(key)))
 
 
 def words_of(item: Any) -> dict[str, int] | None:
