@@ -2,40 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TypeVar
+import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 Z = 1.959964  # two-sided 95 % of a normal distribution
-HALVES = 100
 BOOTSTRAPS = 1000
-
-Item = TypeVar("Item")
-
-
-def half_sample_interval(
-    items: Sequence[Item],
-    statistic: Callable[[Sequence[Item]], float],
-    seed: int,
-    bounds: tuple[float, float] = (0.0, 1.0),
-) -> tuple[float, float]:
-    """Interval of a statistic that repeats would bias, such as a share of distinct captions.
-
-    The bootstrap draws items twice and so sees fewer distinct ones; the delete-half jackknife
-    does not. With half of the items deleted, the spread of the statistic over the halves is its
-    standard error (Shao & Wu 1989, Annals of Statistics 17).
-    """
-    generator = np.random.default_rng([seed, len(items)])
-    half = max(2, len(items) // 2)
-    values = []
-    for _ in range(HALVES):
-        index = generator.permutation(len(items))[:half]
-        values.append(statistic([items[i] for i in index.tolist()]))
-    error = Z * float(np.std(values))
-    value = statistic(items)
-    return max(bounds[0], value - error), min(bounds[1], value + error)
 
 
 def bootstrap_interval(
@@ -50,3 +24,36 @@ def bootstrap_interval(
     ]
     low, high = np.percentile(means, [2.5, 97.5])
     return float(low), float(high)
+
+
+def share_interval(hits: int, size: int) -> tuple[float, float]:
+    """Wilson's interval of a share (1927, JASA 22); (0, 1) for no items.
+
+    >>> low, high = share_interval(0, 100)
+    >>> low, round(high, 3)
+    (0.0, 0.037)
+    """
+    if not size:
+        return 0.0, 1.0
+    share = hits / size
+    middle = share + Z**2 / (2 * size)
+    half = Z * math.sqrt(share * (1 - share) / size + Z**2 / (4 * size**2))
+    scale = 1 + Z**2 / size
+    low = 0.0 if not hits else (middle - half) / scale
+    return low, 1.0 if hits == size else (middle + half) / scale
+
+
+def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float, float]:
+    """Student's interval of a mean over clips; no width for fewer than two."""
+    array = np.asarray(values, dtype=np.float64)
+    value = float(array.mean())
+    if len(array) < 2:
+        return value, value
+    half = student(len(array) - 1) * float(array.std(ddof=1)) / math.sqrt(len(array))
+    return value - half, value + half
+
+
+def student(freedom: float) -> float:
+    """Give the 97.5 % quantile of Student's t (Cornish & Fisher's series, good from 3 on)."""
+    freedom = max(3.0, freedom)
+    return Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.measures import diversity
+from capfix_cli.measures.corpus import Corpus
+from capfix_cli.measures.corpus_measures import measure_corpus
 from capfix_cli.measures.diversity import Words
-from capfix_cli.measures.intervals import bootstrap_interval, half_sample_interval
-from capfix_cli.measures.selfbleu import self_bleu_scores
+from capfix_cli.measures.intervals import mean_interval
+from capfix_cli.measures.signature import signature
 from capfix_cli.records import ClipCaption, Evidence, Measure
 from capfix_cli.thresholds import (
     DISTINCT_AT_100,
@@ -44,43 +45,23 @@ class Judgement:
 
 
 def measure_captions(captions: Sequence[ClipCaption], seed: int = 0) -> dict[str, Measure]:
-    """Compute every measure of a set of captions, each with its 95 % interval.
+    """Compute every measure of a set of captions, each with its 95 % interval and its signature.
 
     Args:
         captions: one a clip, at least 2.
         seed: of the resampling behind the intervals.
+
+    Raises:
+        CapfixError: there are fewer than two captions.
     """
-    words = [tuple(split_words(caption.text)) for caption in captions]
-    shares: dict[str, Callable[[Sequence[Words]], float]] = {
-        "distinct_1": lambda some: diversity.distinct_n(some, 1),
-        "distinct_2": lambda some: diversity.distinct_n(some, 2),
-        "distinct_3": lambda some: diversity.distinct_n(some, 3),
-        "distinct_captions": diversity.distinct_captions,
-        "caption_entropy": diversity.caption_entropy,
-        "top_1_share": lambda some: diversity.top_share(some, 1),
-        "top_10_share": lambda some: diversity.top_share(some, 10),
-    }
-    table = {
-        name: Measure(function(words), *half_sample_interval(words, function, seed))
-        for name, function in shares.items()
-    }
-    means: dict[str, list[float]] = {
-        "self_bleu_4": self_bleu_scores(words),
-        "length": [float(len(caption)) for caption in words],
-        "repeats": [float(diversity.repeats_itself(caption)) for caption in words],
-        "no_end": [float(not caption.ended) for caption in captions],
-        "logprob_per_token": [
-            caption.logprob / max(1, len(caption.tokens) + caption.ended) for caption in captions
-        ],
-    }
-    for name, values in means.items():
-        table[name] = Measure(float(np.mean(values)), *bootstrap_interval(values, seed))
-    size = diversity.vocabulary(words)
-    table["vocabulary"] = Measure(
-        float(size),
-        *half_sample_interval(
-            words, lambda some: float(diversity.vocabulary(some)), seed, (0, float("inf"))
-        ),
+    corpus = Corpus()
+    corpus.update([c.text for c in captions], [c.ended for c in captions])
+    table = measure_corpus(corpus.counted(), seed)
+    logprobs = [c.logprob / max(1, len(c.tokens) + c.ended) for c in captions]
+    table["logprob_per_token"] = Measure(
+        float(np.mean(logprobs)),
+        *mean_interval(logprobs),
+        source=signature("logprob_per_token", len(captions), unit="nats"),
     )
     return table
 
