@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Z = 1.959964  # two-sided 95 % of a normal distribution
+HALVES = 100  # of the half samples of paired tests
 BOOTSTRAPS = 1000
 
 
