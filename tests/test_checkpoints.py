@@ -18,6 +18,7 @@ from torch import nn
 
 from capfix_cli.captioners.given import Given, use
 from capfix_cli.captioners.huggingface_folder import load_folder
+from capfix_cli.captioners.inspection import families
 from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
 from capfix_cli.captioners.loading import load
 from capfix_cli.captioners.vocabulary import load_vocabulary
@@ -470,6 +471,7 @@ def test_hugging_face_folders_that_cannot_run_are_one_line(tmp_path, capfix):
     (path / "config.json").write_text(original)
     change(path, "config.json", architectures=["GPT2LMHeadModel"], model_type="gpt2")
     assert "decoder alone" in told()
+    assert "decoder-only" in capfix("inspect", path).out
     (path / "config.json").write_text(original)
     change(path, "config.json", d_model=32)
     assert "cannot load" in told() or "lack" in told()
@@ -480,6 +482,45 @@ def test_hugging_face_folders_that_cannot_run_are_one_line(tmp_path, capfix):
     assert "cannot load" in told()
     (path / "model.safetensors").unlink()
     assert "is a folder without" in told()
+
+
+ROLES = {
+    "gpt2": "decoder-only",
+    "gpt_neox": "decoder-only",
+    "llama": "decoder-only",
+    "opt": "decoder-only",
+    "qwen2": "decoder-only",
+    "bart": "text-only",
+    "t5": "text-only",
+    "wav2vec2": "encoder-only",
+    "bert": "encoder-only",
+    "whisper": "encoder-decoder",
+    "speech-encoder-decoder": "encoder-decoder",
+    "qwen2_audio": None,
+    "of_our_own": None,
+}
+
+
+@pytest.mark.parametrize("kind", ROLES)
+def test_a_folders_role_is_told_by_its_model_type_alone(kind, tmp_path, capfix):
+    role = ROLES[kind]
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": kind}))
+    torch.save(Net().state_dict(), tmp_path / "pytorch_model.bin")
+    fact = inspect_checkpoint(str(tmp_path)).facts["model.role"]
+    assert fact.value == role
+    assert kind in fact.evidence[0]
+    if role in {"decoder-only", "text-only", "encoder-only"}:
+        assert "adapter" in fact.evidence[-1]
+        told = capfix("diagnose", tmp_path, "--audio", tmp_path).complaint
+        assert f"model_type: {kind}" in told
+        assert "adapter" in told
+
+
+def test_architectures_say_more_than_the_model_type(tmp_path):
+    config = {"model_type": "bart", "architectures": ["BartForCausalLM"]}
+    assert families.role_of(config) == ("decoder-only", "architectures: BartForCausalLM")
+    assert families.role_of({"architectures": "GPT2LMHeadModel"}) is None  # no list: broken
+    assert families.role_of({"model_type": ["gpt2"], "is_encoder_decoder": "yes"}) is None
 
 
 def test_a_pickle_in_a_hugging_face_folder_is_refused(tmp_path, capfix):

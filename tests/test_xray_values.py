@@ -470,10 +470,21 @@ def numbered(kind, count, width=8):
         ),
         "t5": (
             "encoder.block.{}.layer.0.SelfAttention.q.weight",
-            "encoder.block.{}.layer.0.layer_norm_proj.weight",
+            "encoder.block.{}.layer.1.DenseReluDense.wi.weight",
         ),
         "timm": ("blocks.{}.attn.qkv.weight", "blocks.{}.mlp.fc1.weight"),
         "htsat": ("layers.0.blocks.{}.attn.qkv.weight", "layers.0.blocks.{}.mlp.fc1.weight"),
+        # Norm, then a function, in numbered pairs, as in ACT (Mei et al., 2021) and vit-pytorch.
+        "prenorm": (
+            "encoder.blocks.layers.{}.0.norm.weight",
+            "encoder.blocks.layers.{}.0.fn.qkv.weight",
+            "encoder.blocks.layers.{}.0.fn.proj.0.weight",
+            "encoder.blocks.layers.{}.1.fn.mlp.fc1.weight",
+        ),
+        "vit-pytorch": (
+            "encoder.transformer.layers.{}.0.fn.to_qkv.weight",
+            "encoder.transformer.layers.{}.1.fn.net.0.weight",
+        ),
     }[kind]
     return {n.format(i): torch.randn(width, width) for i in range(count) for n in names}
 
@@ -505,6 +516,18 @@ ENCODERS = {
     "t5": (numbered("t5", 2), "transformer", 2),
     "timm": (numbered("timm", 5), "transformer", 5),
     "htsat": (numbered("htsat", 2), "transformer", 2),
+    "prenorm": (
+        numbered("prenorm", 5) | {"encoder.patch_embed.proj.weight": torch.randn(8, 16)},
+        "transformer",
+        5,
+    ),
+    "vit-pytorch": (numbered("vit-pytorch", 3), "transformer", 3),
+    # A pooling by fused attention among numbered layers, with no feed-forward part beside it.
+    "fused-pooling": (
+        pann(1) | {"encoder.pool.3.to_qkv.weight": torch.randn(24, 8)},
+        "cnn",
+        None,
+    ),
     "patches": (
         numbered("torch", 2) | {"encoder.patch_embed.proj.weight": torch.randn(8, 1, 4, 4)},
         "transformer",
@@ -566,6 +589,32 @@ def test_a_recurrent_decoders_attention_is_no_transformer(tmp_path):
     assert facts["encoder.kind"].value == "cnn"
     assert facts["features.sample-rate"].value == 16_000
     assert facts["weights.untrained"].value is True
+
+
+LANGUAGE_MODELS = {
+    "gpt2": (
+        ("transformer.wte.weight", "transformer.wpe.weight"),
+        ("transformer.h.{}.attn.c_attn.weight", "transformer.h.{}.mlp.c_fc.weight"),
+    ),
+    "llama": (
+        ("model.embed_tokens.weight", "lm_head.weight"),
+        ("model.layers.{}.self_attn.q_proj.weight", "model.layers.{}.mlp.up_proj.weight"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LANGUAGE_MODELS)
+def test_a_language_model_alone_is_a_decoder_and_no_encoder(name, tmp_path):
+    tables, blocks = LANGUAGE_MODELS[name]
+    state = {table: torch.randn(30, 8) for table in tables}
+    state |= {part.format(i): torch.randn(8, 8) for i in range(3) for part in blocks}
+    facts = facts_of(state, tmp_path)
+    assert (facts["decoder.kind"].value, facts["decoder.layers"].value) == ("transformer", 3)
+    assert facts["encoder.kind"].value == "none", facts["encoder.kind"]
+    assert "own tokens" in facts["conditioning"].evidence[0]
+    # With something that is named like an encoder beside it, it is another matter.
+    facts = facts_of(state | numbered("torch", 2), tmp_path)
+    assert (facts["encoder.kind"].value, facts["encoder.layers"].value) == ("transformer", 2)
 
 
 def test_words_that_only_contain_enc_are_no_encoder(tmp_path):

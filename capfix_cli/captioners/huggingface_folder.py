@@ -12,6 +12,7 @@ from torch import Tensor
 
 from capfix_cli.captioners.given import given
 from capfix_cli.captioners.huggingface import HuggingFaceCaptioner, Inputs, forced_prefix
+from capfix_cli.captioners.inspection.families import TO_DO, WHAT, role_of
 from capfix_cli.captioners.inspection.folders import read_json, weight_files
 from capfix_cli.captioners.inspection.formats import read_content
 from capfix_cli.errors import CapfixError
@@ -85,12 +86,9 @@ def _check(path: str, config: dict[str, Any]) -> None:
             raise CapfixError(
                 f"{file} was refused: {content.refused}.", "Save the model as safetensors."
             )
-    architectures = [str(name) for name in config.get("architectures") or []]
-    if any(name.endswith("ForCausalLM") or "LMHead" in name for name in architectures):
-        raise CapfixError(
-            f"{path} is a decoder alone ({architectures[0]}): no audio can reach it.",
-            "Give the whole captioner, or an adapter that joins encoder and decoder.",
-        )
+    role = role_of(config)
+    if role is not None and role[0] in WHAT:
+        raise CapfixError(f"{path} is {WHAT[role[0]]} ({role[1]}).", TO_DO[role[0]])
     if kind is None:
         raise CapfixError(f"{path}/config.json names no model_type.", "Copy the folder again.")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Mapping, Sequence
 
+from capfix_cli.captioners.inspection.blocks import attention_blocks
 from capfix_cli.captioners.inspection.initial import FRONT_END
 from capfix_cli.captioners.inspection.tensors import TensorInfo
 from capfix_cli.records import Fact
@@ -21,14 +22,6 @@ ENCODER_WORDS = re.compile(
     r"|htsat|swin|wav2vec|hubert|beats",
     re.IGNORECASE,
 )
-CROSS_ATTENTION = re.compile(r"cross_?att|multihead_attn|encoder_attn|EncDec", re.IGNORECASE)
-# The part of a block that attends to its own sequence, up to its name.
-_SELF_ATTENTION = re.compile(
-    r"^(?P<attention>(?P<block>.*\.\d+|\d+)\.(?:.*\.)?"
-    r"(?:self_attn|self_attention|attn|attention|mha|SelfAttention))\.",
-)
-# Without a number it must say so: "attention" alone may be a recurrent decoder's, or a pooling.
-_LONE_ATTENTION = re.compile(r"^(?P<attention>(?P<block>.*)\.(?:self_attn|self_attention))\.")
 _RECURRENT = re.compile(r"(^|\.)weight_hh(_l\d+)?$")
 _SHORTCUT = re.compile(r"downsample|shortcut|residual|skip", re.IGNORECASE)
 SHOWN = 3  # tensors in one piece of evidence
@@ -88,40 +81,6 @@ def encoder_part(tensors: Tensors, decoding: Collection[str]) -> dict[str, Tenso
     return {n: t for n, t in own.items() if n not in decoding and not DECODER_WORDS.search(n)}
 
 
-def attention_blocks(part: Tensors) -> dict[str, str]:
-    """Find Transformer blocks: places that hold an attention over themselves and layers beside it.
-
-    Returns:
-        place of the attention -> name of its first tensor.
-    """
-    found: dict[str, tuple[str, str]] = {}
-    for name in part:
-        match = _SELF_ATTENTION.match(name) or _LONE_ATTENTION.match(name)
-        if match and not CROSS_ATTENTION.search(name):
-            found.setdefault(match["attention"], (match["block"], name))
-    # Pooling by attention has no feed-forward layers beside it.
-    beside = {block: attention for attention, (block, _) in found.items()}
-    fed = {
-        block
-        for name, tensor in part.items()
-        if len(tensor.shape) == 2
-        for block in _prefixes(name)
-        if block in beside and not name.startswith(f"{beside[block]}.")
-    }
-    # Beside a recurrent layer it is that layer's attention over the audio, no Transformer's.
-    recurrent = {block for name in part if "weight_hh" in name for block in _prefixes(name)}
-    return {
-        attention: name
-        for attention, (block, name) in found.items()
-        if block in fed and block not in recurrent
-    }
-
-
-def _prefixes(name: str) -> list[str]:
-    parts = name.split(".")
-    return [".".join(parts[:count]) for count in range(len(parts))]
-
-
 def _is_convolution(tensor: TensorInfo) -> bool:
     """Say whether a tensor is a kernel over time, or over time and frequency, wider than 1."""
     named = tensor.name.endswith(("weight", "weight_v", "original1"))
@@ -167,7 +126,9 @@ def _depth(blocks: Mapping[str, str], layers: Sequence[str]) -> Fact:
         return Fact(len(blocks), 0.9, tuple(list(blocks)[:SHOWN]))
     if layers:
         return Fact(len(layers), 0.8, tuple(layers[:SHOWN]))
-    return Fact(None, 0.0, ("there are no blocks of a Transformer: see encoder.conv-layers",))
+    return Fact(
+        None, 0.0, ("nothing is named like an attention or a recurrence: see encoder.conv-layers",)
+    )
 
 
 def _shown(tensor: TensorInfo) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from capfix_cli.captioners.inspection.content import Content, key_name
+from capfix_cli.captioners.inspection.families import family_facts
 from capfix_cli.captioners.inspection.features import read_features
 from capfix_cli.captioners.inspection.folders import PREPROCESSOR, read_whole, weight_files
 from capfix_cli.captioners.inspection.inert import Stub
@@ -45,11 +46,13 @@ def inspect_checkpoint(path: str) -> Inspection:
     content = read_whole(path)
     sha256 = sha256_of([file for _, file in weight_files(path)])
     tensors = plain_names(weights_of(content))
-    preprocessor = content.value.get(PREPROCESSOR) if isinstance(content.value, dict) else None
+    beside = content.value if isinstance(content.value, dict) else {}
+    preprocessor = beside.get(PREPROCESSOR)
     facts = {
         **read_architecture(tensors),
         **read_training(tensors),
         **read_features(tensors, preprocessor if isinstance(preprocessor, dict) else None),
+        **(family_facts(beside.get("config")) if content.format == "huggingface" else {}),
     }
     once = {t.location or (name,): t for name, t in tensors.items()}.values()
     return Inspection(
