@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from capfix_cli.records import Evidence, Measure, Verdict
 
@@ -26,6 +26,25 @@ class Mode:
     share: float
     wordings: int = 1
     clips: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CurvePoint:
+    """Words and distinct words expected in so many captions.
+
+    Attributes:
+        captions: m, captions drawn.
+        tokens: words expected in them.
+        types: distinct words expected in them.
+        low: lower end of the 95 % interval of ``types``.
+        high: its upper end.
+    """
+
+    captions: int
+    tokens: float
+    types: float
+    low: float
+    high: float
 
 
 @dataclass(frozen=True)
@@ -77,6 +96,9 @@ class MeasuredFile:
         people: whether people's captions were judged, there being no predicted ones.
         references: most references that a clip has.
         notes: what a reader must know.
+        curve: the type-token curve, by number of captions.
+        sampled: of more captions than corridors are known for, the measures of as many as they
+            are known for, drawn by seed, with their healthy ranges; else empty.
     """
 
     path: str
@@ -92,6 +114,8 @@ class MeasuredFile:
     people: bool = False
     references: int = 0
     notes: tuple[str, ...] = ()
+    curve: tuple[CurvePoint, ...] = ()
+    sampled: dict[str, Measure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

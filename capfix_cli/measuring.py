@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
 
 from capfix_cli import __version__
 from capfix_cli.diagnosis.captions import (
@@ -16,36 +15,33 @@ from capfix_cli.diagnosis.captions import (
 )
 from capfix_cli.errors import CapfixError
 from capfix_cli.measured import (
-    Comparison,
-    Difference,
     MeasuredFile,
     Measurement,
     ReferenceListening,
 )
 from capfix_cli.measures.aac import field_metrics, ready
-from capfix_cli.measures.bleu_reference import bleu, bleu_statistics
 from capfix_cli.measures.captions_file import match_references
-from capfix_cli.measures.corridors import with_corridors
-from capfix_cli.measures.intervals import BOOTSTRAPS, bootstrap_interval
+from capfix_cli.measures.corpus import Counted
+from capfix_cli.measures.corpus_measures import measure_corpus
+from capfix_cli.measures.corridors import MOST, with_corridors
 from capfix_cli.measures.modes import find_modes
-from capfix_cli.measures.pairs import paired_means, paired_statistic
+from capfix_cli.measures.novelty import novelty, training_corpus
+from capfix_cli.measures.on_references import score_on_references
+from capfix_cli.measures.paired_files import Judged, compare
 from capfix_cli.measures.reading import EVERY, CaptionTable, Columns, read_captions
-from capfix_cli.measures.references import OwnAndShuffled
+from capfix_cli.measures.richness import type_token_curve
 from capfix_cli.measures.semantic import load_embedder, measure_meaning
 from capfix_cli.measures.table import (
-    caption_counts,
-    expected_distinct,
-    expected_entropy,
+    count_captions,
     judge_diversity,
     measure_captions,
     reference_sample,
 )
+from capfix_cli.measures.within_clip import within_clips
 from capfix_cli.records import ClipCaption, Measure
 from capfix_cli.thresholds import MIN_CLIPS
-from capfix_cli.words import split_words
 
 Watch = Callable[[str, int, int], None]
-Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -58,6 +54,7 @@ class Request:
         metrics: names for aac-metrics.
         semantic: whether to measure meaning.
         semantic_model: folder of a sentence-embedding model; None for the packaged one.
+        training: a file with the captions that were trained on, for novelty.
         seed: of everything that is drawn.
     """
 
@@ -66,16 +63,8 @@ class Request:
     metrics: tuple[str, ...] = ()
     semantic: bool = False
     semantic_model: str | None = None
+    training: str | None = None
     seed: int = 0
-
-
-@dataclass(frozen=True)
-class Judged:
-    """A file's result, and what pairing it with another needs."""
-
-    file: MeasuredFile
-    texts: dict[str, str]
-    held: dict[str, tuple[float, float]]  # clip -> (CIDEr-D, probability that it is found)
 
 
 def measure_files(paths: Sequence[str], request: Request, watch: Watch) -> Measurement:
@@ -86,7 +75,10 @@ def measure_files(paths: Sequence[str], request: Request, watch: Watch) -> Measu
     """
     if request.metrics:
         ready(request.metrics)
-    embedder = load_embedder(request.semantic_model) if request.semantic else None
+    tools = Tools(
+        load_embedder(request.semantic_model) if request.semantic else None,
+        _training(request.training) if request.training is not None else None,
+    )
     tables = [read_captions(path, request.columns, request.seed) for path in paths]
     for table in tables:
         if request.references is not None:
@@ -95,13 +87,13 @@ def measure_files(paths: Sequence[str], request: Request, watch: Watch) -> Measu
     judged = []
     for number, table in enumerate(tables):
         watch("measuring captions", number, len(tables))
-        judged.append(_judge(table, request, embedder))
+        judged.append(_judge(table, request, tools))
     watch("measuring captions", len(tables), len(tables))
     comparisons, notes = [], []
     for other in judged[1:]:
         shared = [name for name in judged[0].texts if name in other.texts]
         if len(shared) >= MIN_CLIPS.value:
-            comparisons.append(_compare(judged[0], other, shared, request.seed))
+            comparisons.append(compare(judged[0], other, shared, request.seed))
         else:
             notes.append(
                 f"{other.file.path} shares {len(shared)} clips with {paths[0]}: a test in pairs"
@@ -125,7 +117,24 @@ def _add_references(table: CaptionTable, path: str, seed: int) -> None:
         table.notes.append(f"{without} clips have no reference in {path}")
 
 
-def _judge(table: CaptionTable, request: Request, embedder: object | None) -> Judged:
+@dataclass(frozen=True)
+class Tools:
+    """What is opened once for all files."""
+
+    embedder: object | None
+    training: Counted | None
+
+
+def _training(path: str) -> Counted:
+    """Count every caption of a training file, whichever column it stands in."""
+    table = read_captions(path)
+    texts = [text for people in table.references for text in people]
+    for caption in table.captions:
+        texts += [caption.text, *(other.text for other in caption.others)]
+    return training_corpus(texts)
+
+
+def _judge(table: CaptionTable, request: Request, tools: Tools) -> Judged:
     """Measure and judge one file."""
     seed = request.seed
     texts = [caption.text for caption in table.captions]
@@ -148,15 +157,21 @@ def _judge(table: CaptionTable, request: Request, embedder: object | None) -> Ju
     decision = judge_captions(
         judge_diversity(texts, people if listening is not None else None, seed), listening
     )
-    unknown = {"logprob_per_token"} if table.ends else {"logprob_per_token", "no_end"}
-    measures = {
-        name: measure
-        for name, measure in measure_captions(table.captions, seed).items()
-        if name not in unknown
-    }
-    measures = with_corridors(measures, len(texts), _people_measures(people, len(texts), seed))
+    counted = count_captions(table.captions)
+    unknown = set() if table.ends else {"no_end"}
+    measures = _without(measure_corpus(counted, seed), unknown)
+    sampled: dict[str, Measure] = {}
+    if len(texts) <= MOST:
+        measures = with_corridors(measures, len(texts), _people_measures(people, len(texts), seed))
+    else:
+        sampled = _without(_sampled(table, seed), unknown)
+    if tools.training is not None:
+        measures |= novelty(counted, tools.training)
+    several = [[c.text, *(o.text for o in c.others)] for c in table.captions if c.others]
+    if several:
+        measures |= within_clips(several)
     if len(people) > 1:
-        measures |= with_corridors(_on_references(said, people, held, seed), len(people))
+        measures |= with_corridors(score_on_references(said, people, held, seed), len(people))
     if request.metrics and len(people) > 1:
         measures |= field_metrics(request.metrics, said, people, seed)
     elif request.metrics:
@@ -164,8 +179,8 @@ def _judge(table: CaptionTable, request: Request, embedder: object | None) -> Ju
             f"--metrics needs references, and {table.path} has none.",
             "Put them beside the captions as caption_1, caption_2, ..., or give --references.",
         )
-    if embedder is not None:
-        measures |= measure_meaning(embedder, texts, table.references, seed)
+    if tools.embedder is not None:
+        measures |= measure_meaning(tools.embedder, texts, table.references, seed)
     most = max((len(each) for each in table.references), default=0)
     names = [caption.file_name for caption in table.captions]
     file = MeasuredFile(
@@ -182,12 +197,28 @@ def _judge(table: CaptionTable, request: Request, embedder: object | None) -> Ju
         people=table.people,
         references=most,
         notes=tuple(notes),
+        curve=type_token_curve(counted),
+        sampled=sampled,
     )
     by_clip = {}
     if held is not None:
         scores = zip(held.own.tolist(), held.found.tolist(), strict=True)
         by_clip = dict(zip((names[place] for place in paired), scores, strict=True))
     return Judged(file, dict(zip(names, texts, strict=True)), by_clip)
+
+
+def _without(measures: Mapping[str, Measure], names: set[str]) -> dict[str, Measure]:
+    return {name: measure for name, measure in measures.items() if name not in names}
+
+
+def _sampled(table: CaptionTable, seed: int) -> dict[str, Measure]:
+    """Measure as many captions as corridors are known for, and compare these with them."""
+    places = np.random.default_rng([seed, 23]).permutation(len(table.captions))[:MOST]
+    some = [table.captions[place] for place in places]
+    people = [table.references[place] for place in places if table.references[place]]
+    measures = measure_corpus(count_captions(some), seed)
+    compared = with_corridors(measures, MOST, _people_measures(people, MOST, seed))
+    return {name: one for name, one in compared.items() if one.healthy_low is not None}
 
 
 def _people_measures(
@@ -198,36 +229,6 @@ def _people_measures(
         return None
     sample = reference_sample(references, seed)
     return measure_captions([ClipCaption(str(n), text) for n, text in enumerate(sample)], seed)
-
-
-def _on_references(
-    captions: Sequence[str],
-    references: Sequence[Sequence[str]],
-    held: OwnAndShuffled | None,
-    seed: int,
-) -> dict[str, Measure]:
-    """CIDEr-D and BLEU, with intervals that re-sum the captions' own statistics."""
-    statistics = bleu_statistics(
-        [split_words(text) for text in captions],
-        [[split_words(text) for text in texts] for texts in references],
-    )
-    value = bleu(statistics.sum(axis=0))
-    generator = np.random.default_rng([seed, len(captions), 19])
-    total = len(captions)
-    drawn = np.stack(
-        [
-            bleu(statistics[generator.integers(0, total, total)].sum(axis=0))
-            for _ in range(BOOTSTRAPS)
-        ]
-    )
-    low, high = np.percentile(drawn, [2.5, 97.5], axis=0)
-    table: dict[str, Measure] = {}
-    if held is not None:
-        for name, scores in (("cider_d", held.own), ("cider_d_shuffled", held.shuffled)):
-            table[name] = Measure(float(scores.mean()), *bootstrap_interval(scores, seed))
-    for n in range(4):
-        table[f"bleu_{n + 1}"] = Measure(float(value[n]), float(low[n]), float(high[n]))
-    return table
 
 
 def _finite(measures: Mapping[str, Measure]) -> dict[str, Measure]:
@@ -257,35 +258,3 @@ def _signature(clips: int, references: int, listening: ReferenceListening | None
     if listening is not None:
         parts += ["cider_d:n4,sigma6", f"own:{listening.clips}", "among:20", "shuffles:10"]
     return "|".join([*parts, f"seed:{seed}", f"version:{__version__}"])
-
-
-def _compare(first: Judged, second: Judged, shared: Sequence[str], seed: int) -> Comparison:
-    """Test the second file against the first on the clips that both have."""
-    texts = [[each.texts[name] for name in shared] for each in (first, second)]
-    statistics: dict[str, Callable[[Sequence[str]], float]] = {
-        "distinct_captions": _distinct,
-        "caption_entropy": _entropy,
-        "vocabulary": lambda some: float(len({w for text in some for w in split_words(text)})),
-    }
-    differences: dict[str, Difference] = {
-        name: paired_statistic(texts[0], texts[1], function, seed)
-        for name, function in statistics.items()
-    }
-    lengths = [np.array([len(split_words(text)) for text in some], float) for some in texts]
-    differences["length"] = paired_means(lengths[0], lengths[1], seed)
-    both = [name for name in shared if name in first.held and name in second.held]
-    if len(both) >= 2:
-        for place, name in enumerate(("cider_d", "identification")):
-            values = [
-                np.array([each.held[clip][place] for clip in both]) for each in (first, second)
-            ]
-            differences[name] = paired_means(values[0], values[1], seed)
-    return Comparison(first.file.path, second.file.path, len(shared), differences)
-
-
-def _distinct(texts: Sequence[str]) -> float:
-    return expected_distinct(caption_counts(texts), len(texts))
-
-
-def _entropy(texts: Sequence[str]) -> float:
-    return expected_entropy(caption_counts(texts), len(texts))

@@ -245,3 +245,57 @@ def test_measuring_needs_no_torch(files, tmp_path):
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
     )
     assert done.stdout.splitlines() == ["healthy", "False"]
+
+
+def test_novelty_against_a_training_file(capfix, files, tmp_path):
+    training = write(tmp_path / "train.csv", lambda n: sentence(n % 45), references=False)
+    done = capfix("measure", files["healthy"], "--training", training, "--json")
+    measures = json.loads(done.out)["files"][0]["measures"]
+    assert measures["novelty"]["value"] == pytest.approx(0.5)
+    assert measures["novelty"]["low"] < 0.5 < measures["novelty"]["high"]
+    assert "training:90" in measures["novelty"]["source"]
+    assert (
+        "not in the training file"
+        in capfix("measure", files["healthy"], "--training", training).out
+    )
+    missing = capfix("measure", files["healthy"], "--training", tmp_path / "none.csv")
+    assert missing.status == 2
+    assert "none.csv" in missing.err
+
+
+def test_several_captions_a_clip_are_compared_within_it(capfix, tmp_path):
+    path = tmp_path / "several.csv"
+    with path.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["file_name", "caption_predicted", "caption_predicted_2"])
+        for n in range(40):
+            writer.writerow(
+                [f"{n}.wav", sentence(n), sentence(n) if n % 2 else sentence(n + 45, 1)]
+            )
+    found = json.loads(capfix("measure", path, "--json").out)["files"][0]["measures"]
+    assert 0.5 < found["div_1"]["value"] < 1
+    assert 0.5 < found["mbleu_4"]["value"] < 1
+    assert found["mbleu_4"]["source"].startswith("mbleu_4|n:4|smooth:method1|")
+
+
+def test_every_figure_has_an_interval_and_a_signature(capfix, files):
+    file = json.loads(capfix("measure", files["healthy"], "--json").out)["files"][0]
+    assert len(file["measures"]) > 25
+    for name, measure in file["measures"].items():
+        assert measure["low"] <= measure["value"] + 1e-9, name
+        assert measure["high"] >= measure["value"] - 1e-9, name
+        assert measure["source"].startswith(f"{name}|"), name
+        assert "|version:" in measure["source"], name
+    assert [point["captions"] for point in file["curve"]][-1] == CLIPS
+    types = [point["types"] for point in file["curve"]]
+    assert types == sorted(types)
+
+
+def test_more_captions_than_corridors_are_known_for(capfix, tmp_path):
+    path = write(tmp_path / "many.csv", lambda n: f"{sentence(n % 90)} {n}", False, clips=1_300)
+    done = capfix("measure", path, "--json")
+    file = json.loads(done.out)["files"][0]
+    assert all(measure["healthy_low"] is None for measure in file["measures"].values())
+    assert file["sampled"]["distinct_2"]["healthy_low"] > 0
+    assert "N:1045" in file["sampled"]["distinct_2"]["source"]
+    assert "1045 of them, drawn" in capfix("measure", path).out

@@ -30,6 +30,10 @@ SemanticModelOption = Annotated[
     str | None,
     typer.Option("--semantic-model", metavar="FOLDER", help="The model for --semantic."),
 ]
+TrainingOption = Annotated[
+    str | None,
+    typer.Option("--training", metavar="CSV", help="Captions trained on: how many are new?"),
+]
 
 
 def command(
@@ -44,6 +48,7 @@ def command(
     metrics: MetricsOption = None,
     semantic: SemanticOption = False,
     semantic_model: SemanticModelOption = None,
+    training: TrainingOption = None,
     seed: options.SeedOption = 0,
     fail_on: options.FailOnOption = None,
     as_json: options.JsonOption = False,
@@ -63,6 +68,7 @@ def command(
             metrics=parse_metrics(metrics),
             semantic=semantic or semantic_model is not None,
             semantic_model=semantic_model,
+            training=training,
             seed=seed,
         )
         found = measure_files(captions, request, watch)

@@ -16,6 +16,7 @@ import numpy as np
 
 from capfix_cli.errors import CapfixError
 from capfix_cli.measures.intervals import bootstrap_interval
+from capfix_cli.measures.signature import signature
 from capfix_cli.records import Measure
 from capfix_cli.words import split_words
 
@@ -106,6 +107,6 @@ def field_metrics(
         for key, value in corpus.items():
             each = np.asarray(clips.get(key, ()), dtype=np.float64).ravel()
             low, high = bootstrap_interval(each, seed) if len(each) > 1 else (None, None)
-            source = f"aac-metrics {library.__version__}"
+            source = signature(key, len(said), seed, by=f"aac-metrics-{library.__version__}")
             table[key] = Measure(float(value), low, high, source=source)
     return table

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -128,7 +129,7 @@ class Corpus:
         """
         hint = "Give a file that capfix's own Corpus.save wrote."
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with Path(path).open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                 data = {name: file[name] for name in file.files}
             _check(data)
             ends = np.cumsum(data["word_lengths"])
@@ -137,7 +138,7 @@ class Corpus:
                 blob[end - length : end].decode("utf-8", "surrogatepass")
                 for end, length in zip(ends.tolist(), data["word_lengths"].tolist(), strict=True)
             ]
-        except (OSError, ValueError, KeyError, EOFError, AttributeError) as error:
+        except (OSError, ValueError, KeyError, EOFError, AttributeError, BadZipFile) as error:
             raise CapfixError(f"{path} is no file of counted captions: {error}.", hint) from error
         corpus = cls()
         corpus._vocabulary.number(words)

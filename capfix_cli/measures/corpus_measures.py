@@ -18,7 +18,7 @@ from capfix_cli.measures.leaning import Leaning, leaning, self_bleu_half
 from capfix_cli.measures.ngrams import ORDER, Ngrams, ngrams_of
 from capfix_cli.measures.pairwise import pairwise_bleu
 from capfix_cli.measures.repetition import repeating, self_repetition
-from capfix_cli.measures.selfbleu import closest_lengths, largest, matched
+from capfix_cli.measures.selfbleu import SMOOTHING, closest_lengths, largest, matched
 from capfix_cli.measures.signature import signature
 from capfix_cli.measures.spread import (
     additive_half,
@@ -32,7 +32,6 @@ from capfix_cli.measures.vendi import vendi
 from capfix_cli.records import Measure
 
 EAD_VOCABULARY = 30_522  # V of the expectation-adjusted distinct: BERT's word pieces
-SMOOTHING = "method1"
 
 Floats = NDArray[np.float64]
 

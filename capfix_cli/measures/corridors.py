@@ -21,6 +21,7 @@ from capfix_cli.records import Measure
 SCHEMA = "capfix.corridors/1"
 ALIKE = ("self_bleu", "pairwise_bleu", "self_repetition")  # 1 says that captions are all the same
 SHARES = ("distinct", "caption_entropy", "top_", "self_", "pairwise_", "repeats", "vendi_share")
+MOST = 1045  # captions of the largest published output behind the last size
 OF_STYLE = ("length", "repeats")  # a captioner's own choice, whatever there is to hear
 
 
@@ -52,10 +53,10 @@ def published() -> dict[str, Any]:
 
 
 def corridor(name: str, clips: int) -> Corridor | None:
-    """Give a measure's corridor at ``clips`` captions; None where it has none."""
+    """Give a measure's corridor at ``clips`` captions; None where none is known."""
     data = published()
     row = data["measures"].get(name)
-    if row is None:
+    if row is None or clips > MOST:
         return None
     sizes = data["sizes"]
     low, high, people_low, people_high = (
@@ -64,9 +65,7 @@ def corridor(name: str, clips: int) -> Corridor | None:
         for side in (0, 1)
     )
     source = f"published captioners and people at N={clips}"
-    if clips > sizes[-1]:
-        source = f"published captioners and people at N={sizes[-1]}, the most that is known"
-    elif clips < sizes[0]:
+    if clips < sizes[0]:
         source = f"published captioners and people at N={sizes[0]}, the fewest that is known"
     return Corridor(low, high, people_low, people_high, source)
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from capfix_cli.measures.corpus import Corpus, Counted, same_captions
 from capfix_cli.measures.intervals import share_interval
+from capfix_cli.measures.signature import signature
 from capfix_cli.measures.tokens import Tokens, Vocabulary
 from capfix_cli.records import Measure
 
@@ -35,9 +36,16 @@ def novelty(captions: Counted, training: Counted) -> dict[str, Measure]:
     new = ~known[kinds[: len(captions.counts)]]
     fresh, total = int(captions.counts[new].sum()), captions.total
     distinct = float(new.mean()) if len(new) else 0.0
+    own, trained = "novelty", training.total
     return {
-        "novelty": Measure(fresh / max(1, total), *share_interval(fresh, total)),
-        "novelty_of_distinct": Measure(distinct),
+        own: Measure(
+            fresh / max(1, total),
+            *share_interval(fresh, total),
+            source=signature(own, total, training=trained),
+        ),
+        "novelty_of_distinct": Measure(
+            distinct, source=signature("novelty_of_distinct", total, training=trained)
+        ),
     }
 
 

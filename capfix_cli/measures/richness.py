@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import gammaln
 
+from capfix_cli.measured import CurvePoint
 from capfix_cli.measures.corpus import Counted
 from capfix_cli.measures.ngrams import ngrams_of
 from capfix_cli.measures.spread import half_interval, types_of
 from capfix_cli.measures.tokens import Ints
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class CurvePoint:
-    """Words and distinct words expected in so many captions.
-
-    Attributes:
-        captions: m, captions drawn.
-        tokens: words expected in them.
-        types: distinct words expected in them.
-        low: lower end of the 95 % interval of ``types``.
-        high: its upper end.
-    """
-
-    captions: int
-    tokens: float
-    types: float
-    low: float
-    high: float
 
 
 def type_token_curve(counted: Counted, points: int = 12) -> tuple[CurvePoint, ...]:

@@ -13,6 +13,7 @@ from capfix_cli.measures.tokens import Ints, number_words
 
 Floats = NDArray[np.float64]
 
+SMOOTHING = "method1"
 EPSILON = 0.1  # NLTK's smoothing method 1: a precision with no match counts this instead of 0
 
 

@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capfix_cli.errors import CapfixError
-from capfix_cli.measures.intervals import Z, bootstrap_interval
+from capfix_cli.measures.intervals import BOOTSTRAPS, Z, bootstrap_interval
+from capfix_cli.measures.signature import signature
 from capfix_cli.records import Measure
 
 Floats = NDArray[np.float64]
@@ -77,7 +78,8 @@ def semantic_diversity(vectors: Floats) -> Measure:
     with_others = (vectors @ vectors.sum(axis=0) - 1) / (total - 1)
     value = 1 - float(with_others.mean())
     error = Z * 2 * float(with_others.std()) / float(np.sqrt(total))
-    return Measure(value, max(0.0, value - error), min(2.0, value + error))
+    source = signature("semantic_diversity", total)
+    return Measure(value, max(0.0, value - error), min(2.0, value + error), source=source)
 
 
 def own_and_shuffled_similarity(
@@ -94,8 +96,12 @@ def own_and_shuffled_similarity(
     own = np.einsum("nd,nd->n", captions, means)
     shuffled = (captions @ means.sum(axis=0) - own) / max(1, len(captions) - 1)
     return {
-        "semantic_own": Measure(float(own.mean()), *bootstrap_interval(own, seed)),
-        "semantic_shuffled": Measure(float(shuffled.mean()), *bootstrap_interval(shuffled, seed)),
+        name: Measure(
+            float(values.mean()),
+            *bootstrap_interval(values, seed),
+            source=signature(name, len(values), seed, bootstraps=BOOTSTRAPS),
+        )
+        for name, values in (("semantic_own", own), ("semantic_shuffled", shuffled))
     }
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.measures.corpus import Corpus
+from capfix_cli.measures.corpus import Corpus, Counted
 from capfix_cli.measures.corpus_measures import measure_corpus
 from capfix_cli.measures.diversity import Words
 from capfix_cli.measures.intervals import mean_interval
@@ -54,9 +54,7 @@ def measure_captions(captions: Sequence[ClipCaption], seed: int = 0) -> dict[str
     Raises:
         CapfixError: there are fewer than two captions.
     """
-    corpus = Corpus()
-    corpus.update([c.text for c in captions], [c.ended for c in captions])
-    table = measure_corpus(corpus.counted(), seed)
+    table = measure_corpus(count_captions(captions), seed)
     logprobs = [c.logprob / max(1, len(c.tokens) + c.ended) for c in captions]
     table["logprob_per_token"] = Measure(
         float(np.mean(logprobs)),
@@ -64,6 +62,13 @@ def measure_captions(captions: Sequence[ClipCaption], seed: int = 0) -> dict[str
         source=signature("logprob_per_token", len(captions), unit="nats"),
     )
     return table
+
+
+def count_captions(captions: Sequence[ClipCaption]) -> Counted:
+    """Count captions and those that never ended."""
+    corpus = Corpus()
+    corpus.update([c.text for c in captions], [c.ended for c in captions])
+    return corpus.counted()
 
 
 def judge_diversity(

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from capfix_cli.errors import CapfixError
 from capfix_cli.measures.ngrams import ORDER, ngrams_of
-from capfix_cli.measures.selfbleu import bleu, closest_lengths, matched
+from capfix_cli.measures.selfbleu import SMOOTHING, bleu, closest_lengths, matched
+from capfix_cli.measures.signature import signature
 from capfix_cli.measures.spread import half_interval
 from capfix_cli.measures.tokens import tokenise
 from capfix_cli.records import Measure
@@ -38,7 +39,9 @@ def within_clips(clips: Sequence[Sequence[str]]) -> dict[str, Measure]:
         value = float(values.mean())
         variance = float(((values - value) ** 2).sum())
         half = half_interval(variance, values, ones, 1.0) / len(values)
-        table[name] = Measure(value, max(0.0, value - half), min(1.0, value + half))
+        smooth = {"smooth": SMOOTHING} if name == "mbleu_4" else {}
+        source = signature(name, len(values), None, n=name[-1], **smooth)
+        table[name] = Measure(value, max(0.0, value - half), min(1.0, value + half), source=source)
     return table
 
 

@@ -2,28 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rich.console import Console
 from rich.text import Text
 
-from capfix_cli.measured import Comparison, MeasuredFile, Measurement, Mode, ReferenceListening
+from capfix_cli.measured import (
+    Comparison,
+    CurvePoint,
+    MeasuredFile,
+    Measurement,
+    Mode,
+    ReferenceListening,
+)
 from capfix_cli.measures.captions_file import printable
+from capfix_cli.measures.corridors import MOST
 from capfix_cli.records import Measure
-from capfix_cli.report.terminal.diagnosis import MEASURES
+from capfix_cli.report.terminal.measure_names import in_order, title
 from capfix_cli.report.terminal.style import columns, heading, share, verdict_line
 
-ON_REFERENCES = {
-    "cider_d": "CIDEr-D",
-    "cider_d_shuffled": "CIDEr-D, others' references",
-    "bleu_1": "BLEU-1",
-    "bleu_4": "BLEU-4",
-    "semantic_diversity": "differ in meaning",
-    "semantic_own": "meaning, own references",
-    "semantic_shuffled": "meaning, others' references",
-    "identification": "finds its own clip",
-}
-HIDDEN = {"bleu_2", "bleu_3", "logprob_per_token"}
 SHOWN_MODES = 5
 LONGEST = 70  # letters of a caption that are shown
 
@@ -48,14 +45,34 @@ def _print_file(console: Console, file: MeasuredFile) -> None:
     _print_verdict(console, file)
     _print_axes(console, file)
     console.print(heading("Measures, with 95 % intervals"))
-    table = columns("", "value", "interval", "healthy at this N", "")
-    for name, measure in file.measures.items():
-        if name not in HIDDEN:
-            table.add_row(_title(name), *_cells(measure), _mark(measure))
-    console.print(table)
+    _print_measures(console, file.measures, "healthy at this N")
+    if file.sampled:
+        size = MOST
+        text = f"{size} of them, drawn: the most for which healthy ranges are known"
+        console.print(heading(text))
+        _print_measures(console, file.sampled, f"healthy at N={size}")
+    _print_curve(console, file.curve)
     _print_modes(console, file.modes, file.clips)
     _print_notes(console, file.notes)
     console.print(Text(f"\n{file.signature}", style="dim"), soft_wrap=True)
+
+
+def _print_measures(console: Console, measures: Mapping[str, Measure], healthy: str) -> None:
+    known = any(measure.healthy_low is not None for measure in measures.values())
+    table = columns("", "value", "interval", *((healthy, "") if known else ()))
+    for name in in_order(list(measures)):
+        measure = measures[name]
+        cells = (*_cells(measure), _mark(measure))
+        table.add_row(title(name), *(cells if known else cells[:2]))
+    console.print(table)
+
+
+def _print_curve(console: Console, curve: Sequence[CurvePoint]) -> None:
+    """Show on a line how the vocabulary grows, by at most five of its points."""
+    shown = [point for point in curve if point.captions >= 10][-5:]
+    if len(shown) > 1:
+        text = ", ".join(f"{point.types:.0f} in {point.captions}" for point in shown)
+        console.print(Text(f"words expected: {text} captions"))
 
 
 def _print_verdict(console: Console, file: MeasuredFile) -> None:
@@ -117,23 +134,23 @@ def _print_modes(console: Console, modes: Sequence[Mode], clips: int) -> None:
 
 def _print_side_by_side(console: Console, files: Sequence[MeasuredFile]) -> None:
     table = columns("", *(printable(_short(file.path)) for file in files), ratio_last=False)
-    names = dict.fromkeys(name for file in files for name in file.measures if name not in HIDDEN)
+    names = in_order(list(dict.fromkeys(name for file in files for name in file.measures)))
     if any(file.listening for file in files):
         found = [_identified(file.listening) for file in files]
         table.add_row("finds its own clip", *found)
     for name in names:
-        table.add_row(_title(name), *(_value(file.measures.get(name)) for file in files))
+        table.add_row(title(name), *(_value(file.measures.get(name)) for file in files))
     console.print(table)
 
 
 def _print_comparison(console: Console, comparison: Comparison) -> None:
     first, second = _short(comparison.first), _short(comparison.second)
-    title = f"{second} against {first}, in pairs on {comparison.clips} shared clips"
-    console.print(heading(printable(title)))
+    words = f"{second} against {first}, in pairs on {comparison.clips} shared clips"
+    console.print(heading(printable(words)))
     table = columns("", first, second, "difference", "95 % interval", "p")
     for name, row in comparison.differences.items():
         table.add_row(
-            _title(name),
+            title(name),
             number(row.first),
             number(row.second),
             f"{row.difference:+.2f}",
@@ -153,10 +170,6 @@ def _identified(listening: ReferenceListening | None) -> str:
         return ""
     ends = f"{listening.low:.2f} to {listening.high:.2f}"
     return f"{listening.identification:.2f} ({ends})"
-
-
-def _title(name: str) -> str:
-    return ON_REFERENCES.get(name) or MEASURES.get(name) or name.replace("_", " ")
 
 
 def _value(measure: Measure | None) -> str:
@@ -196,4 +209,4 @@ def number(value: float | None) -> str:
         return "?"
     if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.3f}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
+    return f"{value:.2g}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
