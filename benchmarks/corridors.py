@@ -22,8 +22,9 @@ import numpy as np
 from capfix_cli.measures.bleu_reference import bleu, bleu_statistics
 from capfix_cli.measures.corridors import SCHEMA
 from capfix_cli.measures.reading import CaptionTable, read_captions
-from capfix_cli.measures.references import own_and_shuffled, words_to_match
+from capfix_cli.measures.references import own_and_shuffled
 from capfix_cli.measures.table import measure_captions
+from capfix_cli.words import split_words
 
 ROOT = Path(__file__).parent.parent
 SIZES = (20, 50, 100, 200, 400, 800)
@@ -97,8 +98,8 @@ def measured(table: CaptionTable, index: Sequence[int], seed: int) -> dict[str, 
         for name, measure in measure_captions(captions, seed).items()
         if name not in UNUSED
     }
-    said = [words_to_match(caption.text) for caption in captions]
-    people = [[words_to_match(text) for text in table.references[place]] for place in index]
+    said = [split_words(caption.text) for caption in captions]
+    people = [[split_words(text) for text in table.references[place]] for place in index]
     held = own_and_shuffled(said, people, seed)
     values["identification"] = held.identification
     values["cider_d"] = float(held.own.mean())

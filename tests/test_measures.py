@@ -20,6 +20,7 @@ from capfix_cli.measures.selfbleu import self_bleu_scores
 from capfix_cli.measures.table import cuts, judge_diversity, measure_captions
 from capfix_cli.measures.tokens import tokenise
 from capfix_cli.records import ClipCaption
+from capfix_cli.words import split_words
 
 words = st.lists(st.sampled_from("abcde"), min_size=1, max_size=8)
 
@@ -183,3 +184,24 @@ def test_captions_files_that_cannot_be_used_are_explained(name, content, message
     with pytest.raises(CapfixError, match=message) as caught:
         read_references(tmp_path / name)
     assert caught.value.hint
+
+
+@given(st.lists(st.text(alphabet="aB é'-,雨犬कुत्ताที่é١_\0\ud800", max_size=12), max_size=6))
+def test_captions_are_split_at_once_as_one_by_one(texts):
+    tokens = tokenise(texts)
+    words = [tokens.vocabulary[place] for place in tokens.ids]
+    assert words == [word for text in texts for word in split_words(text)]
+    assert tokens.lengths.tolist() == [len(split_words(text)) for text in texts]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("कुत्ता भौंकता है", ["कुत्ता", "भौंकता", "है"]),  # vowel signs are marks, not ends of words
+        ("собака лает", ["собака", "лает"]),
+        ("一只狗在叫。", ["一", "只", "狗", "在", "叫"]),
+        ("犬がほえる dog", ["犬", "が", "ほ", "え", "る", "dog"]),
+    ],
+)
+def test_words_of_other_scripts(text, words):
+    assert split_words(text) == words

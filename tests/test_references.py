@@ -18,8 +18,8 @@ from capfix_cli.measures.references import (
     find_own,
     others,
     own_and_shuffled,
-    words_to_match,
 )
+from capfix_cli.words import split_words
 
 sentences = st.lists(st.sampled_from("abcde"), max_size=7)
 corpora = st.lists(
@@ -164,12 +164,12 @@ def test_many_clips_are_sampled_without_losing_their_own(monkeypatch):
 
 
 def test_a_script_without_spaces_is_matched_by_its_characters():
-    assert words_to_match("犬が吠える") == ["犬", "が", "吠", "え", "る"]
-    assert words_to_match("Собака лает!") == ["собака", "лает"]
+    assert split_words("犬が吠える") == ["犬", "が", "吠", "え", "る"]
+    assert split_words("Собака лает!") == ["собака", "лает"]
     captions = [chr(0x4E00 + n) + "吠" for n in range(30)]
     held = own_and_shuffled(
-        [words_to_match(text) for text in captions],
-        [[words_to_match(text), words_to_match(f"{text}声")] for text in captions],
+        [split_words(text) for text in captions],
+        [[split_words(text), split_words(f"{text}声")] for text in captions],
     )
     assert held.identification == pytest.approx(1.0)
     assert held.people is not None

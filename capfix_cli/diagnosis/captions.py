@@ -14,11 +14,11 @@ from capfix_cli.measures.references import (
     AMONG,
     OwnAndShuffled,
     own_and_shuffled,
-    words_to_match,
 )
 from capfix_cli.measures.table import Judgement
 from capfix_cli.records import Evidence, Verdict
 from capfix_cli.thresholds import IDENTIFICATION, MIN_CLIPS, PEOPLE_IDENTIFICATION
+from capfix_cli.words import split_words
 
 
 def listen_by_references(
@@ -35,8 +35,8 @@ def listen_by_references(
     if len(pairs) < AMONG:
         return None
     held = own_and_shuffled(
-        [words_to_match(text) for text, _ in pairs],
-        [[words_to_match(text) for text in texts] for _, texts in pairs],
+        [split_words(text) for text, _ in pairs],
+        [[split_words(text) for text in texts] for _, texts in pairs],
         seed,
     )
     low, high = bootstrap_interval(held.found, seed)

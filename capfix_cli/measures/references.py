@@ -17,7 +17,6 @@ from scipy.sparse import csr_array
 from capfix_cli.measures.cider import CiderD
 from capfix_cli.measures.counting import Grams, Integers, count_grams
 from capfix_cli.measures.intervals import BOOTSTRAPS
-from capfix_cli.words import split_words
 
 Floats = NDArray[np.float64]
 AMONG = 20  # clips among which a caption has to find its own
@@ -25,30 +24,6 @@ SHUFFLES = 10  # pairings with other clips' references that are averaged
 POOL = 4000  # clips that others are drawn from; more are sampled, so that memory stays bounded
 BLOCK = 500  # captions scored at once
 SAME = 1e-9  # scores closer than this are tied
-
-
-def words_to_match(text: str) -> list[str]:
-    """Split a text into words; a script without spaces between words into its characters.
-
-    >>> words_to_match("A dog, 犬吠")
-    ['a', 'dog', '犬', '吠']
-    """
-    spaced = "".join(f" {ch} " if _unspaced(ch) else ch for ch in text)
-    return split_words(spaced)
-
-
-def _unspaced(ch: str) -> bool:
-    """Say whether a character is of Han, Kana, Thai, Lao, Burmese or Khmer."""
-    code = ord(ch)
-    return (
-        0x3040 <= code <= 0x30FF
-        or 0x3400 <= code <= 0x9FFF
-        or 0xF900 <= code <= 0xFAFF
-        or 0x20000 <= code <= 0x3FFFF
-        or 0x0E00 <= code <= 0x0EFF
-        or 0x1000 <= code <= 0x109F
-        or 0x1780 <= code <= 0x17FF
-    )
 
 
 @dataclass(frozen=True)
@@ -90,7 +65,7 @@ def own_and_shuffled(
     """Hold captions against their own and other clips' references.
 
     Args:
-        captions: at least 20, in words (of :func:`words_to_match`).
+        captions: at least 20, in words (of :func:`capfix_cli.words.split_words`).
         references: for each caption at least one, in words.
         seed: of the pairings, and of the sample of clips where there are more than 4,000.
     """

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from capfix_cli.words import in_word, spaced
+
 Ints = NDArray[np.int64]
 
 CHUNK = 50_000  # captions split at a time, so that their words are never all objects at once
@@ -84,7 +86,7 @@ def tokenise(texts: Sequence[str], vocabulary: Vocabulary | None = None) -> Toke
     vocabulary = Vocabulary() if vocabulary is None else vocabulary
     ids, lengths = [], []
     for start in range(0, len(texts), CHUNK):
-        words, counts = _split([text.lower() for text in texts[start : start + CHUNK]])
+        words, counts = _split([spaced(text.lower()) for text in texts[start : start + CHUNK]])
         ids.append(vocabulary.number(words))
         lengths.append(counts)
     return _joined(ids, lengths, vocabulary)
@@ -120,7 +122,7 @@ def _split(lowered: Sequence[str]) -> tuple[list[str], Ints]:
     kept[plain] = _ASCII[codes[plain]]
     if not plain.all():
         found, places = np.unique(codes[~plain], return_inverse=True)
-        kept[~plain] = np.array([chr(code).isalnum() for code in found.tolist()])[places]
+        kept[~plain] = np.array([in_word(chr(code)) for code in found.tolist()])[places]
     _drop_outer_marks(codes, kept)
     begins = kept.copy()
     begins[1:] &= ~kept[:-1]

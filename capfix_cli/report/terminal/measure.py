@@ -209,4 +209,4 @@ def number(value: float | None) -> str:
         return "?"
     if abs(value) >= 100:
         return f"{value:.0f}"
-    return f"{value:.2g}" if 0 < abs(value) < 0.1 else f"{value:.2f}"
+    return f"{value:.2g}" if 1e-6 < abs(value) < 0.1 else f"{value:.2f}"
