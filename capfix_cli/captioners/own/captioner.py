@@ -9,10 +9,16 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.rnn import pad_sequence
 
-from capfix_cli.captioners.base import Captioner
-from capfix_cli.captioners.own.config import CaptionerConfig
+from capfix_cli.captioners.base import Captioner, State
+from capfix_cli.captioners.own.choices import CaptionerConfig
+from capfix_cli.captioners.own.config import check
 from capfix_cli.captioners.own.decoder import Decoder, Heard
-from capfix_cli.captioners.own.encoder import Encoder, LogMel
+from capfix_cli.captioners.own.encoder import Encoder
+from capfix_cli.captioners.own.front_end import make_front_end
+from capfix_cli.captioners.own.pretrained import PretrainedEncoder
+from capfix_cli.captioners.own.published import read_published
+from capfix_cli.captioners.own.transformer_decoder import TransformerDecoder
+from capfix_cli.captioners.own.transformer_encoder import TransformerEncoder
 
 SPECIAL = ("<pad>", "<bos>", "<eos>", "<unk>")  # ids 0 to 3 of every own vocabulary
 PAD, BOS, EOS, UNK = range(len(SPECIAL))
@@ -23,9 +29,16 @@ class Network(nn.Module):
 
     def __init__(self, config: CaptionerConfig, vocabulary: int) -> None:
         super().__init__()
-        self.front_end = LogMel(config.front_end)
-        self.encoder = Encoder(config.encoder, config.front_end.n_mels)
-        self.decoder = Decoder(config, vocabulary)
+        self.front_end = make_front_end(config.front_end)
+        self.encoder: Encoder | TransformerEncoder | PretrainedEncoder
+        if config.encoder.pretrained != "none":
+            self.encoder = PretrainedEncoder(config)
+        elif config.encoder.kind == "transformer":
+            self.encoder = TransformerEncoder(config.encoder, config.front_end.n_mels)
+        else:
+            self.encoder = Encoder(config.encoder, config.front_end.n_mels)
+        kind = TransformerDecoder if config.decoder == "transformer" else Decoder
+        self.decoder: Decoder | TransformerDecoder = kind(config, vocabulary)
 
     def forward(self, features: Tensor, lengths: Tensor, tokens: Tensor) -> Tensor:
         """[B, T, n_mels] features and [B, L] tokens -> [B, L, V] teacher-forced logits."""
@@ -35,18 +48,38 @@ class Network(nn.Module):
 
 
 class OwnCaptioner(Captioner):
-    """One of capfix's own captioners (see :class:`CaptionerConfig`)."""
+    """One of capfix's own captioners (see :class:`CaptionerConfig`).
+
+    Args:
+        config: what to build. A pre-trained encoder is read from ``encoder.weights``, and the
+            captioner's own ``config`` then names no file any more.
+        vocabulary: special tokens first.
+        weights_follow: True where all weights are about to be loaded: nothing is read.
+
+    Raises:
+        CapfixError: a config that cannot be built, or pre-trained weights that cannot be used.
+    """
 
     module: Network  # never None here
 
-    def __init__(self, config: CaptionerConfig, vocabulary: Sequence[str]) -> None:
+    def __init__(
+        self, config: CaptionerConfig, vocabulary: Sequence[str], *, weights_follow: bool = False
+    ) -> None:
+        check(config)
+        path, weights = config.encoder.weights, None
+        if config.encoder.pretrained != "none" and not weights_follow:
+            config, weights = read_published(config)
         self.config = config
         self.vocabulary = list(vocabulary)
         self.pad_id, self.bos_id, self.eos_id, self.unk_id = PAD, BOS, EOS, UNK
         self.sample_rate = config.front_end.sample_rate
         self.max_length = config.max_length
-        self.min_samples = config.front_end.n_fft // 2  # half a window: one frame with signal
+        self.min_samples = config.front_end.min_samples
+        # A Transformer attends to one copy of a clip's frames for all of its beams and samples.
+        self.shares_memory = config.decoder == "transformer"
         self.module = Network(config, len(self.vocabulary))
+        if weights is not None and isinstance(self.module.encoder, PretrainedEncoder):
+            self.module.encoder.fill(weights, str(path))
 
     @property
     def device(self) -> torch.device:
@@ -74,15 +107,15 @@ class OwnCaptioner(Captioner):
         return logits
 
     def prepare(self, memory: Heard) -> Heard:
-        """Add what the audio does to the gates of every step."""
+        """Add what the audio gives to every step: to a GRU's gates, to a Transformer's layers."""
         return self.module.decoder.prepare(memory)
 
-    def start(self, memory: Heard) -> Tensor:
-        """[B, H] first hidden state."""
+    def start(self, memory: Heard) -> State:
+        """Give the state before the first word: [B, H] of a GRU, no words yet of a Transformer."""
         return self.module.decoder.first_state(memory)
 
-    def step(self, token: Tensor, state: Tensor, memory: Heard) -> tuple[Tensor, Tensor]:
-        """One GRU step."""
+    def step(self, token: Tensor, state: State, memory: Heard) -> tuple[Tensor, State]:
+        """Take one word a row; of a Transformer a clip may have several rows."""
         return self.module.decoder.step(token, state, memory)
 
     def loss(self, waveforms: Tensor, lengths: Tensor, captions: Sequence[str]) -> Tensor:

@@ -104,7 +104,7 @@ def build(data: Mapping[str, Any], path: str, device: str) -> OwnCaptioner:
         )
     # Weights are about to be replaced: the draws that fill them must not disturb the caller's.
     with torch.random.fork_rng(devices=[]):
-        captioner = OwnCaptioner(config, vocabulary)
+        captioner = OwnCaptioner(config, vocabulary, weights_follow=True)
     expected = captioner.module.state_dict()
     wrong = [*_differences(expected, weights)]
     if wrong:

@@ -1,84 +1,60 @@
-"""The configuration of capfix's own captioners, and the document's repairs as configurations."""
+"""Configurations of capfix's own captioners: read, checked, and the document's repairs."""
 
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass, field
-from typing import Any, Literal, get_args
+from collections.abc import Mapping
+from typing import Any, get_args
 
+from capfix_cli.captioners.own import checks
+from capfix_cli.captioners.own.choices import (
+    FRONT_ENDS,
+    AstConfig,
+    CaptionerConfig,
+    Conditioning,
+    DecoderKind,
+    Downsampling,
+    EncoderConfig,
+    EncoderKind,
+    FrontEndConfig,
+    FrontEndKind,
+    Pooling,
+    Pretrained,
+)
+from capfix_cli.captioners.own.fields import read_fields
 from capfix_cli.errors import CapfixError
 
-Pooling = Literal["time", "frequency"]
-Conditioning = Literal["initial-state", "every-step", "attention"]
+__all__ = [
+    "AST",
+    "BASELINE",
+    "FRONT_ENDS",
+    "PANNS",
+    "PRESETS",
+    "PRIORITY_2",
+    "PRIORITY_3",
+    "PRIORITY_4",
+    "TRANSFORMER_DECODER",
+    "AstConfig",
+    "CaptionerConfig",
+    "Conditioning",
+    "EncoderConfig",
+    "FrontEndConfig",
+    "Pooling",
+    "Pretrained",
+    "check",
+    "from_dict",
+    "to_dict",
+    "with_pretrained",
+]
 
 
-@dataclass(frozen=True)
-class FrontEndConfig:
-    """Natural-log mel spectrogram.
-
-    Attributes:
-        sample_rate: Hz.
-        n_fft: samples a window; 40 ms at 16 kHz.
-        hop_length: samples between frames; 20 ms at 16 kHz.
-        n_mels: mel bands.
-    """
-
-    sample_rate: int = 16_000
-    n_fft: int = 640
-    hop_length: int = 320
-    n_mels: int = 64
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """CNN encoder.
-
-    Attributes:
-        pooling: ``time`` halves time and frequency in every block and then averages time away
-            (the document's failing baseline); ``frequency`` pools frequency only and keeps time.
-        depth: convolution blocks, 1 to 6.
-        residual: add each block's input to its output.
-        channels: channels of the first block; they double up to four times that.
-        width: size of the memory's vectors.
-        segments: for vector conditioning with time kept: how many stretches of the clip, in
-            their order, make up the vector.
-        pretrained: weights to start from; only ``none`` here.
-        dropout: after each block (Dropout2d).
-    """
-
-    pooling: Pooling = "time"
-    depth: int = 3
-    residual: bool = False
-    channels: int = 16
-    width: int = 128
-    segments: int = 4
-    pretrained: Literal["none"] = "none"
-    dropout: float = 0.2
-
-
-@dataclass(frozen=True)
-class CaptionerConfig:
-    """One of capfix's own captioners.
-
-    Attributes:
-        front_end: waveform to log-mel frames.
-        encoder: log-mel frames to memory.
-        conditioning: how the decoder hears the memory.
-        decoder: kind of decoder; only ``gru`` here.
-        embedding: width of the word embeddings.
-        hidden: width of the decoder's state.
-        dropout: in the decoder, on embeddings and outputs.
-        max_length: most tokens of a caption.
-    """
-
-    front_end: FrontEndConfig = field(default_factory=FrontEndConfig)
-    encoder: EncoderConfig = field(default_factory=EncoderConfig)
-    conditioning: Conditioning = "initial-state"
-    decoder: Literal["gru"] = "gru"
-    embedding: int = 128
-    hidden: int = 192
-    dropout: float = 0.3
-    max_length: int = 30
+def with_pretrained(
+    config: CaptionerConfig, kind: Pretrained, weights: str | None, *, frozen: bool = True
+) -> CaptionerConfig:
+    """Give a configuration a pre-trained encoder, with the front end that belongs to it."""
+    encoder = dataclasses.replace(config.encoder, pretrained=kind, weights=weights, frozen=frozen)
+    front_end = FRONT_ENDS.get(kind, config.front_end)
+    return dataclasses.replace(config, encoder=encoder, front_end=front_end)
 
 
 # The document's failing baseline: time pooled away, audio only in the first hidden state.
@@ -89,7 +65,26 @@ PRIORITY_2 = CaptionerConfig(encoder=EncoderConfig(pooling="frequency"), conditi
 PRIORITY_3 = CaptionerConfig(
     encoder=EncoderConfig(pooling="frequency", residual=True), conditioning="attention"
 )
-PRESETS = {"baseline": BASELINE, "priority-2": PRIORITY_2, "priority-3": PRIORITY_3}
+# Its priority 4, item 10: a full Transformer; and the step before it, a Transformer decoder alone.
+PRIORITY_4 = CaptionerConfig(
+    encoder=EncoderConfig(pooling="frequency", kind="transformer", width=192),
+    conditioning="attention",
+    decoder="transformer",
+    embedding=192,
+)
+TRANSFORMER_DECODER = dataclasses.replace(PRIORITY_3, decoder="transformer")
+# Its item 11: borrowed weights, kept as they are until the decoder has learnt to use them.
+PANNS = with_pretrained(PRIORITY_3, "panns", None)
+AST = with_pretrained(PRIORITY_3, "ast", None)
+PRESETS = {
+    "baseline": BASELINE,
+    "priority-2": PRIORITY_2,
+    "priority-3": PRIORITY_3,
+    "priority-4": PRIORITY_4,
+    "priority-4-transformer-decoder": TRANSFORMER_DECODER,
+    "priority-4-panns": PANNS,
+    "priority-4-ast": AST,
+}
 
 
 def to_dict(config: CaptionerConfig) -> dict[str, Any]:
@@ -100,83 +95,65 @@ def to_dict(config: CaptionerConfig) -> dict[str, Any]:
 def from_dict(data: Any) -> CaptionerConfig:
     """Read a configuration, all errors at once.
 
+    Left out, the front end is the pre-trained encoder's and a Transformer decoder has attention.
+
     Raises:
         CapfixError: for unknown fields and values of the wrong kind or out of range; the message
             lists every one.
     """
     errors: list[str] = []
-    config: CaptionerConfig | None = _read(CaptionerConfig, data, "", errors)
-    if config is not None and not errors:
-        errors += _range_errors(config)
+    config: CaptionerConfig | None = read_fields(
+        CaptionerConfig, _with_implied(data), "", errors, _SECTIONS, _CHOICES
+    )
     if config is None or errors:
-        raise CapfixError(
-            f"The captioner's config has {len(errors)} error(s): {'; '.join(errors)}.",
-            "Mend these fields; the fields and their defaults are in docs/captioners.md.",
-        )
+        raise _wrong(errors)
+    check(config)
     return config
 
 
-_SECTIONS: dict[str, type] = {"front_end": FrontEndConfig, "encoder": EncoderConfig}
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "pooling": get_args(Pooling),
-    "conditioning": get_args(Conditioning),
-    "decoder": ("gru",),
-    "pretrained": ("none",),
+def check(config: CaptionerConfig) -> None:
+    """Refuse what cannot be built.
+
+    Raises:
+        CapfixError: numbers out of range and fields that contradict each other, all at once.
+    """
+    errors = checks.range_errors(config) or checks.contradictions(config)
+    if errors:
+        raise _wrong(errors)
+
+
+def _wrong(errors: list[str]) -> CapfixError:
+    return CapfixError(
+        f"The captioner's config has {len(errors)} error(s): {'; '.join(errors)}.",
+        "Mend these fields; the fields and their defaults are in docs/captioners.md.",
+    )
+
+
+def _with_implied(data: Any) -> Any:
+    """Add what other fields decide, where it was left out."""
+    if not isinstance(data, Mapping):
+        return data
+    encoder = data.get("encoder")
+    pretrained = encoder.get("pretrained") if isinstance(encoder, Mapping) else None
+    implied: dict[str, Any] = {}
+    if isinstance(pretrained, str) and pretrained in FRONT_ENDS:
+        implied["front_end"] = dataclasses.asdict(FRONT_ENDS[pretrained])
+    if data.get("decoder") == "transformer":
+        implied["conditioning"] = "attention"
+    return {**implied, **data}
+
+
+_SECTIONS: dict[str, type] = {
+    "front_end": FrontEndConfig,
+    "encoder": EncoderConfig,
+    "encoder.ast": AstConfig,
 }
-
-
-def _read(kind: type, data: Any, place: str, errors: list[str]) -> Any:
-    """Build ``kind`` from a dict, noting each error with its dotted place."""
-    if not isinstance(data, dict):
-        errors.append(f"{place.rstrip('.') or 'config'} must be a mapping, not {data!r:.60}")
-        return None
-    fields = {f.name: f for f in dataclasses.fields(kind)}
-    values: dict[str, Any] = {}
-    for name, value in data.items():
-        if name not in fields:
-            errors.append(f"{place}{name} is not a field (known: {', '.join(fields)})")
-        elif name in _SECTIONS:
-            values[name] = _read(_SECTIONS[name], value, f"{place}{name}.", errors)
-        elif name in _CHOICES and value not in _CHOICES[name]:
-            errors.append(f"{place}{name} is {value!r:.40}, not one of {', '.join(_CHOICES[name])}")
-        elif not _right_type(value, str(fields[name].type)):
-            errors.append(f"{place}{name} is {value!r:.40}, not of type {fields[name].type}")
-        else:
-            values[name] = value
-    return None if errors else kind(**values)
-
-
-def _right_type(value: Any, annotation: str) -> bool:
-    if annotation == "int":
-        return isinstance(value, int) and not isinstance(value, bool)
-    if annotation == "float":
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    return isinstance(value, bool) if annotation == "bool" else isinstance(value, str)
-
-
-def _range_errors(config: CaptionerConfig) -> list[str]:
-    """Check every number against the range in which a network can be built."""
-    encoder, front = config.encoder, config.front_end
-    ranges = {
-        "front_end.sample_rate": (front.sample_rate, 1_000, 192_000),
-        "front_end.n_fft": (front.n_fft, 16, 65_536),
-        "front_end.hop_length": (front.hop_length, 1, 65_536),
-        "front_end.n_mels": (front.n_mels, 1, 512),
-        "encoder.depth": (encoder.depth, 1, 6),
-        "encoder.channels": (encoder.channels, 1, 4_096),
-        "encoder.width": (encoder.width, 1, 16_384),
-        "encoder.segments": (encoder.segments, 1, 256),
-        "encoder.dropout": (encoder.dropout, 0.0, 0.95),
-        "dropout": (config.dropout, 0.0, 0.95),
-        "embedding": (config.embedding, 1, 16_384),
-        "hidden": (config.hidden, 1, 16_384),
-        "max_length": (config.max_length, 1, 1_000),
-    }
-    errors = [
-        f"{name} is {value}, outside {low}..{high}"
-        for name, (value, low, high) in ranges.items()
-        if not low <= value <= high
-    ]
-    if front.n_mels < 2**encoder.depth:
-        errors.append(f"encoder.depth {encoder.depth} halves {front.n_mels} mel bands to nothing")
-    return errors
+_CHOICES: dict[str, tuple[Any, ...]] = {
+    "front_end.kind": get_args(FrontEndKind),
+    "encoder.kind": get_args(EncoderKind),
+    "encoder.pooling": get_args(Pooling),
+    "encoder.downsampling": get_args(Downsampling),
+    "encoder.pretrained": get_args(Pretrained),
+    "conditioning": get_args(Conditioning),
+    "decoder": get_args(DecoderKind),
+}

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from capfix_cli.captioners.own.config import CaptionerConfig
+from capfix_cli.captioners.own.choices import CaptionerConfig
 from capfix_cli.captioners.own.encoder import Summary
 
 Heard = dict[str, Tensor]  # summary [B, W], frames [B, T, W], keys [B, T, A], mask [B, T]

@@ -1,70 +1,50 @@
-"""Log-mel front end and CNN encoder of capfix's own captioners."""
+"""CNN encoder of capfix's own captioners, and one vector of its frames."""
 
 from __future__ import annotations
 
 import itertools
 
 import torch
-import torchaudio
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from capfix_cli.captioners.own.config import EncoderConfig, FrontEndConfig
+from capfix_cli.captioners.own.choices import EncoderConfig
+from capfix_cli.captioners.own.front_end import LogMel
 
-LOG_FLOOR = 1e-6  # power below which a mel band counts as silent; keeps the logarithm finite
-
-
-class LogMel(nn.Module):
-    """Waveforms to natural-log mel frames.
-
-    Shape: [B, samples] and [B] samples -> [B, frames, n_mels] and [B] frames; frames beyond a
-    clip's length are those of silence.
-    """
-
-    def __init__(self, config: FrontEndConfig) -> None:
-        super().__init__()
-        self.hop_length = config.hop_length
-        self.mel = torchaudio.transforms.MelSpectrogram(
-            config.sample_rate,
-            n_fft=config.n_fft,
-            hop_length=config.hop_length,
-            n_mels=config.n_mels,
-            pad_mode="constant",  # reflection fails on clips shorter than half a window
-        )
-
-    def forward(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the frames; every clip has at least one."""
-        power: Tensor = self.mel(waveforms)
-        frames = power.clamp_min(LOG_FLOOR).log().transpose(1, 2)
-        return frames, (lengths // self.hop_length + 1).clamp(max=frames.shape[1])
+__all__ = ["ConvBlock", "Encoder", "LogMel", "Summary", "handed_over", "inside_mask"]
 
 
 class ConvBlock(nn.Module):
-    """3x3 convolution, BatchNorm, ReLU, pooling, dropout; optionally with a residual path.
+    """3x3 convolution, BatchNorm, ReLU, shrinking, dropout; optionally with a residual path.
 
-    Shape: [B, C_in, T, M] -> [B, C_out, T or ceil(T/2), M // 2].
+    Shape: [B, C_in, T, M] -> [B, C_out, T or ceil(T/2), M // 2 or, with a stride, ceil(M/2)].
     """
 
     def __init__(self, c_in: int, c_out: int, config: EncoderConfig) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(c_in, c_out, kernel_size=3, padding=1, bias=False)
+        shrink = (2, 2) if config.pooling == "time" else (1, 2)
+        strided = config.downsampling == "stride"
+        stride = shrink if strided else (1, 1)
+        self.conv = nn.Conv2d(c_in, c_out, kernel_size=3, stride=stride, padding=1, bias=False)
         self.norm = nn.BatchNorm2d(c_out)
-        self.shortcut = nn.Conv2d(c_in, c_out, kernel_size=1) if config.residual else None
-        self.pool = nn.MaxPool2d((2, 2) if config.pooling == "time" else (1, 2), ceil_mode=False)
-        self.time_pooled = config.pooling == "time"
+        self.shortcut = nn.Conv2d(c_in, c_out, 1, stride=stride) if config.residual else None
+        self.pool = nn.Identity() if strided else nn.MaxPool2d(shrink, ceil_mode=False)
+        self.time_shrunk = config.pooling == "time"
+        self.strided = strided
         self.drop = nn.Dropout2d(config.dropout)
 
-    def forward(self, x: Tensor, inside: Tensor) -> Tensor:
-        """Apply the block; ``inside`` [B, T] is True on the clip's own frames."""
+    def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply the block to [B] frames of each clip; gives the frames that are left of them."""
         y = F.relu(self.norm(self.conv(x)))
         if self.shortcut is not None:
             y = y + self.shortcut(x)
+        left = (lengths + 1) // 2 if self.time_shrunk else lengths
+        inside = inside_mask(left if self.strided else lengths, y.shape[2])
         # Biases fill the padding, and pooling would mix it into a clip's last frame.
         y = y * inside[:, None, :, None]
-        if self.time_pooled and y.shape[2] % 2:
+        if self.time_shrunk and not self.strided and y.shape[2] % 2:
             y = F.pad(y, (0, 0, 0, 1))  # keep the last frame of an odd count
-        dropped: Tensor = self.drop(self.pool(y))
-        return dropped
+        return self.drop(self.pool(y)), left
 
 
 class Encoder(nn.Module):
@@ -76,31 +56,27 @@ class Encoder(nn.Module):
 
     def __init__(self, config: EncoderConfig, n_mels: int) -> None:
         super().__init__()
-        self.config = config
+        self.pooling = config.pooling
         self.input_norm = nn.BatchNorm1d(n_mels)
         channels = [1] + [config.channels * min(2**i, 4) for i in range(config.depth)]
         self.blocks = nn.ModuleList(
             ConvBlock(c_in, c_out, config) for c_in, c_out in itertools.pairwise(channels)
         )
-        self.out = nn.Linear(channels[-1] * (n_mels >> config.depth), config.width)
+        bands = n_mels
+        for _ in range(config.depth):
+            bands = (bands + 1) // 2 if config.downsampling == "stride" else bands // 2
+        self.out = nn.Linear(channels[-1] * bands, config.width)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode; the result of a clip does not depend on how far its batch is padded."""
-        inside = _mask(lengths, features.shape[1])
         x = self.input_norm(features.transpose(1, 2)).transpose(1, 2)
-        x = (x * inside.unsqueeze(2)).unsqueeze(1)
+        x = (x * inside_mask(lengths, features.shape[1]).unsqueeze(2)).unsqueeze(1)
         for block in self.blocks:
             # Padding is silenced in each block: convolution would otherwise let a clip's last
             # frames hear how much padding its neighbours in the batch need.
-            x = block(x, inside)
-            if self.config.pooling == "time":
-                lengths = (lengths + 1) // 2
-                inside = _mask(lengths, x.shape[2])
+            x, lengths = block(x, lengths)
         x = F.relu(self.out(x.permute(0, 2, 1, 3).flatten(2)))
-        if self.config.pooling == "time":
-            total = (x * inside.unsqueeze(2)).sum(dim=1, keepdim=True)
-            return total / lengths[:, None, None], inside[:, :1]
-        return x * inside.unsqueeze(2), inside
+        return handed_over(x, lengths, self.pooling)
 
 
 class Summary(nn.Module):
@@ -126,6 +102,19 @@ class Summary(nn.Module):
         return F.relu(self.out(stretches.flatten(1)))
 
 
-def _mask(lengths: Tensor, size: int) -> Tensor:
+def handed_over(frames: Tensor, lengths: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
+    """Give the decoder a clip's frames, or with ``pooling: time`` their average.
+
+    Shape: [B, T, width] and [B] frames -> [B, T or 1, width], zero beyond each clip's own, and
+    their mask [B, T or 1].
+    """
+    inside = inside_mask(lengths, frames.shape[1])
+    frames = frames * inside.unsqueeze(2)
+    if pooling == "time":
+        return frames.sum(dim=1, keepdim=True) / lengths[:, None, None], inside[:, :1]
+    return frames, inside
+
+
+def inside_mask(lengths: Tensor, size: int) -> Tensor:
     """[B] lengths -> [B, size], True inside each length."""
     return torch.arange(size, device=lengths.device).unsqueeze(0) < lengths.unsqueeze(1)
