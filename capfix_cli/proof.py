@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.captioners.own.checkpoint import save
-from capfix_cli.captioners.own.config import CaptionerConfig
+from capfix_cli.captioners.loading import load
 from capfix_cli.diagnosis.hearing import Watch, unwatched
-from capfix_cli.diagnosis.verdict import audio_decides
 from capfix_cli.errors import CapfixError
 from capfix_cli.pipeline import Settings, diagnose
-from capfix_cli.recipes.data import TrainingClips, load_training_clips
+from capfix_cli.recipes import yours
+from capfix_cli.recipes.conclusion import conclude, notes_of
+from capfix_cli.recipes.data import TrainingClips, write_left_out
+from capfix_cli.recipes.expect import hold_to_promises
 from capfix_cli.recipes.recipe import Recipe, RecipeFile, read_recipe
-from capfix_cli.recipes.training import TrainingOptions, fit
-from capfix_cli.records import Diagnosis, Listening, Retraining
+from capfix_cli.recipes.run import Job, Outcome, finish, left_by, train_own, train_yours
+from capfix_cli.records import Diagnosis, Retraining
 
-Trainer = Callable[[CaptionerConfig, TrainingOptions, str], OwnCaptioner]
+__all__ = ["Choices", "conclude", "retrain"]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a command line decides beside the recipe.
+
+    Attributes:
+        test_audio: clips to diagnose on; those of the recipe's run where None.
+        output: where the checkpoint goes; ``repaired.pt`` beside the recipe where None.
+        control: train the same model without the fixes at the same budget as well.
+        epochs: instead of the recipe's.
+        model: the captioner before, instead of the recipe's.
+        logs: folder of CSV and TensorBoard logs.
+        dataset: a data set as aac-datasets has them, in place of captions and audio.
+    """
+
+    test_audio: str | None = None
+    output: str | None = None
+    control: bool = True
+    epochs: int | None = None
+    model: str | None = None
+    logs: str | None = None
+    dataset: Any = None
 
 
 def retrain(
@@ -27,104 +52,103 @@ def retrain(
     audio: str | None,
     settings: Settings,
     *,
-    test_audio: str | None = None,
-    output: str | None = None,
-    control: bool = True,
-    epochs: int | None = None,
     watch: Watch = unwatched,
+    **choices: Any,
 ) -> Retraining:
     """Run a recipe and prove it on the clips of the run that it is based on.
+
+    A run that was killed goes on where it stopped when it is started again.
 
     Args:
         recipe_path: of a recipe file.
         captions: training captions; the recipe's ``data.captions`` where None.
         audio: training audio; the recipe's ``data.audio`` where None.
         settings: as of a diagnosis.
-        test_audio: clips to diagnose on; those of the recipe's run where None.
-        output: where the checkpoint goes; ``repaired.pt`` beside the recipe where None.
-        control: train the same model without the fixes at the same budget as well.
-        epochs: instead of the recipe's.
         watch: called as the work goes on.
+        choices: fields of :class:`Choices`.
 
     Raises:
         CapfixError: whatever the user can mend.
     """
+    chosen = Choices(**choices)
     file = read_recipe(recipe_path)
-    captions, audio = _training_data(file, captions, audio)
-    recipe = file.recipe
-    test = test_audio or recipe.based_on.get("audio")
+    recipe = _adjusted(file.recipe, chosen, settings)
+    if chosen.dataset is None:
+        captions, audio = _training_data(file, captions, audio)
+    test = _test_clips(recipe, chosen)
+    path = Path(chosen.output or Path(recipe_path).parent / "repaired.pt")
+    # A user's captioner is compared with itself: training it longer without the fixes is no less
+    # of a change, so there is a control of capfix's own captioners only.
+    control = chosen.control and recipe.trains == "capfix"
+    control_path = path.with_name(f"{path.stem}-control{path.suffix}") if control else None
+    state = path.parent / f".{path.stem}.training"
+    _refuse_overwriting(state, path, control_path)
+    logs = Path(chosen.logs) if chosen.logs else None
+    job = Job(
+        *(captions or "", audio or "", settings.root, state, settings.device, watch),
+        logs,
+        chosen.dataset,
+    )
+    before = _before(recipe, test, settings, watch) if _first_process() else None
+    outcomes = [train_own(recipe.control, job, control_path, "control")] if control_path else []
+    outcomes.append(_train(recipe, job, path, settings))
+    if not _first_process():
+        raise SystemExit(0)  # torchrun's others: the first one proves
+    known = settings if recipe.trains == "yours" else dataclasses.replace(settings, adapter=None)
+    after_control = diagnose(str(control_path), test, known, watch) if control_path else None
+    after = diagnose(str(path), test, known, watch)
+    left_out = _write_left_out(outcomes[-1].clips, path)
+    finish(*outcomes)
+    return Retraining(
+        recipe=recipe_path,
+        checkpoint=str(path),
+        control_checkpoint=str(control_path) if control_path else None,
+        before=before,
+        after=after,
+        control=after_control,
+        conclusion=conclude(before, after, after_control),
+        notes=(*file.warnings, *notes_of(outcomes, audio, test)),
+        expected=hold_to_promises(recipe.expect, before, after),
+        left_out=left_out,
+    )
+
+
+def _first_process() -> bool:
+    return os.environ.get("RANK", "0") == "0"
+
+
+def _adjusted(recipe: Recipe, chosen: Choices, settings: Settings) -> Recipe:
+    """Apply what the command line decides."""
+    if chosen.epochs is not None:
+        recipe = recipe.with_epochs(chosen.epochs)
+    if chosen.model is not None:
+        named = {"model": chosen.model, "adapter": settings.adapter}
+        recipe = dataclasses.replace(recipe, based_on={**recipe.based_on, **named})
+    return recipe
+
+
+def _train(recipe: Recipe, job: Job, path: Path, settings: Settings) -> Outcome:
+    if recipe.trains == "capfix":
+        return train_own(recipe.setup, job, path, "recipe")
+    if job.dataset is not None:
+        raise CapfixError(
+            "A captioner of yours is trained on files.", "Give --captions CSV and --audio DIR."
+        )
+    model, adapter = _model_of(recipe), recipe.based_on.get("adapter") or settings.adapter
+    loaded = load(model, adapter, "cpu", settings.model)
+    yours.check_trainable(loaded.captioner, recipe.based_on.get("vocabulary"))
+    dropout = "5.1" in recipe.fixes
+    return train_yours(loaded.captioner, Path(model), recipe.setup, job, path, dropout=dropout)
+
+
+def _test_clips(recipe: Recipe, chosen: Choices) -> str:
+    test = chosen.test_audio or recipe.based_on.get("audio")
     if not test or not Path(str(test)).is_dir():
         raise CapfixError(
             f"The clips to test on ({test or 'none named'}) are not there.",
             "Name a folder of clips that are not trained on: --test-audio DIR.",
         )
-    checkpoint = Path(output or Path(recipe_path).parent / "repaired.pt")
-    control_path = checkpoint.with_name(f"{checkpoint.stem}-control{checkpoint.suffix}")
-    _refuse_overwriting(checkpoint, control_path if control else None)
-    if epochs is not None:
-        recipe = _with_epochs(recipe, epochs)
-    before = _before(recipe, str(test), settings, watch)
-    clips = load_training_clips(
-        captions,
-        audio,
-        recipe.model.front_end,
-        lambda done, total: watch("computing features", done, total),
-    )
-    after_control = None
-    if control:
-        _train_and_save(recipe.control, clips, control_path, "control", settings, watch)
-        after_control = _diagnose_own(control_path, str(test), settings, watch)
-    _train_and_save((recipe.model, recipe.training), clips, checkpoint, "recipe", settings, watch)
-    after = _diagnose_own(checkpoint, str(test), settings, watch)
-    return Retraining(
-        recipe=recipe_path,
-        checkpoint=str(checkpoint),
-        control_checkpoint=str(control_path) if control else None,
-        before=before,
-        after=after,
-        control=after_control,
-        conclusion=conclude(before, after, after_control),
-        notes=_notes(clips, audio, str(test)),
-    )
-
-
-def conclude(before: Diagnosis, after: Diagnosis, control: Diagnosis | None) -> str:
-    """Say what before, after and control prove together."""
-    if after.listening is None:
-        return "The retrained captioner cannot be judged: its numbers are not finite."
-    old, new = _bits(before.listening), _bits(after.listening)
-    change = f"listening went from {old:.2f} to {new:.2f} bits, the verdict from {before.verdict}"
-    change += f" to {after.verdict}"
-    if not audio_decides(after.listening):
-        return f"The recipe did not repair it: {change}. Go on with priority 3."
-    if control is None or control.listening is None:
-        return f"The recipe repaired it: {change}. Without a control, longer training alone may do."
-    plain = _bits(control.listening)
-    low, high = after.listening.deciding_interval
-    if control.listening.deciding_interval[1] < low:
-        partly = audio_decides(control.listening)
-        return (
-            f"The recipe repaired it: {change}. The same budget without the fixes reached"
-            f" {plain:.2f} bits"
-            + (
-                ": longer training did part of it, the fixes the rest."
-                if partly
-                else ", so the fixes matter, not the longer training."
-            )
-        )
-    if control.listening.deciding_interval[0] > high:
-        return (
-            f"Training longer is the cure: without the fixes the same budget reached {plain:.2f}"
-            f" bits, with them {new:.2f}. Keep the architecture and train it longer."
-        )
-    return (
-        f"It is repaired ({change}), but longer training alone reached {plain:.2f} bits, the same"
-        " within the intervals: training longer is the cure, the fixes are not needed for it."
-    )
-
-
-def _bits(listening: Listening | None) -> float:
-    return listening.deciding_bits if listening is not None else 0.0
+    return str(test)
 
 
 def _training_data(file: RecipeFile, captions: str | None, audio: str | None) -> tuple[str, str]:
@@ -140,12 +164,12 @@ def _training_data(file: RecipeFile, captions: str | None, audio: str | None) ->
     return captions, audio
 
 
-def _refuse_overwriting(*paths: Path | None) -> None:
+def _refuse_overwriting(state: Path, *paths: Path | None) -> None:
     """Fail before hours of training, not after."""
     for path in paths:
         if path is None:
             continue
-        if path.exists():
+        if path.exists() and not left_by(state, path):
             raise CapfixError(
                 f"{path} is there already.", "Name another file with --output, or move that away."
             )
@@ -153,70 +177,40 @@ def _refuse_overwriting(*paths: Path | None) -> None:
             raise CapfixError(f"{path.parent} is not a folder.", "Name another --output.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch(exist_ok=False)
-            path.unlink()
+            if not path.exists() and _first_process():
+                path.touch(exist_ok=False)
+                path.unlink()
         except OSError as error:
             raise CapfixError(
                 f"{path} cannot be written: {error.strerror}.", "Name another --output."
             ) from error
 
 
-def _with_epochs(recipe: Recipe, epochs: int) -> Recipe:
-    model, training = recipe.control
-    return dataclasses.replace(
-        recipe,
-        training=dataclasses.replace(recipe.training, epochs=epochs),
-        control=(model, dataclasses.replace(training, epochs=epochs)),
-    )
-
-
-def _before(recipe: Recipe, test: str, settings: Settings, watch: Watch) -> Diagnosis:
-    """Diagnose the captioner that the recipe answers, on the same clips and references."""
+def _model_of(recipe: Recipe) -> str:
     model = recipe.based_on.get("model")
     if not model or not Path(str(model)).exists():
         raise CapfixError(
             f"The captioner that the recipe is based on ({model or 'not named'}) is not there.",
-            "Put it back, or set based_on.model in the recipe: without it there is no before.",
+            "Put it back, or name it with --model: without it there is no before.",
         )
+    return str(model)
+
+
+def _before(recipe: Recipe, test: str, settings: Settings, watch: Watch) -> Diagnosis | None:
+    """Diagnose the captioner that the recipe answers, on the same clips and references.
+
+    A recipe that ships answers none; then there is no before, unless one is named.
+    """
+    if not recipe.based_on.get("model") and not recipe.based_on.get("run"):
+        return None
     adapter = recipe.based_on.get("adapter") or settings.adapter
-    return diagnose(str(model), test, dataclasses.replace(settings, adapter=adapter), watch)
+    return diagnose(_model_of(recipe), test, dataclasses.replace(settings, adapter=adapter), watch)
 
 
-def _diagnose_own(path: Path, test: str, settings: Settings, watch: Watch) -> Diagnosis:
-    return diagnose(str(path), test, dataclasses.replace(settings, adapter=None), watch)
-
-
-def _train_and_save(
-    what: tuple[CaptionerConfig, TrainingOptions],
-    clips: TrainingClips,
-    path: Path,
-    name: str,
-    settings: Settings,
-    watch: Watch,
-) -> None:
-    config, options = what
-    captioner = fit(
-        config,
-        clips,
-        options,
-        device=settings.device,
-        progress=lambda step, steps, loss: watch(
-            f"training the {name} (loss {loss:.2f})", step, steps
-        ),
-    )
-    most = max(len(texts) for texts in clips.captions)
-    save(captioner, path, training=options.facts(most))
-
-
-def _notes(clips: TrainingClips, audio: str, test: str) -> tuple[str, ...]:
-    notes = []
-    if Path(audio).resolve() == Path(test).resolve():
-        notes.append("It was tested on the clips it was trained on: the figures flatter it.")
-    if clips.unmatched:
-        notes.append(f"{clips.unmatched} training files have no caption and were left out.")
-    if clips.skipped:
-        first = clips.skipped[0]
-        notes.append(
-            f"{len(clips.skipped)} training files were skipped ({first.path}: {first.reason})."
-        )
-    return tuple(notes)
+def _write_left_out(clips: TrainingClips, path: Path) -> str | None:
+    rows = clips.left_out()
+    if not rows:
+        return None
+    table = path.with_name(f"{path.stem}-left-out.csv")
+    write_left_out(table, rows)
+    return str(table)

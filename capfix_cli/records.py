@@ -95,6 +95,43 @@ class Cause:
 
 
 @dataclass(frozen=True)
+class NotTested:
+    """A cause that could not be looked for, and what a test of it needs."""
+
+    cause: str
+    needs: str
+
+
+@dataclass(frozen=True)
+class SignalPlace:
+    """One place on the audio's way through a network.
+
+    Attributes:
+        place: ``waveform``, ``features``, ``encoder NAME``, ``memory``, ``decoder NAME``,
+            ``decoder state`` or ``next word``.
+        share: of between-clip variation there, in [0, 1]; 0 where all clips look alike.
+    """
+
+    place: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Whether decoding fixes were expected to work, and what came of it.
+
+    Attributes:
+        works: as predicted from the probes.
+        because: on what it rests, in words.
+        came: whether a decoding fix worked; None where none was tried.
+    """
+
+    works: bool
+    because: str
+    came: bool | None = None
+
+
+@dataclass(frozen=True)
 class TreeStep:
     """One node of the decision tree as it was walked."""
 
@@ -121,6 +158,7 @@ class Trial:
             ``not-fluent`` or ``outrun`` (others of a search went on, on more clips).
         clips: on how many it was tried.
         pareto: whether no other trial beats it in both diversity and listening.
+        repair: what was repaired, where it is no decoding fix but a repair without training.
     """
 
     fix: str
@@ -134,6 +172,7 @@ class Trial:
     outcome: str = ""
     clips: int = 0
     pareto: bool = False
+    repair: str = ""
 
 
 @dataclass(frozen=True)
@@ -220,9 +259,33 @@ class Diagnosis:
     notes: tuple[str, ...] = ()
     examples: tuple[dict[str, str], ...] = ()
     seed: int = 0
+    signal: tuple[SignalPlace, ...] = ()
+    not_tested: tuple[NotTested, ...] = ()
+    prediction: Prediction | None = None
 
 
 RETRAINING_SCHEMA = "capfix.retraining/1"
+
+
+@dataclass(frozen=True)
+class Expected:
+    """One promise of a recipe, held against what came out.
+
+    Attributes:
+        measure: what was promised of.
+        sentence: the promise in words.
+        value: what came out; None where it could not be measured.
+        wanted: what it had to reach.
+        met: whether it did; None where that cannot be said.
+        note: why it cannot be said; empty otherwise.
+    """
+
+    measure: str
+    sentence: str
+    value: float | str | None
+    wanted: float | str | None
+    met: bool | None
+    note: str = ""
 
 
 @dataclass(frozen=True)
@@ -233,21 +296,25 @@ class Retraining:
         recipe: path of the recipe.
         checkpoint: path of the repaired captioner.
         control_checkpoint: path of the control; None where none was trained.
-        before: diagnosis of the captioner that the recipe answers.
+        before: diagnosis of the captioner that the recipe answers; None where it answers none.
         after: diagnosis of the repaired one, on the same clips.
         control: diagnosis of the control, on the same clips.
         conclusion: what the three say together, in words.
         notes: what a reader must know.
+        expected: the recipe's promises, and whether they were kept.
+        left_out: CSV of the training rows that were not trained on, and why; None where all were.
     """
 
     recipe: str
     checkpoint: str
     control_checkpoint: str | None
-    before: Diagnosis
+    before: Diagnosis | None
     after: Diagnosis
     control: Diagnosis | None
     conclusion: str
     notes: tuple[str, ...] = ()
+    expected: tuple[Expected, ...] = ()
+    left_out: str | None = None
     schema: str = RETRAINING_SCHEMA
 
 
@@ -392,5 +459,8 @@ def diagnosis_from_dict(data: dict[str, Any]) -> Diagnosis:
             "plan": tuple(PlanRow(**row) for row in data["plan"]),
             "notes": tuple(data["notes"]),
             "examples": tuple(data["examples"]),
+            "signal": tuple(SignalPlace(**row) for row in data.get("signal", ())),
+            "not_tested": tuple(NotTested(**row) for row in data.get("not_tested", ())),
+            "prediction": Prediction(**told) if (told := data.get("prediction")) else None,
         }
     )

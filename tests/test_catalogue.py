@@ -28,7 +28,7 @@ from capfix_cli.fixes.catalogue import (
 IDS = (
     *("1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7"),
     *("2.1", "2.2", "2.3", "2.4", "2.5", "2.6"),
-    *("3.1", "3.2", "3.3", "3.4", "3.5"),
+    *("3.1", "3.2", "3.3", "3.4", "3.5", "3.6"),
     *("4.1", "4.2", "4.3"),
     *("5.1", "5.2", "5.3"),
 )
@@ -76,7 +76,7 @@ def _seeded() -> None:
 
 
 def test_every_fix_is_there_in_id_order():
-    assert len(FIXES) == 24
+    assert len(FIXES) == 25
     assert tuple(entry.id for entry in FIXES) == IDS
 
 
@@ -116,7 +116,7 @@ def test_priorities_hold_every_fix_once_in_the_documents_order():
     plan = by_priority()
     assert list(plan) == list(PRIORITY_TITLES) == [1, 2, 3, 4]
     placed = [entry for entries in plan.values() for entry in entries]
-    assert len(placed) == 24
+    assert len(placed) == 25
     assert {entry.id for entry in placed} == set(IDS)
     assert all(entry.priority == step for step, entries in plan.items() for entry in entries)
     heads = {step: tuple(entry.id for entry in entries[:3]) for step, entries in plan.items()}
@@ -460,6 +460,14 @@ def test_curriculum_goes_from_short_to_all():
     captions = [" ".join(["word"] * length) for length in range(8, 21)]
     sizes = [len(captions_for(epoch, captions)) for epoch in (1, 10, 11, 20, 21, 50)]
     assert sizes == [3, 3, 7, 7, 13, 13]
+
+
+def test_listening_loss_is_chance_for_the_deaf_and_nothing_for_the_sure():
+    listening_loss = run("3.6")["listening_loss"]
+    assert float(listening_loss(torch.zeros(5, 4))) == pytest.approx(math.log(4))
+    sure = torch.tensor([[0.0, -50.0, -50.0]])
+    assert float(listening_loss(sure)) == pytest.approx(0, abs=1e-6)
+    assert float(listening_loss(sure.flip(1))) > 10
 
 
 def test_balanced_sampler_draws_by_the_root_of_the_frequency():

@@ -29,9 +29,8 @@ def test_a_recipe_carries_out_the_plan_and_its_control_does_not(tmp_path):
     assert recipe.model.encoder.pooling == "frequency"
     assert recipe.model.conditioning == "every-step"
     assert recipe.training.label_smoothing == 0.1
-    control, training = recipe.control
-    assert control == TINY
-    assert training == dataclasses.replace(recipe.training, label_smoothing=0.0)
+    assert recipe.control.model == TINY
+    assert recipe.control.training == dataclasses.replace(recipe.training, label_smoothing=0.0)
     path = tmp_path / "recipe.yaml"
     write_recipe(recipe, path)
     assert f"capfix retrain {path} --captions" in path.read_text().splitlines()[1]

@@ -17,6 +17,7 @@ from capfix_cli.cli import (
     generate,
     inspect,
     measure,
+    recipe,
     recommend,
     retrain,
 )
@@ -42,6 +43,7 @@ _COMMANDS: tuple[tuple[ModuleType, str], ...] = (
 for module, name in _COMMANDS:
     app.command(name)(module.command)
 app.add_typer(adapter.app, name="adapter")
+app.add_typer(recipe.app, name="recipe")
 
 
 def _version(value: bool) -> None:

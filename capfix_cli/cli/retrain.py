@@ -11,7 +11,12 @@ from capfix_cli.cli.progress import Watcher
 
 
 def command(
-    recipe: Annotated[str, typer.Argument(help="A recipe that `capfix diagnose` wrote.")],
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A recipe that `capfix diagnose` wrote, or one of `capfix recipe list`."
+        ),
+    ],
     captions: Annotated[
         str | None,
         typer.Option("--captions", metavar="CSV", help="Training captions: file_name, caption_1 …"),
@@ -23,6 +28,19 @@ def command(
         str | None,
         typer.Option(
             "--test-audio", metavar="DIR", help="Clips to diagnose on; the run's if none."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", help="The captioner before, if not the recipe's."),
+    ] = None,
+    adapter: options.AdapterOption = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME[:SUBSET]",
+            help="Clotho, AudioCaps, MACS or WavCaps of aac-datasets; --audio is then its root.",
         ),
     ] = None,
     references: options.ReferencesOption = None,
@@ -40,6 +58,10 @@ def command(
             help="Train the same model without the fixes too, at the same budget.",
         ),
     ] = True,
+    logs: Annotated[
+        str | None,
+        typer.Option("--logs", metavar="DIR", help="Write CSV logs, and TensorBoard's, there."),
+    ] = None,
     device: options.DeviceOption = "cpu",
     batch_size: options.BatchOption = 32,
     seed: options.SeedOption = 0,
@@ -51,16 +73,27 @@ def command(
     verdicts = options.parse_verdicts(fail_on)
     with Watcher(quiet=quiet) as watch:
         from capfix_cli.proof import retrain
+        from capfix_cli.recipes.datasets import open_dataset
+        from capfix_cli.recipes.shipped import locate
 
+        opened = None
+        if dataset is not None:
+            name, _, subset = dataset.partition(":")
+            opened = open_dataset(name, audio or ".", subset or "train")
+        path = locate(recipe)
         result = retrain(
-            recipe,
+            path,
             captions,
             audio,
-            options.settings(None, device, batch_size, seed, references),
+            options.settings(adapter, device, batch_size, seed, references),
             test_audio=test_audio,
-            output=output,
+            # What ships lies in the installation, where nothing of the user's belongs.
+            output=output or ("repaired.pt" if path != recipe else None),
             control=control,
             epochs=epochs,
+            model=model,
+            logs=logs,
+            dataset=opened,
             watch=watch,
         )
     if as_json:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,12 +12,20 @@ import yaml
 
 from capfix_cli.captioners.own.config import BASELINE, CaptionerConfig, from_dict, to_dict
 from capfix_cli.errors import CapfixError
-from capfix_cli.recipes.training import TrainingOptions
+from capfix_cli.recipes.expect import USUAL, check_promises
+from capfix_cli.recipes.limits import ALPHA_LIMIT
+from capfix_cli.recipes.options import AugmentationOptions, DataOptions, Setup, TrainingOptions
+from capfix_cli.recipes.schema import read_options
+from capfix_cli.recipes.switches import SWITCHES, turn_on
 from capfix_cli.records import PlanRow
 
 SCHEMA = "capfix.recipe/1"
-FIXES = ("2.1", "2.2", "2.3", "3.1")  # what a recipe can carry out
-SMOOTHING = 0.1  # the document, 3.1 and its tree
+FIXES = tuple(SWITCHES)  # what a recipe can carry out
+SECTIONS = (
+    *("schema", "trains", "based_on", "fixes", "model", "data", "augmentation"),
+    *("training", "expect", "control", "rewrites"),
+)
+TRAINS = ("capfix", "yours")  # whose captioner
 
 
 @dataclass(frozen=True)
@@ -27,18 +35,39 @@ class Recipe:
     Attributes:
         based_on: the run, the checkpoint's sha256 and the verdict that it answers.
         fixes: fix id -> why it is in.
-        model: the captioner to train.
-        training: how to train it.
-        expect: what should change, measure -> sentence.
-        control: the model and training without the fixes, at the same budget.
+        setup: what to train and how.
+        expect: what should change, measure -> promise (see :mod:`capfix_cli.recipes.expect`).
+        control: the same without the fixes, at the same budget.
+        trains: ``capfix``: a captioner of capfix's own; ``yours``: the one it is based on, from
+            its weights on, with the fixes that leave its architecture as it is.
+        rewrites: fix id -> the code to write for fixes that change the architecture of yours.
     """
 
     based_on: dict[str, Any]
     fixes: dict[str, str]
-    model: CaptionerConfig
-    training: TrainingOptions
-    expect: dict[str, str]
-    control: tuple[CaptionerConfig, TrainingOptions]
+    setup: Setup
+    expect: dict[str, Any]
+    control: Setup
+    trains: str = "capfix"
+    rewrites: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def model(self) -> CaptionerConfig:
+        """The captioner to train."""
+        return self.setup.model
+
+    @property
+    def training(self) -> TrainingOptions:
+        """How to train it."""
+        return self.setup.training
+
+    def with_epochs(self, epochs: int) -> Recipe:
+        """Give both trainings another budget."""
+        return dataclasses.replace(
+            self,
+            setup=self.setup.change("training", epochs=epochs),
+            control=self.control.change("training", epochs=epochs),
+        )
 
 
 def make_recipe(
@@ -46,6 +75,9 @@ def make_recipe(
     based_on: Mapping[str, Any],
     base: CaptionerConfig | None,
     training: TrainingOptions | None = None,
+    *,
+    yours: bool = False,
+    rewrites: Mapping[str, str] | None = None,
 ) -> Recipe | None:
     """Turn the plan's needed training fixes into a recipe; None where none is needed.
 
@@ -55,34 +87,23 @@ def make_recipe(
         base: the diagnosed captioner's own config. None for a captioner that is not capfix's:
             then the recipe trains capfix's baseline with the fixes applied.
         training: budget; the default where None.
+        yours: train the user's own captioner; fixes that change its architecture are left to
+            ``rewrites``.
+        rewrites: fix id -> code, for those.
     """
     needed = {row.fix: row.reason for row in plan if row.status == "needed" and row.fix in FIXES}
     if not needed:
         return None
-    base = base or BASELINE
-    training = training or TrainingOptions()
-    model, smoothing = base, training.label_smoothing
-    if "2.1" in needed:
-        model = dataclasses.replace(
-            model, encoder=dataclasses.replace(model.encoder, pooling="frequency")
-        )
-    if "2.2" in needed and model.conditioning == "initial-state":
-        model = dataclasses.replace(model, conditioning="every-step")
-    if "2.3" in needed:
-        model = dataclasses.replace(model, conditioning="attention")
-    if "3.1" in needed:
-        smoothing = SMOOTHING
+    control = Setup(base or BASELINE, training or TrainingOptions())
+    used = [fix for fix in needed if not (yours and SWITCHES[fix].architecture)]
     return Recipe(
         based_on=dict(based_on),
         fixes=needed,
-        model=model,
-        training=dataclasses.replace(training, label_smoothing=smoothing),
-        expect={
-            "listening": "at least 3 times the bits, on clips it never saw",
-            "verdict": "healthy or generic",
-            "distinct_captions": "more than now",
-        },
-        control=(base, training),
+        setup=turn_on(control, *used),
+        expect={name: dict(row) for name, row in USUAL.items()},
+        control=control,
+        trains="yours" if yours else "capfix",
+        rewrites=dict(rewrites or {}),
     )
 
 
@@ -98,19 +119,28 @@ def training_like(facts: Mapping[str, Any]) -> TrainingOptions:
 
 def write_recipe(recipe: Recipe, path: Path, shown_as: Path | None = None) -> None:
     """Write a recipe whose first lines say how to run it, from where it is ``shown_as``."""
-    body = {
+    setup, control = recipe.setup, recipe.control
+    body: dict[str, Any] = {
         "schema": SCHEMA,
+        "trains": recipe.trains,
         "based_on": recipe.based_on,
         "fixes": [{"id": id_, "reason": reason} for id_, reason in recipe.fixes.items()],
-        "model": to_dict(recipe.model),
-        "data": {"captions": None, "audio": None},
-        "training": dataclasses.asdict(recipe.training),
+        "model": to_dict(setup.model),
+        "data": {"captions": None, "audio": None, **dataclasses.asdict(setup.data)},
+        "augmentation": dataclasses.asdict(setup.augmentation),
+        "training": dataclasses.asdict(setup.training),
         "expect": recipe.expect,
         "control": {
-            "model": to_dict(recipe.control[0]),
-            "label_smoothing": recipe.control[1].label_smoothing,
+            "model": to_dict(control.model),
+            **{
+                section: changed
+                for section in ("data", "augmentation", "training")
+                if (changed := _changes(getattr(setup, section), getattr(control, section)))
+            },
         },
     }
+    if recipe.rewrites:
+        body["rewrites"] = recipe.rewrites
     header = (
         "# Run it:\n"
         f"#   capfix retrain {shown_as or path} --captions train.csv --audio train/\n"
@@ -120,13 +150,22 @@ def write_recipe(recipe: Recipe, path: Path, shown_as: Path | None = None) -> No
     path.write_text(header + yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
 
 
+def _changes(new: Any, old: Any) -> dict[str, Any]:
+    """Give the fields of ``old`` that differ from ``new``."""
+    kept = dataclasses.asdict(old)
+    return {
+        name: kept[name] for name, value in dataclasses.asdict(new).items() if kept[name] != value
+    }
+
+
 @dataclass(frozen=True)
 class RecipeFile:
-    """A recipe as read, with the data it names, if any."""
+    """A recipe as read, with the data it names, if any, and what is odd in it."""
 
     recipe: Recipe
     captions: str | None
     audio: str | None
+    warnings: tuple[str, ...] = ()
 
 
 def read_recipe(path: str | Path) -> RecipeFile:
@@ -136,48 +175,111 @@ def read_recipe(path: str | Path) -> RecipeFile:
         CapfixError: unreadable, or wrong: the message lists every error at once.
     """
     path = Path(path)
+    body = _read_yaml(path)
+    found, errors = check_recipe(body)
+    if errors or found is None:
+        raise CapfixError(
+            f"{path} has {len(errors)} error(s): {'; '.join(errors)}.",
+            "Mend these and run it again.",
+        )
+    return found
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         body = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise CapfixError(
-            f"There is no recipe {path}.", "`capfix diagnose` writes one into its run's folder."
+            f"There is no recipe {path}.",
+            "`capfix diagnose` writes one into its run's folder; `capfix recipe list` shows those"
+            " that ship.",
         ) from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise CapfixError(
             f"{path} cannot be read as YAML: {str(error).splitlines()[0]}.", "Mend it."
         ) from error
-    errors: list[str] = []
     if not isinstance(body, dict):
         raise CapfixError(f"{path} is not a recipe.", "A recipe is a YAML mapping.")
+    return body
+
+
+def check_recipe(body: Mapping[str, Any]) -> tuple[RecipeFile | None, list[str]]:
+    """Give a recipe, or every error in it."""
+    errors: list[str] = []
     if body.get("schema") != SCHEMA:
         errors.append(f"schema is {body.get('schema')!r}, not {SCHEMA}")
-    known = {"schema", "based_on", "fixes", "model", "data", "training", "expect", "control"}
-    errors += [f"{name} is not a section" for name in body if name not in known]
-    model = _model(body.get("model"), "model", errors)
-    training = _training(body.get("training", {}), errors)
-    control = body.get("control")
-    control = control if isinstance(control, dict) else {}
-    base = _model(control.get("model", to_dict(BASELINE)), "control.model", errors)
-    fixes = _fixes(body.get("fixes", []), errors)
+    errors += [f"{name} is not a section" for name in body if name not in SECTIONS]
+    trains = body.get("trains", "capfix")
+    if trains not in TRAINS:
+        errors.append(f"trains is {trains!r:.40}, not one of {', '.join(TRAINS)}")
     data = body.get("data") or {}
-    if not isinstance(data, dict):
-        errors.append("data must be a mapping with captions and audio")
-        data = {}
-    if errors or model is None or training is None or base is None:
-        raise CapfixError(
-            f"{path} has {len(errors)} error(s): {'; '.join(errors)}.",
-            "Mend these and run it again.",
-        )
-    smoothing = float(control.get("label_smoothing", 0.0))
+    paths: dict[str, str | None] = {"captions": None, "audio": None}
+    if isinstance(data, dict):
+        data = dict(data)
+        for name in paths:
+            value = data.pop(name, None)
+            if value is not None and not isinstance(value, str):
+                errors.append(f"data.{name} is {value!r:.40}, not a path")
+            paths[name] = value
+    setup = _setup({**body, "data": data}, "", errors)
+    control = _control(body.get("control"), body, errors)
+    fixes = _fixes(body.get("fixes", []), errors)
+    expect = check_promises(body.get("expect") or {}, errors)
+    rewrites = body.get("rewrites") or {}
+    if not isinstance(rewrites, dict):
+        errors.append("rewrites must be a mapping of fixes to code")
+    if errors or setup is None or control is None:
+        return None, errors
+    errors += _unkept(fixes, setup, trains)
+    if errors:
+        return None, errors
     recipe = Recipe(
         based_on=dict(body.get("based_on") or {}),
         fixes=fixes,
-        model=model,
-        training=training,
-        expect=dict(body.get("expect") or {}),
-        control=(base, dataclasses.replace(training, label_smoothing=smoothing)),
+        setup=setup,
+        expect=expect,
+        control=control,
+        trains=trains,
+        rewrites={str(name): str(code) for name, code in rewrites.items()},
     )
-    return RecipeFile(recipe, data.get("captions"), data.get("audio"))
+    return RecipeFile(recipe, paths["captions"], paths["audio"], _warnings(setup)), []
+
+
+def _setup(body: Mapping[str, Any], place: str, errors: list[str]) -> Setup | None:
+    model = _model(body.get("model", to_dict(BASELINE)), f"{place}model", errors)
+    training = read_options(TrainingOptions, body.get("training", {}), f"{place}training", errors)
+    data = read_options(DataOptions, body.get("data") or {}, f"{place}data", errors)
+    augmentation = read_options(
+        AugmentationOptions, body.get("augmentation") or {}, f"{place}augmentation", errors
+    )
+    if model is None or training is None or data is None or augmentation is None:
+        return None
+    return Setup(model, training, data, augmentation)
+
+
+def _control(section: Any, body: Mapping[str, Any], errors: list[str]) -> Setup | None:
+    """Read the control: the recipe's own sections but for what it sets otherwise."""
+    section = section or {}
+    if not isinstance(section, dict):
+        errors.append("control must be a mapping")
+        return None
+    known = ("model", "data", "augmentation", "training", "label_smoothing")
+    errors += [f"control.{name} is not a field" for name in section if name not in known]
+    merged: dict[str, Any] = {"model": section.get("model", to_dict(BASELINE))}
+    for name in ("data", "augmentation", "training"):
+        own, other = body.get(name) or {}, section.get(name) or {}
+        if isinstance(own, dict) and isinstance(other, dict):
+            plain = {k: v for k, v in own.items() if k not in {"captions", "audio"}}
+            merged[name] = {**plain, **other}
+    if "label_smoothing" in section or not section:
+        # As the first recipes wrote it.
+        smoothing = section.get("label_smoothing", 0.0)
+        merged["training"] = {**merged.get("training", {}), "label_smoothing": smoothing}
+    found: list[str] = []
+    setup = _setup(merged, "control.", found)
+    # What is wrong in the recipe's own sections has been said of them.
+    errors += [error for error in found if error.removeprefix("control.") not in errors]
+    return setup
 
 
 def _model(section: Any, place: str, errors: list[str]) -> CaptionerConfig | None:
@@ -186,35 +288,6 @@ def _model(section: Any, place: str, errors: list[str]) -> CaptionerConfig | Non
     except CapfixError as error:
         errors.append(f"{place}: {error.message}")
         return None
-
-
-_RANGES: Mapping[str, tuple[float, float]] = {
-    "epochs": (1, 100_000),
-    "batch_size": (1, 100_000),
-    "learning_rate": (1e-9, 10.0),
-    "weight_decay": (0.0, 10.0),
-    "gradient_clip": (1e-6, 1e6),
-    "label_smoothing": (0.0, 0.99),
-    "seed": (0, 2**63 - 1),
-}
-
-
-def _training(section: Any, errors: list[str]) -> TrainingOptions | None:
-    if not isinstance(section, dict):
-        errors.append("training must be a mapping")
-        return None
-    before = len(errors)
-    whole = {"epochs", "batch_size", "seed"}
-    for name, value in section.items():
-        if name not in _RANGES:
-            errors.append(f"training.{name} is not a field (known: {', '.join(_RANGES)})")
-            continue
-        low, high = _RANGES[name]
-        kinds = int if name in whole else (int, float)
-        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-            what = "a whole number" if name in whole else "a number"
-            errors.append(f"training.{name} is {value!r:.40}, not {what} in {low:g}..{high:g}")
-    return TrainingOptions(**section) if len(errors) == before else None
 
 
 def _fixes(section: Any, errors: list[str]) -> dict[str, str]:
@@ -229,3 +302,22 @@ def _fixes(section: Any, errors: list[str]) -> dict[str, str]:
         else:
             found[str(id_)] = str(row.get("reason", ""))
     return found
+
+
+def _unkept(fixes: Mapping[str, str], setup: Setup, trains: str) -> list[str]:
+    """Name fixes that the recipe lists and its settings do not carry out."""
+    return [
+        f"fixes: {fix} is listed, and {SWITCHES[fix].field} leaves it off"
+        for fix in fixes
+        if not SWITCHES[fix].is_on(setup) and not (trains == "yours" and SWITCHES[fix].architecture)
+    ]
+
+
+def _warnings(setup: Setup) -> tuple[str, ...]:
+    alpha = setup.training.diversity_alpha
+    if alpha <= ALPHA_LIMIT.value:
+        return ()
+    return (
+        f"training.diversity_alpha is {alpha:g}: it would weigh more than the words themselves, and"
+        f" is held to {ALPHA_LIMIT.value:g}",
+    )

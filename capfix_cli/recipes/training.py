@@ -1,57 +1,60 @@
-"""Training capfix's own captioners, with Lightning."""
+"""Training a captioner by a recipe, with Lightning."""
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
+import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.utils.data import DataLoader
 
+from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.captioners.own.config import CaptionerConfig
-from capfix_cli.recipes.data import (
-    CaptionedClips,
-    Collated,
-    TrainingClips,
-    build_vocabulary,
-    collate,
-)
+from capfix_cli.decoding.search import Chunk
+from capfix_cli.errors import CapfixError
+from capfix_cli.recipes.batches import TrainingBatches
+from capfix_cli.recipes.data import TrainingClips, build_vocabulary
+from capfix_cli.recipes.objective import Encode, Objective, TheirLoss, device_of, takes_their_loss
+from capfix_cli.recipes.options import Setup, TrainingOptions
+from capfix_cli.recipes.sampling import Batches, Epochs
+from capfix_cli.recipes.state import LAST, LAST_GOOD, fingerprint, write_whole
+from capfix_cli.recipes.synced_norm import synced
+from capfix_cli.recipes.watching import Reading, evaluating, look
+
+if TYPE_CHECKING:
+    from capfix_cli.recipes.lightning_training import EachEpoch, Report
+
+__all__ = ["Trained", "TrainingOptions", "fit", "train"]
+
+LOOK_AT_ONCE = 32  # held-out clips encoded together
 
 
 @dataclass(frozen=True)
-class TrainingOptions:
-    """How to train.
+class Trained:
+    """What came of a training.
 
     Attributes:
-        epochs: passes over the clips; each gives one of a clip's captions, drawn anew.
-        batch_size: clips.
-        learning_rate: of AdamW.
-        weight_decay: of AdamW.
-        gradient_clip: largest norm of the gradient.
-        label_smoothing: share of the target spread over all words.
-        seed: of the first weights, the order, the captions drawn and dropout.
+        readings: of held-out clips, epoch by epoch; since the last start where it was resumed.
+        best_epoch: whose weights were taken; 0 for the last.
+        stopped: whether it was stopped early.
+        warnings: that training collapses.
+        folder: where the state is, to be removed once the captioner is saved.
     """
 
-    epochs: int = 20
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    weight_decay: float = 1e-4
-    gradient_clip: float = 5.0
-    label_smoothing: float = 0.0
-    seed: int = 0
-
-    def facts(self, captions_per_clip: int) -> dict[str, Any]:
-        """What a checkpoint remembers of its training."""
-        return {**dataclasses.asdict(self), "captions_per_clip": captions_per_clip}
-
-
-Report = Callable[[int, int, float], None]  # steps done, steps in all, loss in nats a token
+    readings: tuple[Reading, ...] = ()
+    best_epoch: int = 0
+    stopped: bool = False
+    warnings: tuple[str, ...] = ()
+    folder: Path | None = None
 
 
 def fit(
@@ -67,80 +70,242 @@ def fit(
     Returns:
         The captioner in eval mode, on the CPU.
     """
-    with torch.random.fork_rng():
-        torch.manual_seed(options.seed)
-        captioner = OwnCaptioner(config, build_vocabulary(clips.captions))
-        loader: DataLoader[Any] = DataLoader(
-            CaptionedClips(clips, options.seed),
-            batch_size=options.batch_size,
-            shuffle=True,
-            collate_fn=collate,
-            generator=torch.Generator().manual_seed(options.seed),
-            # A last batch of one clip would have no batch statistics worth the name.
-            drop_last=len(clips.features) > options.batch_size,
-        )
-        captioner.module.train()
-        _run(captioner, loader, options, device, progress)
-    captioner.module.to("cpu").eval()
+    captioner = new_captioner(config, clips, options.seed)
+    setup = Setup(config, options)
+    train(captioner, clips, setup, captioner.encode_features, device=device, progress=progress)
     return captioner
 
 
+def new_captioner(config: CaptionerConfig, clips: TrainingClips, seed: int) -> OwnCaptioner:
+    """Make an untrained captioner with the vocabulary of the captions."""
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        return OwnCaptioner(config, build_vocabulary(clips.captions))
+
+
+def train(
+    captioner: Captioner,
+    clips: TrainingClips,
+    setup: Setup,
+    encode: Encode,
+    *,
+    held_out: TrainingClips | None = None,
+    device: str = "cpu",
+    progress: Report | None = None,
+    folder: Path | None = None,
+    logs: Path | None = None,
+) -> Trained:
+    """Train a captioner in place; it is left in eval mode on the CPU, with its best weights.
+
+    Args:
+        captioner: with a module.
+        clips: prepared (see :mod:`capfix_cli.recipes.prepare`).
+        setup: the recipe.
+        encode: (signals, lengths) -> memory.
+        held_out: clips by which the best epoch is chosen; the last epoch's weights where None.
+        device: as PyTorch names it.
+        progress: called after every step.
+        folder: where the state is kept for resuming; a state of the same training is resumed.
+        logs: where CSV logs go, and TensorBoard's where it is installed.
+
+    Raises:
+        CapfixError: the loss is no number any more, the disk is full, or nothing can learn.
+    """
+    if captioner.module is None or not any(p.requires_grad for p in captioner.module.parameters()):
+        raise CapfixError("The captioner has no weights that can learn.", "Give it a module.")
+    if setup.training.early_stopping and held_out is None:
+        raise CapfixError(
+            "training.early_stopping needs held-out clips to listen on.",
+            "Set data.validation_share, such as 0.1.",
+        )
+    state = None
+    if folder is not None:
+        state = folder / fingerprint(setup, captioner, clips, held_out)
+    with torch.random.fork_rng(), _quiet():
+        from capfix_cli.recipes.lightning_training import EachEpoch
+
+        looking = None
+        if held_out is not None:
+            looking = _looker(captioner, held_out, encode, setup.training.seed)
+        each = EachEpoch(looking, state, setup.training.early_stopping)
+        captioner.module.train()
+        try:
+            with synced(captioner.module) if _world() > 1 else contextlib.nullcontext():
+                _run(captioner, clips, setup, encode, each, device, progress, state, logs)
+        except CapfixError as error:
+            raise _with_last_good(error, captioner, state) from error
+    best = each.best_weights()
+    if best is not None:
+        captioner.module.load_state_dict(dict(best))
+    captioner.module.to("cpu").eval()
+    course = each.course
+    return Trained(
+        tuple(course.readings), course.best_epoch, course.stopped, tuple(each.warnings), state
+    )
+
+
 def _run(
-    captioner: OwnCaptioner,
-    loader: DataLoader[Any],
-    options: TrainingOptions,
+    captioner: Captioner,
+    clips: TrainingClips,
+    setup: Setup,
+    encode: Encode,
+    each: EachEpoch,
     device: str,
     progress: Report | None,
+    state: Path | None,
+    logs: Path | None,
 ) -> None:
+    from lightning.pytorch import Trainer
+
+    from capfix_cli.recipes.lightning_training import Training
+
+    options = setup.training
+    rank = int(os.environ.get("RANK", "0"))
+    batches = Batches(
+        Epochs(clips.captions, options, setup.data), options.batch_size, rank, _world()
+    )
+    loader: DataLoader[Any] = DataLoader(
+        TrainingBatches(clips, setup.augmentation, options.seed),
+        sampler=batches,
+        batch_size=None,  # the sampler gives whole batches, and Lightning tells it the epoch
+    )
+    steps = len(batches) * options.epochs
+    objective: Objective | TheirLoss = Objective(captioner, options, _total)
+    if takes_their_loss(captioner, setup):
+        objective = TheirLoss(captioner)
+    module = Training(captioner, encode, objective, options, steps, progress)
+    trainer = Trainer(
+        max_epochs=options.epochs,
+        accelerator="gpu" if device.startswith("cuda") else "cpu",
+        precision=cast(Any, options.precision),
+        callbacks=[each],
+        logger=_loggers(logs),
+        log_every_n_steps=10,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        use_distributed_sampler=False,
+        **_processes(device),
+    )
+    resume = state / LAST if state is not None and (state / LAST).is_file() else None
+    try:
+        trainer.fit(module, loader, ckpt_path=resume)
+    except SystemExit as error:
+        # Lightning turns Ctrl-C into an exit of its own; the command line tells it better.
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from error
+        raise
+
+
+def _world() -> int:
+    """Processes that train together: those that torchrun started."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
+def _processes(device: str) -> dict[str, Any]:
+    """How Lightning spreads the work: one device, or what torchrun says."""
+    if _world() == 1:
+        index = device.partition(":")[2]
+        return {"devices": [int(index)] if device.startswith("cuda") and index else 1}
+    local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return {"devices": local, "num_nodes": _world() // local, "strategy": "ddp"}
+
+
+def _total(count: Tensor) -> Tensor:
+    """Mean of a count over processes: DDP averages gradients, so the loss is of all words alike."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return count
+    total = count.clone()
+    distributed.all_reduce(total)
+    return total / distributed.get_world_size()
+
+
+def _loggers(logs: Path | None) -> Any:
+    if logs is None:
+        return False
+    from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+    found: list[Any] = [CSVLogger(logs, name="csv")]
+    with contextlib.suppress(ModuleNotFoundError):  # an extra of the user's
+        found.append(TensorBoardLogger(logs, name="tensorboard"))
+    return found
+
+
+def _looker(captioner: Captioner, held_out: TrainingClips, encode: Encode, seed: int) -> Any:
+    """Give a function that looks at the captioner as it is on the held-out clips."""
+    from torch.nn.utils.rnn import pad_sequence
+
+    names = held_out.names or [str(place) for place in range(len(held_out.captions))]
+    references = dict(zip(names, held_out.captions, strict=True))
+
+    def look_now(epoch: int, loss: float) -> Reading:
+        chunks, device = [], device_of(captioner)
+        with evaluating(captioner.module, seed):
+            for start in range(0, len(names), LOOK_AT_ONCE):
+                places = range(start, min(start + LOOK_AT_ONCE, len(names)))
+                signals = [held_out.features[place].float() for place in places]
+                lengths = torch.tensor([len(signal) for signal in signals], device=device)
+                padded = pad_sequence(signals, batch_first=True).to(device)
+                chunks.append(
+                    Chunk(tuple(names[place] for place in places), encode(padded, lengths))
+                )
+            return look(captioner, chunks, epoch, loss, references, seed)
+
+    return look_now
+
+
+def _with_last_good(error: CapfixError, captioner: Captioner, state: Path | None) -> CapfixError:
+    """Keep the weights of the last whole epoch under a name of their own, and say so."""
+    from capfix_cli.recipes.lightning_training import DivergedError
+
+    if not isinstance(error, DivergedError) or state is None or not (state / LAST).is_file():
+        return error
+    saved = torch.load(state / LAST, map_location="cpu", weights_only=False)
+    weights = {
+        name.removeprefix("network."): tensor
+        for name, tensor in saved["state_dict"].items()
+        if name.startswith("network.")
+    }
+    assert captioner.module is not None
+    captioner.module.to("cpu").load_state_dict(weights)
+    captioner.module.eval()
+    path = state / LAST_GOOD
+    if isinstance(captioner, OwnCaptioner):
+        from capfix_cli.captioners.own.checkpoint import save
+
+        save(captioner, path, overwrite=True)
+    else:
+        write_whole(path, lambda file: torch.save(weights, file))
+    # Resuming would run into the same step again; a changed recipe starts anew.
+    done = int(saved["epoch"]) + 1
+    return CapfixError(
+        f"{error.message} The captioner of epoch {done} is kept in {path}.", error.hint
+    )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning from telling about hardware, tips and workers."""
     with warnings.catch_warnings():
-        # Lightning's own: a deprecated use of PyTorch, and advice on workers that does not hold
-        # for features in memory.
-        warnings.filterwarnings("ignore", message=r".*LeafSpec.*")
-        warnings.filterwarnings("ignore", message=r".*does not have many workers.*")
-        warnings.filterwarnings("ignore", message=r".*log_every_n_steps.*")
-        warnings.filterwarnings("ignore", message=r".*GPU available but not used.*")
-        from lightning.pytorch import Trainer
+        for pattern in (
+            r".*LeafSpec.*",  # a deprecated use of PyTorch
+            r".*does not have many workers.*",  # does not hold for features in memory
+            r".*log_every_n_steps.*",
+            r".*GPU available but not used.*",
+            r".*Checkpoint directory.*exists.*",
+            r".*ckpt_path.*",
+            r".*in eval mode.*",
+            r".*tensorboard.*",
+        ):
+            warnings.filterwarnings("ignore", message=pattern)
+        import lightning.pytorch  # noqa: F401
 
         # Importing Lightning sets its loggers to INFO: hardware and tips, on every run.
-        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
-
-        trainer = Trainer(
-            max_epochs=options.epochs,
-            accelerator="gpu" if device.startswith("cuda") else "cpu",
-            devices=1,
-            gradient_clip_val=options.gradient_clip,
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            use_distributed_sampler=False,
-        )
-        trainer.fit(_module(captioner, options, len(loader) * options.epochs, progress), loader)
+        for name in ("lightning.pytorch", "lightning.fabric"):
+            logging.getLogger(name).setLevel(logging.ERROR)
+        yield
 
 
-def _module(
-    captioner: OwnCaptioner, options: TrainingOptions, steps: int, progress: Report | None
-) -> Any:
-    """Wrap a captioner as Lightning wants it; a function, so that Lightning loads when used."""
-    from lightning.pytorch import LightningModule
-
-    class Training(LightningModule):
-        def __init__(self) -> None:
-            super().__init__()
-            self.network = captioner.module
-
-        def training_step(self, batch: Collated, index: int) -> Tensor:
-            features, lengths, captions = batch
-            loss = captioner.feature_loss(features, lengths, captions, options.label_smoothing)
-            if progress is not None:
-                progress(self.global_step + 1, steps, float(loss.detach()))
-            return loss
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            return torch.optim.AdamW(
-                self.network.parameters(),
-                lr=options.learning_rate,
-                weight_decay=options.weight_decay,
-            )
-
-    return Training()
+def with_epochs(setup: Setup, epochs: int) -> Setup:
+    """Give a setup another budget."""
+    return dataclasses.replace(setup, training=dataclasses.replace(setup.training, epochs=epochs))

@@ -42,11 +42,12 @@ PRIORITY_TITLES: dict[int, str] = {
 # - 4.1-4.3 come with the first retraining, which on the same skewed captions would learn the
 #   same favourite caption again. 4.3 leads because it costs a line.
 # - 2.4, 3.3 and 3.5 refine a model that listens already: they wait for priority 3.
+# - 3.6 trains listening itself: after the document's own of priority 3.
 # - 5.1-5.3 guard against overfitting and instability, seldom why captions collapse: last of 3.
 _ORDER: dict[int, tuple[str, ...]] = {
     1: ("1.1", "1.3", "1.2", "1.4", "1.5", "1.6", "1.7"),
     2: ("2.1", "2.2", "3.1", "4.3", "4.1", "4.2"),
-    3: ("2.3", "3.2", "3.4", "2.4", "3.3", "3.5", "5.3", "5.1", "5.2"),
+    3: ("2.3", "3.2", "3.4", "3.6", "2.4", "3.3", "3.5", "5.3", "5.1", "5.2"),
     4: ("2.5", "2.6"),
 }
 

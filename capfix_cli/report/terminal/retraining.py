@@ -15,18 +15,42 @@ Captions = Mapping[str, Mapping[str, str]]  # clip -> heading -> caption
 
 def print_retraining(console: Console, result: Retraining) -> None:
     """Print the proof of a recipe."""
-    sides = {"before": result.before}
+    sides = {} if result.before is None else {"before": result.before}
     if result.control is not None:
         sides["control (same budget, no fixes)"] = result.control
     sides["after (the recipe)"] = result.after
     print_side_by_side(console, sides)
     console.print()
     console.print(Text(result.conclusion, style="bold"))
+    _print_expected(console, result)
     for note in result.notes:
         console.print(Text(f"Note: {note}"), style="dim")
     console.print(f"\nSaved: {result.checkpoint}", soft_wrap=True)
     if result.control_checkpoint:
         console.print(f"Control: {result.control_checkpoint}", soft_wrap=True, style="dim")
+    if result.left_out:
+        console.print(f"Left out: {result.left_out}", soft_wrap=True, style="dim")
+
+
+def _print_expected(console: Console, result: Retraining) -> None:
+    """Print what the recipe promised beside what came out."""
+    if not result.expected:
+        return
+    kept = sum(row.met is True for row in result.expected)
+    console.print()
+    console.print(heading(f"The recipe's promises: {kept} of {len(result.expected)} kept"))
+    table = columns("", "promised", "came out", ratio_last=False)
+    for row in result.expected:
+        word = {True: "kept", False: "broken", None: "open"}[row.met]
+        style = {True: "green", False: "red", None: "dim"}[row.met]
+        value = f"{row.value:.2f}" if isinstance(row.value, float) else str(row.value or "-")
+        wanted = f" (asked: {row.wanted:.2f})" if isinstance(row.wanted, float) else ""
+        table.add_row(
+            Text(word, style=style),
+            Text(f"{row.measure}: {row.sentence}"),
+            Text(f"{value}{wanted}{f', {row.note}' if row.note else ''}"),
+        )
+    console.print(table)
 
 
 def print_side_by_side(console: Console, sides: Mapping[str, Diagnosis]) -> None:

@@ -1,0 +1,1 @@
+"""Augmentation (fix 3.4): of waveforms, of features, and of captions."""

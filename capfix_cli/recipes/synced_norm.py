@@ -1,0 +1,67 @@
+"""BatchNorm over all processes, on any device: PyTorch's own SyncBatchNorm needs GPUs.
+
+With it, several processes that share a batch compute what one would (to rounding).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, distributed, nn
+
+
+class _Synced(nn.modules.batchnorm._BatchNorm):
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalise by the mean and variance over the batches of all processes."""
+        if not self.training or not distributed.is_initialized():
+            return super().forward(x)
+        from torch.distributed.nn.functional import all_reduce
+
+        axes = [axis for axis in range(x.ndim) if axis != 1]
+        count = x.new_tensor(float(x.numel() // x.shape[1]))
+        sums = torch.cat([x.sum(axes), x.square().sum(axes), count.unsqueeze(0)])
+        total = all_reduce(sums)  # type: ignore[no-untyped-call]
+        width, number = x.shape[1], total[-1]
+        mean = total[:width] / number
+        variance = (total[width:-1] / number - mean.square()).clamp(min=0)
+        self._remember(mean.detach(), variance.detach() * number / (number - 1).clamp(min=1))
+        shape = [1, width, *[1] * (x.ndim - 2)]
+        y: Tensor = (x - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
+        if self.weight is not None:
+            y = y * self.weight.view(shape) + self.bias.view(shape)
+        return y
+
+    def _remember(self, mean: Tensor, variance: Tensor) -> None:
+        if self.running_mean is None or self.running_var is None:
+            return
+        if self.num_batches_tracked is not None:
+            self.num_batches_tracked.add_(1)
+        momentum = self.momentum if self.momentum is not None else 0.1
+        self.running_mean.lerp_(mean, momentum)
+        self.running_var.lerp_(variance, momentum)
+
+
+class _Synced1d(_Synced, nn.BatchNorm1d):
+    pass
+
+
+class _Synced2d(_Synced, nn.BatchNorm2d):
+    pass
+
+
+_KINDS: dict[type, type] = {nn.BatchNorm1d: _Synced1d, nn.BatchNorm2d: _Synced2d}
+
+
+@contextlib.contextmanager
+def synced(module: nn.Module) -> Iterator[None]:
+    """Let the BatchNorms of a network see all processes; its parameters stay where they are."""
+    changed = [(part, type(part)) for part in module.modules() if type(part) in _KINDS]
+    for part, kind in changed:
+        part.__class__ = _KINDS[kind]
+    try:
+        yield
+    finally:
+        for part, kind in changed:
+            part.__class__ = kind
