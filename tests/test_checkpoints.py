@@ -6,12 +6,15 @@ import argparse
 import contextlib
 import json
 import pickle
+import tempfile
 import zipfile
+from collections import OrderedDict
 from pathlib import Path
 
 import hugging
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from hypothesis import given as examples
 from hypothesis import strategies as st
 from torch import nn
@@ -252,19 +255,26 @@ def vocabulary_files(folder: Path) -> dict[str, Path]:
                 "added_tokens": [{"id": v, "content": k} for k, v in MAP.items() if v < 4],
             }
         ),
+        "named.csv": "word,id\n" + "".join(f"{k},{v}\n" for k, v in reversed(MAP.items())),
+        "bare.csv": "".join(f'"{k}",{v}\r\n' for k, v in MAP.items()),
+        "indexed.csv": ",word\n" + "".join(f"{v},{k}\n" for k, v in MAP.items()),
+        "bare.tsv": "".join(f"{k}\t{v}\n" for k, v in MAP.items()),
         "unigram.json": json.dumps({"model": {"vocab": [[word, -1.0] for word in MAP]}}),
     }
     for name, text in texts.items():
         (folder / name).write_text(text)
     for name, value in (("map.p", MAP), ("list.p", list(MAP)), ("held.p", {"vocab": MAP})):
         (folder / name).write_bytes(pickle.dumps(value))
+    for protocol in (0, 1, 2):  # those of Python 2: text, then bytes
+        for name, value in (("map", MAP), ("list", list(MAP)), ("ordered", OrderedDict(MAP))):
+            (folder / f"{name}{protocol}.p").write_bytes(pickle.dumps(value, protocol))
     torch.save({"model": STATE, "tokenizer": {"word2idx": MAP}}, folder / "model.pt")
     return {path.name: path for path in folder.iterdir()}
 
 
 def test_every_form_of_vocabulary_is_read_alike(tmp_path):
     files = vocabulary_files(tmp_path)
-    assert len(files) == 13
+    assert len(files) == 26
     for path in files.values():
         found = load_vocabulary(str(path))
         assert found.words == tuple(MAP), path.name
@@ -321,6 +331,9 @@ def test_special_tokens_are_told_or_asked_for_and_never_guessed():
         ("a.json", '{"a": 0, "b": 2}', "leave out 1"),
         ("a.txt", "a\na\n", "twice"),
         ("a.txt", "dog 12\nbarks 7\n", "more than a word a line: 'dog 12'"),
+        ("a.csv", "dog,120\nbarks,7\n", "leave out 0"),  # counts, not ids
+        ("a.csv", "0,1\n1,0\n", "are numbers"),
+        ("a.csv", "dog,0\ndog,1\n", "names 'dog' twice"),
         ("a.txt", "", "no vocabulary"),
         ("a.txt", b"\xff\xfe\x00", "not UTF-8"),
     ],
@@ -332,14 +345,95 @@ def test_bad_vocabularies_are_one_line(name, text, words, tmp_path):
         load_vocabulary(str(path))
 
 
-@examples(st.binary(max_size=300))
-def test_no_bytes_crash_the_vocabulary_reader(data):
-    import tempfile
+def test_words_that_look_like_an_old_pickle_are_words(tmp_path):
+    for words in (["cat", "dog", "pig"], ["(", ")", "."], ["]", "q"], ["cos", "system", "(x"]):
+        path = tmp_path / "words.txt"
+        path.write_text("\n".join([*words, "<s>", "</s>", ""]))
+        assert load_vocabulary(str(path)).words == (*words, "<s>", "</s>")
+    path.write_text('word,id\n7,0\n",",1\n0,2\n')  # numbers are words too, if a name says so
+    assert load_vocabulary(str(path), bos=0, eos=1).words == ("7", ",", "0")
 
-    with tempfile.NamedTemporaryFile(suffix=".json") as file:
-        Path(file.name).write_bytes(data)
+
+def read_or_complain(name: str, content: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, name)
+        path.write_bytes(content)
         with contextlib.suppress(CapfixError):  # and nothing else
-            assert len(load_vocabulary(file.name, bos=0, eos=1)) > 0
+            assert len(load_vocabulary(str(path), bos=0, eos=1)) > 0
+
+
+NAMES = ["words.json", "words.txt", "words.csv", "words.p", "tokenizer.json"]
+
+
+@examples(st.binary(max_size=300), st.sampled_from(NAMES))
+def test_no_bytes_crash_the_vocabulary_reader(data, name):
+    read_or_complain(name, data)
+
+
+def damaged(data: st.DataObject, content: bytes) -> bytes:
+    changed = bytearray(content)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.integers(0, len(changed) - 1))] = data.draw(st.integers(0, 255))
+    return bytes(changed[: data.draw(st.integers(1, len(changed)))])
+
+
+@pytest.fixture(scope="module")
+def intact(tmp_path_factory):
+    return {p.name: p.read_bytes() for p in vocabulary_files(tmp_path_factory.mktemp("v")).values()}
+
+
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(st.data())
+def test_no_damage_to_a_vocabulary_crashes_its_reader(intact, data):
+    name = data.draw(st.sampled_from(sorted(intact)))
+    read_or_complain(name, damaged(data, intact[name]))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
+    max_leaves=12,
+)
+KEYS = st.sampled_from(
+    ["vocab", "model", "added_tokens", "word2idx", "id", "content", "tokenizer", "idx2word"]
+)
+
+
+@examples(JSON | st.dictionaries(KEYS, JSON | st.dictionaries(KEYS, JSON)))
+def test_no_json_crashes_the_vocabulary_reader(value):
+    read_or_complain("words.json", json.dumps(value).encode())
+    read_or_complain("tokenizer.json", json.dumps({"model": {"vocab": value}}).encode())
+
+
+CONFIG_NAMES = st.sampled_from(
+    ["model_type", "architectures", "auto_map", "is_encoder_decoder", "decoder", "vocab_size"]
+)
+
+
+@settings(max_examples=60)
+@examples(
+    JSON | st.dictionaries(CONFIG_NAMES, JSON),
+    st.sampled_from(["config.json", "generation_config.json", "preprocessor_config.json"]),
+)
+def test_no_config_crashes_an_inspection_or_its_check(value, name):
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_text('{"model_type": "whisper"}')
+        (Path(folder) / name).write_text(json.dumps(value))
+        torch.save({"w": torch.zeros(2)}, Path(folder) / "pytorch_model.bin")
+        with contextlib.suppress(CapfixError):
+            inspect_checkpoint(folder)
+        with contextlib.suppress(CapfixError):
+            load_folder(folder, "cpu")
+
+
+@examples(st.data())
+def test_no_damage_to_a_config_crashes_an_inspection(data):
+    whole = {"model_type": "gpt2", "architectures": ["GPT2LMHeadModel"], "n_embd": 8}
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "config.json").write_bytes(damaged(data, json.dumps(whole).encode()))
+        torch.save({"w": torch.zeros(2)}, Path(folder) / "pytorch_model.bin")
+        with contextlib.suppress(CapfixError):
+            inspect_checkpoint(folder)
 
 
 # Trust
@@ -478,6 +572,15 @@ def test_hugging_face_folders_that_cannot_run_are_one_line(tmp_path, capfix):
     (path / "config.json").write_text("{")
     assert "config.json cannot be read as JSON" in told()
     (path / "config.json").write_text(original)
+    forced = (path / "generation_config.json").read_text()
+    for wrong in ("word", [1, 2], [[1, "word"]]):
+        change(path, "generation_config.json", forced_decoder_ids=wrong)
+        assert "cannot load" in (line := told()) or "forced_decoder_ids" in line
+    (path / "generation_config.json").write_text(forced)
+    preprocessor = (path / "preprocessor_config.json").read_text()
+    change(path, "preprocessor_config.json", sampling_rate="fast")
+    assert "cannot load" in (line := told()) or "sampling_rate" in line
+    (path / "preprocessor_config.json").write_text(preprocessor)
     (path / "preprocessor_config.json").unlink()
     assert "cannot load" in told()
     (path / "model.safetensors").unlink()

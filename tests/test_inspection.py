@@ -684,6 +684,45 @@ def test_settings_and_optimisers_are_shown_plainly(tmp_path):
     assert config["hparams"]["many"][-1] == "..."
 
 
+def test_scores_and_counters_beside_the_weights_are_shown(tmp_path):
+    data = {
+        "encoder": nn.Linear(3, 2).state_dict(),
+        "epochs_since_improvement": 4,
+        "bleu-4": 0.21,
+        "metric_monitor": {"mode": "max", "best": 0.3},
+        "word_map": {"<start>": 0, "<end>": 1, "dog": 2},
+        "losses": list(range(100)),
+        **{f"made_up_{number}": number for number in range(500)},
+    }
+    torch.save(data, tmp_path / "m.pt")
+    config = inspect_checkpoint(str(tmp_path / "m.pt")).config
+    assert config["epochs_since_improvement"] == 4
+    assert config["bleu-4"] == 0.21
+    assert config["metric_monitor"] == {"mode": "max", "best": 0.3}
+    assert not {"word_map", "losses", "encoder"} & config.keys()
+    assert len(config) < 100
+
+
+OLD_PICKLES = {
+    "gadget": b"cos\nsystem\n(S'touch %s'\ntR.",
+    "instance": b"(S'touch %s'\nios\nsystem\n.",
+    "hidden": b"(dp0\nS'x'\np1\ncposix\nsystem\np2\n(S'touch %s'\ntRs.",
+}
+
+
+@pytest.mark.parametrize("name", OLD_PICKLES)
+def test_pickles_of_lines_are_read_as_pickles_and_run_nothing(name, tmp_path):
+    canary, path = tmp_path / "canary", tmp_path / "words.p"
+    content = OLD_PICKLES[name].replace(b"%s", str(canary).encode())
+    path.write_bytes(content)
+    found = inspect_checkpoint(str(path))
+    assert found.format == "pickle"
+    assert "system" in found.refused
+    assert not canary.exists()
+    pickle.loads(content)  # it would have acted
+    assert canary.exists()
+
+
 def sample():
     buffer = io.BytesIO()
     torch.save({"model": {"w": torch.zeros(2, 3)}, "vocab": ["a"]}, buffer)
@@ -694,7 +733,7 @@ def sample():
     torch.save({f"bn.{n}": t for n, t in nn.BatchNorm1d(9).state_dict().items()}, norm)
     return [
         *(buffer.getvalue(), old.getvalue(), norm.getvalue()),
-        pickle.dumps({"words": ["a", {"b": 1}]}, 4),
+        *(pickle.dumps({"words": ["a", {"b": 1}]}, protocol) for protocol in (0, 1, 4)),
         safetensors_file(header, bytes(8)),
     ]
 
@@ -717,7 +756,10 @@ def test_damaged_files_never_give_a_traceback(content, data):
 
 
 @settings(max_examples=100, deadline=None)
-@given(st.binary(max_size=200), st.sampled_from([b"", b"\x80\x02", b"\x80\x04", b"PK\x03\x04"]))
+@given(
+    st.binary(max_size=200),
+    st.sampled_from([b"", b"\x80\x02", b"\x80\x04", b"PK\x03\x04", b"(dp0\n", b"cos\n"]),
+)
 def test_noise_never_gives_a_traceback(noise, head):
     with tempfile.TemporaryDirectory() as place:
         path = Path(place, "m.pt")

@@ -66,8 +66,20 @@ def load_folder(path: str, device: str) -> HuggingFaceCaptioner:
     generation = Path(path) / "generation_config.json"
     told = read_json(generation).get("forced_decoder_ids") if generation.is_file() else None
     told = told or config.get("forced_decoder_ids")
-    prefix = forced_prefix(model, tokenizer, told)
-    rate = int(extractor.sampling_rate)
+    try:
+        prefix = forced_prefix(model, tokenizer, told)
+    except (TypeError, ValueError) as error:
+        raise CapfixError(
+            f"The forced_decoder_ids of {path} are no list of [place, token]: {told!r:.80}.",
+            "Mend generation_config.json, or copy it again.",
+        ) from error
+    rate = getattr(extractor, "sampling_rate", None)
+    if type(rate) is not int or rate < 1:
+        raise CapfixError(
+            f"The preprocessor of {path} names no sampling_rate: it is a "
+            f"{type(extractor).__name__}.",
+            "Copy the preprocessor_config.json of the captioner's own audio features.",
+        )
     return HuggingFaceCaptioner(model, tokenizer, _extraction(extractor), rate, prefix)
 
 
@@ -75,9 +87,10 @@ def _check(path: str, config: dict[str, Any]) -> None:
     """Refuse before loading what would run code, or is no captioner."""
     kind = config.get("model_type")
     if config.get("auto_map") and not given().trust:
-        names = ", ".join(str(name) for name in config["auto_map"].values())
+        told = config["auto_map"]
+        names = ", ".join(map(str, told.values())) if isinstance(told, dict) else str(told)
         raise CapfixError(
-            f"{path} brings code of its own ({names}), which was not run.",
+            f"{path} brings code of its own ({names:.200}), which was not run.",
             "If you trust who made it, add --trust.",
         )
     for _, file in weight_files(path):

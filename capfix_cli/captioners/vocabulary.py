@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from capfix_cli.captioners.given import given
-from capfix_cli.captioners.inspection.inspect import find_words, words_of
+from capfix_cli.captioners.inspection.inspect import words_of
+from capfix_cli.captioners.word_files import read_words
 from capfix_cli.errors import CapfixError
 
 # Names by which special tokens go, the field's commonest first.
@@ -19,7 +19,6 @@ NAMES = {
     "pad": ("<pad>", "[pad]", "<blank>"),
     "unk": ("<unk>", "[unk]", "<oov>"),
 }
-LARGEST = 64 * 2**20  # bytes of a vocabulary file; word maps stay below a tenth of it
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,8 @@ def load_vocabulary(
 
     Args:
         source: a checkpoint that holds one, a file (JSON word map either way round, JSON list,
-            ``tokenizer.json``, text with a word a line, pickled list or map), or the words.
+            ``tokenizer.json``, text with a word a line, CSV of words and ids, pickled list or map),
+            or the words.
         bos: name or id of the token that opens a caption, where its name does not tell.
         eos: of the one that ends it.
         pad: of the one that fills batches.
@@ -68,7 +68,7 @@ def load_vocabulary(
     if options.vocabulary is not None:
         source = options.vocabulary
     place = source if isinstance(source, str) else "the vocabulary"
-    ids = _read(Path(source)) if isinstance(source, str) else words_of(source)
+    ids = read_words(Path(source)) if isinstance(source, str) else words_of(source)
     if not ids:
         raise CapfixError(
             f"{place} holds no vocabulary that can be read.",
@@ -125,70 +125,3 @@ def _in_order(ids: Mapping[str, int], place: str) -> tuple[str, ...]:
             "Ids must go from 0 without gaps, as the output layer's rows do.",
         )
     return tuple(by_id[id_] for id_ in range(len(by_id)))
-
-
-def _read(path: Path) -> dict[str, int] | None:
-    from capfix_cli.captioners.inspection.formats import read_content
-
-    if not path.exists():
-        raise CapfixError(f"There is no vocabulary file {path}.", "Check the path.")
-    if path.is_dir():
-        path = path / "tokenizer.json"
-        if not path.exists():
-            raise CapfixError(f"{path.parent} holds no tokenizer.json.", "Give the file itself.")
-    try:
-        with path.open("rb") as file:
-            head = file.read(16)
-        if head[:2] == b"PK" or head[:1] == b"\x80" or head[8:9] == b"{":
-            content = read_content(path)
-            if content.refused:
-                raise CapfixError(
-                    f"{path} was refused: {content.refused}.", "Save the words as JSON."
-                )
-            return words_of(content.value) or find_words(content.value)
-        if path.stat().st_size > LARGEST:
-            raise CapfixError(f"{path} is too large for a vocabulary.", "Give the word list alone.")
-        text = path.read_text("utf-8-sig")  # some editors put a byte order mark first
-    except UnicodeDecodeError as error:
-        raise CapfixError(f"{path} is not UTF-8 text.", "Save it as UTF-8 or JSON.") from error
-    except OSError as error:
-        raise CapfixError(f"{path} cannot be read: {error.strerror}.", "Check the file.") from error
-    if path.suffix == ".json" or text.lstrip()[:1] in {"{", "["}:
-        return _from_json(text, path)
-    lines = [line.strip() for line in text.splitlines()]
-    while lines and not lines[-1]:
-        lines.pop()
-    if lines and all(len(line.split()) > 1 for line in lines):
-        raise CapfixError(
-            f"{path} has more than a word a line: {lines[0]!r:.40}.",
-            "Give each word one line, in id order, or a JSON word map.",
-        )
-    if len(set(lines)) < len(lines):
-        raise CapfixError(f"{path} names a word twice.", "Give each word one line, in id order.")
-    return {word: number for number, word in enumerate(lines)}
-
-
-def _from_json(text: str, path: Path) -> dict[str, int] | None:
-    try:
-        data = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise CapfixError(f"{path} is not JSON: {error}.", "Mend or export it again.") from error
-    if isinstance(data, dict):
-        model = data.get("model")
-        if isinstance(model, dict) and "vocab" in model:  # the layout of the tokenizers library
-            ids = words_of(model["vocab"]) or _scored(model["vocab"])
-            added = data.get("added_tokens")
-            for token in added if isinstance(added, list) else ():
-                if isinstance(token, dict) and isinstance(token.get("id"), int):
-                    ids = {**(ids or {}), str(token.get("content")): token["id"]}
-            return ids
-        if data and all(key.isdigit() for key in data):
-            data = {int(key): value for key, value in data.items()}
-    return words_of(data) or find_words(data)
-
-
-def _scored(rows: Any) -> dict[str, int] | None:
-    """[[piece, score], ...] of unigram models -> piece -> id."""
-    if isinstance(rows, list) and all(isinstance(row, list) and len(row) == 2 for row in rows):
-        return {str(row[0]): number for number, row in enumerate(rows)}
-    return None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 import zipfile
 import zlib
@@ -17,9 +19,18 @@ from capfix_cli.captioners.inspection.tensorfile import read_tensor_file
 from capfix_cli.captioners.inspection.tensors import Place, item_bytes
 from capfix_cli.errors import CapfixError
 
-__all__ = ["Content", "read_content"]
+__all__ = ["Content", "is_pickle", "read_content"]
 
 LEGACY_PROTOCOL = 1001
+# Before protocol 2 pickles had no mark of their own. What Python 2 wrote unasked (protocol 0) is
+# lines of text: a container first, or a class with its module; a full stop ends it. A list of words
+# that begins with "cat" is none.
+_OLD_PICKLE = re.compile(
+    rb"\([dl]p\d+\n|\((?=[SVUXI(])|[\]}]q."
+    rb"|c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n(?=\(|\)|p\d+\n|q)",
+    re.DOTALL,
+)
+_PICKLE_HEAD = 256  # bytes that tell one
 # First bytes -> what the file is and what to do with it.
 FOREIGN = (
     (b"\x89HDF\r\n\x1a\n", "a Keras (HDF5) file", "Convert its weights to PyTorch first."),
@@ -47,6 +58,18 @@ _BY_SUFFIX = {
     ".index": ("the index of a TensorFlow checkpoint", "Convert its weights to PyTorch first."),
     ".onnx": ("an ONNX file", "Give the PyTorch checkpoint that it was exported from."),
 }
+
+
+def is_pickle(file: IO[bytes]) -> bool:
+    """Say whether a file is a pickle, of whatever protocol; it is left at its first byte."""
+    head = file.read(_PICKLE_HEAD)
+    if head[:1] != b"\x80" and _OLD_PICKLE.match(head):
+        file.seek(-1, os.SEEK_END)
+        found = file.read(1) == b"."
+    else:
+        found = head[:1] == b"\x80"
+    file.seek(0)
+    return found
 
 
 def read_content(path: Path) -> Content:
@@ -103,7 +126,7 @@ def _read(path: Path, file: IO[bytes], size: int) -> Content:
         return read_tensor_file(path, file, size)
     if head[:2] == b"PK":
         return read_archive(path, file, size)
-    if head[:1] == b"\x80":
+    if is_pickle(file):
         return _pickles(path, file, size)
     what, mend = next(
         (told for suffix, told in _BY_SUFFIX.items() if path.name.lower().endswith(suffix)),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -32,6 +33,8 @@ CONFIG_KEYS = re.compile(
     r"global_step|step|iteration|format)$",
     re.IGNORECASE,
 )
+MOST_SAID = 50  # single values beside the weights
+FEW = 12  # named values that are shown together
 DEEPEST = 8  # levels below which no vocabulary is searched
 
 
@@ -118,15 +121,28 @@ def plain_names(tensors: Mapping[str, TensorInfo]) -> dict[str, TensorInfo]:
 
 
 def _config(value: Any) -> dict[str, Any] | None:
+    """Give settings and what else is said beside the weights: epochs, scores, losses."""
     if not isinstance(value, Mapping):
         return None
     plain = PlainValues()
+    named = [row for row in value.items() if _is_config(row[0])]
+    said = (row for row in value.items() if not _is_config(row[0]) and _is_said(*row))
+    kept = [*named, *itertools.islice(said, MOST_SAID)]
     found = {
-        key_name(key): plain.of(item, 0)
-        for key, item in value.items()
-        if CONFIG_KEYS.match(key_name(key)) and not isinstance(item, TensorInfo)
+        key_name(key): plain.of(item, 0) for key, item in kept if not isinstance(item, TensorInfo)
     }
     return found | _optimizer(value, plain) or None
+
+
+def _is_said(key: Any, item: Any) -> bool:
+    """Say whether a value is one number or a few with their names: bleu-4, a monitor's best."""
+    if (
+        isinstance(item, Mapping)
+        and 0 < len(item) <= FEW
+        and not VOCABULARY_KEYS.match(key_name(key))
+    ):
+        return all(isinstance(inner, bool | int | float | str) for inner in item.values())
+    return isinstance(item, bool | int | float | str)
 
 
 def _optimizer(value: Mapping[Any, Any], plain: PlainValues) -> dict[str, Any]:
