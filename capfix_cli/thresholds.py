@@ -200,8 +200,9 @@ DEAF_NATS = Threshold(
 LATER_SHARE = Threshold(
     0.1, "of the first words' KL", f"{_CALIBRATED}: sound captioners are above .5"
 )
+TELLS_ORDER = Threshold(0.2, "share of captions", "ours: fewer than a fifth may be turns of phrase")
 TIME_SHARE = Threshold(
-    0.1,
+    0.02,
     "of what another clip moves the next word",
     f"{_CALIBRATED}: exchanging a clip's halves moves sound captioners that keep time by over .3",
 )

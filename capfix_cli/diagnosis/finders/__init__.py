@@ -1,0 +1,1 @@
+"""Finders of causes, one small module each: a pure function from a case to a finding."""

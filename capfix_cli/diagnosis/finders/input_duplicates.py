@@ -1,0 +1,37 @@
+"""``input.duplicate-audio``: audio repeats so much that no captioner could differ on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from capfix_cli.diagnosis.finders.case import Case, Finding, not_tested
+from capfix_cli.measures.diversity import expected_distinct
+from capfix_cli.measures.table import cuts
+from capfix_cli.records import Evidence
+from capfix_cli.thresholds import JUDGED_AT
+
+ID = "input.duplicate-audio"
+
+
+def find(case: Case) -> Finding:
+    """Count clips that are copies of others, sample by sample."""
+    digests = case.digests
+    if len(digests) < 2:
+        return not_tested(ID, "two clips or more")
+    size = min(len(digests), int(JUDGED_AT.value))
+    distinct = expected_distinct([(digest.hex(),) for digest in digests], size)
+    cut, _ = cuts(size)
+    copies = len(digests) - len(Counter(digests))
+    evidence = Evidence(
+        f"distinct waveforms at N={size}",
+        distinct,
+        cut,
+        "below it even captions that follow the audio would count as repeated",
+    )
+    return Finding(
+        ID,
+        1.0 if distinct < cut else 0.0,
+        (evidence,),
+        mend=f"Use different clips: {copies} of {len(digests)} are copies of others, sample by"
+        " sample",
+    )

@@ -1,0 +1,112 @@
+"""What must not move a captioner: its neighbours in a batch, padding, being asked twice."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.decoding.scoring import Tokens
+from capfix_cli.probes.modules import eval_forced, noisy_layers
+from capfix_cli.probes.sample import Sample, Untestable
+from capfix_cli.probes.steps import along, divergence, inside, mean_over, rolled
+
+CLIPS = 8  # each is encoded some six times
+ALONE = 4  # of them one by one
+PADDING = 0.5  # of a clip's length is added
+
+
+@dataclass(frozen=True)
+class Invariance:
+    """How far the next word moves, KL in nats, when nothing but circumstances change.
+
+    Attributes:
+        clip: when the clip is another one: the yardstick.
+        repeat: when the same is asked again.
+        alone: when clips are encoded one by one and not together.
+        permuted: when they stand in another order.
+        padded: when zeros are added behind them and their lengths told.
+        training: when every layer is held in eval mode; None where that changes nothing to try.
+        noisy: layers of Dropout and BatchNorm that ran in training mode.
+    """
+
+    clip: float
+    repeat: float
+    alone: float
+    permuted: float
+    padded: float
+    training: float | None
+    noisy: tuple[str, ...]
+
+
+@torch.inference_mode()
+def measure_invariance(captioner: Captioner, sample: Sample, caption: Tokens) -> Invariance:
+    """Encode the same clips under different circumstances.
+
+    All clips have one length and are followed along one caption, so that only what is changed can
+    move anything.
+
+    Args:
+        captioner: any.
+        sample: of clips.
+        caption: to follow, end token included.
+
+    Raises:
+        Untestable: there are too few waveforms, or scores are not finite.
+    """
+    waveforms, lengths = sample.cropped(CLIPS)
+    rows = len(waveforms)
+    captions = [caption[:8]] * rows
+    mask = inside(captions)
+
+    def follow(memory: Memory, count: int = rows) -> Tensor:
+        return along(captioner, memory, captions[:count])
+
+    memory = captioner.encode(waveforms, lengths)
+    own = follow(memory)
+    if not bool(own[:, :, :].isfinite().any()):
+        raise Untestable("finite scores")
+    clip = mean_over(divergence(own, follow(rolled(captioner, memory))), mask)
+    again = follow(captioner.encode(waveforms, lengths))
+    repeat = mean_over(divergence(own, again), mask)
+    singles = torch.cat(
+        [
+            follow(captioner.encode(waveforms[i : i + 1], lengths[i : i + 1]), 1)
+            for i in range(min(ALONE, rows))
+        ]
+    )
+    alone = mean_over(divergence(own[: len(singles)], singles), mask[: len(singles)])
+    order = torch.arange(rows - 1, -1, -1)
+    turned = follow(captioner.encode(waveforms[order], lengths))[order]
+    permuted = mean_over(divergence(own, turned), mask)
+    extra = torch.zeros(rows, int(PADDING * waveforms.shape[1]))
+    longer = follow(captioner.encode(torch.cat([waveforms, extra], dim=1), lengths))
+    padded = mean_over(divergence(own, longer), mask)
+    training, noisy = _mode(captioner, waveforms, lengths, own, captions, mask)
+    return Invariance(clip, repeat, alone, permuted, padded, training, noisy)
+
+
+def _mode(
+    captioner: Captioner,
+    waveforms: Tensor,
+    lengths: Tensor,
+    own: Tensor,
+    captions: Sequence[Tokens],
+    mask: Tensor,
+) -> tuple[float | None, tuple[str, ...]]:
+    """Compare as given with every layer held in eval mode."""
+
+    def run() -> Tensor:
+        return along(captioner, captioner.encode(waveforms, lengths), captions)
+
+    with eval_forced(captioner):
+        held = run()
+    moved = mean_over(divergence(own, held), mask)
+    try:
+        noisy = tuple(noisy_layers(captioner, run)) if moved > 0 else ()
+    except Untestable:
+        noisy = ()
+    return moved, noisy

@@ -1,0 +1,224 @@
+"""Which front end a network was trained on: searched by fit to its statistics, and by ear."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+from capfix_cli.captioners.base import Captioner
+from capfix_cli.decoding.options import GREEDY
+from capfix_cli.decoding.search import Chunk, decode
+from capfix_cli.probes.front_ends import (
+    FrontEnd,
+    Statistics,
+    describe_features,
+    feature_candidates,
+    rate_candidates,
+    waveform_candidates,
+)
+from capfix_cli.probes.geometry import separates
+from capfix_cli.probes.listening import listen
+from capfix_cli.probes.normalisation import Fit, expected_spread, measure_fit
+from capfix_cli.probes.sample import PROBED, Sample, Untestable
+from capfix_cli.probes.scoring import Scorer
+from capfix_cli.records import ClipCaption, Listening
+from capfix_cli.thresholds import FRONT_END_TIE
+
+FITTED = 12  # clips on which fit is measured: thousands of frames a channel
+FINALISTS = 3  # that are listened to
+QUICK = 12  # clips and
+QUICK_CONTRAST = 6  # contrasts where all candidates must be listened to
+CONTRAST = 11
+
+References = Mapping[str, Sequence[str]]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A front end that was tried.
+
+    Attributes:
+        front_end: which; None for the input as it is.
+        misfit: to the first BatchNorm; None without one.
+        listening: on the sample's clips; None where it was not listened to.
+    """
+
+    front_end: FrontEnd | None
+    misfit: float | None
+    listening: Listening | None = None
+
+    @property
+    def share(self) -> float:
+        """Bits as a share of their ceiling."""
+        heard = self.listening
+        return 0.0 if heard is None else heard.deciding_bits / heard.ceiling_bits
+
+
+@dataclass(frozen=True)
+class Recovery:
+    """What came of the search.
+
+    Attributes:
+        current: the input as it is.
+        best: the front end that fits and listens best; None where the present one does.
+        tried: those that were listened to, the best first.
+        by: ``fit and listening`` or ``listening alone``.
+    """
+
+    current: Tried
+    best: Tried | None
+    tried: tuple[Tried, ...]
+    by: str
+
+
+def recover(
+    captioner: Captioner, sample: Sample, seed: int, references: References | None, *, rates: bool
+) -> Recovery:
+    """Search the usual front ends.
+
+    Args:
+        captioner: any; with BatchNorm statistics the search is by fit first.
+        sample: clips with their files.
+        seed: of contrast sets.
+        references: clip name -> references, or None.
+        rates: try other sample rates too, which reads the files again.
+    """
+    candidates = [None, *list_candidates(captioner, sample, rates=rates)]
+    try:
+        tried = [_fit(captioner, sample, one) for one in candidates]
+        by = "fit and listening"
+        fitting = [one for one in tried if one.misfit is not None]
+        order = _by_fit(fitting)
+        chosen = [one for one in order if one.front_end is not None][:FINALISTS]
+    except Untestable:
+        by = "listening alone"
+        quick = [
+            _listen(captioner, sample, Tried(one, None), seed, references, QUICK, QUICK_CONTRAST)
+            for one in candidates
+        ]
+        order = sorted(quick[1:], key=lambda one: -one.share)
+        tried, chosen = quick, order[:FINALISTS]
+    current = _listen(captioner, sample, tried[0], seed, references)
+    heard = [_listen(captioner, sample, one, seed, references) for one in chosen]
+    # The best fit first; one that listens clearly more comes before it.
+    best = None
+    for one in heard:
+        if best is None or one.share > best.share + FRONT_END_TIE.value:
+            best = one
+    if best is not None and best.share <= current.share + FRONT_END_TIE.value:
+        best = None
+    return Recovery(current, best, tuple(heard), by)
+
+
+def list_candidates(captioner: Captioner, sample: Sample, *, rates: bool) -> list[FrontEnd]:
+    """List every front end that can be tried on a captioner."""
+    found: list[FrontEnd] = []
+    if separates(captioner):
+        known = _statistics(captioner, sample)
+        found += feature_candidates(known)
+    else:
+        found += waveform_candidates()
+    if rates and sample.clips:
+        found += rate_candidates(captioner.sample_rate)
+    return found
+
+
+@torch.inference_mode()
+def _statistics(captioner: Captioner, sample: Sample) -> Statistics:
+    waveforms, lengths = sample.cropped(FITTED)
+    features, _ = captioner.features(waveforms, lengths)
+    expected = None
+    try:
+        first = measure_fit(captioner, _encoding(captioner, sample), first_only=True)[0]
+        expected = expected_spread(captioner, first.layer)
+    except Untestable:
+        pass
+    return describe_features(features, expected, _ln_mel(waveforms, captioner, features))
+
+
+def _ln_mel(
+    waveforms: Tensor, captioner: Captioner, features: Tensor
+) -> tuple[float, float] | None:
+    """Give mean and deviation of a plain ln-mel with as many bands and frames."""
+    if features.ndim != 3:
+        return None
+    from torchaudio.transforms import MelSpectrogram
+
+    hop = max(1, waveforms.shape[1] // max(1, features.shape[1] - 1))
+    mel = MelSpectrogram(
+        captioner.sample_rate,
+        n_fft=max(64, 2 * hop),
+        hop_length=hop,
+        n_mels=min(features.shape[2], hop // 2 or 1),
+    )
+    found = mel(waveforms).clamp_min(1e-6).log()
+    return float(found.mean()), float(found.std())
+
+
+def _encoding(captioner: Captioner, sample: Sample) -> Callable[[], object]:
+    waveforms, lengths = sample.cropped(FITTED)
+    return lambda: captioner.encode(waveforms, lengths)
+
+
+def _changed(
+    captioner: Captioner, sample: Sample, front: FrontEnd | None
+) -> tuple[Captioner, Sample]:
+    if front is None:
+        return captioner, sample
+    return front.apply(captioner), sample if front.rate is None else sample.at_rate(front.rate)
+
+
+def _fit(captioner: Captioner, sample: Sample, front: FrontEnd | None) -> Tried:
+    changed, heard = _changed(captioner, sample, front)
+    fit: Fit = measure_fit(changed, _encoding(changed, heard), first_only=True)[0]
+    misfit = fit.misfit
+    return Tried(front, misfit if math.isfinite(misfit) else math.inf)
+
+
+def _by_fit(tried: Sequence[Tried]) -> list[Tried]:
+    """Order by fit; of those that fit about equally well the simpler comes first."""
+    left = sorted(range(len(tried)), key=lambda place: (tried[place].misfit or 0.0, place))
+    best = tried[left[0]].misfit or 0.0
+    near = [p for p in left if (tried[p].misfit or 0.0) <= best * 1.15 + 0.02]
+    rest = [p for p in left if p not in near]
+    return [tried[p] for p in (*sorted(near), *rest)]
+
+
+def _listen(
+    captioner: Captioner,
+    sample: Sample,
+    tried: Tried,
+    seed: int,
+    references: References | None,
+    clips: int = PROBED,
+    contrast: int = CONTRAST,
+) -> Tried:
+    changed, heard = _changed(captioner, sample, tried.front_end)
+    try:
+        listening, _ = listen_quickly(changed, heard, seed, references, clips, contrast)
+    except Untestable:
+        raise
+    except (RuntimeError, ValueError):  # a front end that the network cannot take
+        return tried
+    return replace(tried, listening=listening)
+
+
+@torch.inference_mode()
+def listen_quickly(
+    captioner: Captioner,
+    sample: Sample,
+    seed: int,
+    references: References | None,
+    clips: int = PROBED,
+    contrast: int = CONTRAST,
+) -> tuple[Listening, list[ClipCaption]]:
+    """Caption a sample greedily and measure listening on it."""
+    waveforms, lengths, names = sample.padded(clips)
+    chunk = Chunk(names, captioner.encode(waveforms, lengths))
+    captions = decode(captioner, chunk, GREEDY, seed)
+    scorer = Scorer(captioner, [chunk])
+    return listen(captions, scorer, seed, references, contrast), captions

@@ -1,0 +1,116 @@
+"""Special tokens: what captions hold that is no word, and which other token opens or ends them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+
+from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.decoding.scoring import Tokens
+from capfix_cli.probes.sample import Untestable
+from capfix_cli.probes.steps import along
+from capfix_cli.probes.variants import derive
+from capfix_cli.records import ClipCaption
+
+SPECIAL = re.compile(
+    r"^(<[^<>]*>|\[[A-Za-z_]+\]|\{[^{}]*\}|#(start|end)#|[sb]os|eos|pad|unk|startseq|endseq)$",
+    re.IGNORECASE,
+)
+MOST = 12  # tokens that are tried as opening one
+
+
+@dataclass(frozen=True)
+class Endings:
+    """What captions look like where they should end.
+
+    Attributes:
+        endless: share of captions that reach the length limit.
+        special: share of captions that hold a special token as a word.
+        named: the commonest of those.
+        last: the token that most captions without an end hold most often in their second half,
+            and its share there.
+        padded: share of tokens that are the padding.
+        unknown: share of tokens that are the unknown word.
+    """
+
+    endless: float
+    special: float
+    named: str
+    last: tuple[int, float]
+    padded: float
+    unknown: float
+
+
+def special_ids(captioner: Captioner) -> list[int]:
+    """List tokens that are no words by their looks, and those at both ends of the vocabulary."""
+    words = captioner.vocabulary
+    size = len(words)
+    looks = [i for i in range(size) if SPECIAL.match(str(words[i]))] if size < 10**6 else []
+    edges = [i for i in (0, 1, 2, 3, size - 1, size - 2, size - 3, size - 4) if 0 <= i < size]
+    return list(dict.fromkeys([*looks[:MOST], *edges]))[:MOST]
+
+
+def measure_endings(captioner: Captioner, captions: Sequence[ClipCaption]) -> Endings:
+    """Look at captions as they came."""
+    endless = [c for c in captions if not c.ended]
+    own = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}
+    looks = {
+        i
+        for c in captions
+        for i in set(c.tokens)
+        if i < len(captioner.vocabulary)
+        and i not in own
+        and SPECIAL.match(str(captioner.vocabulary[i]))
+    }
+    holding = [c for c in captions if looks & set(c.tokens)]
+    counts: dict[int, int] = {}
+    late = [token for c in endless for token in c.tokens[len(c.tokens) // 2 :]]
+    for token in late:
+        counts[token] = counts.get(token, 0) + 1
+    last = max(counts, key=lambda token: counts[token], default=captioner.eos_id)
+    tokens = [token for c in captions for token in c.tokens]
+    total = max(1, len(tokens))
+    named = next((captioner.vocabulary[i] for i in sorted(looks)), "")
+    return Endings(
+        len(endless) / max(1, len(captions)),
+        len(holding) / max(1, len(captions)),
+        str(named),
+        (last, counts.get(last, 0) / max(1, len(late))),
+        tokens.count(captioner.pad_id) / total if captioner.pad_id is not None else 0.0,
+        tokens.count(captioner.unk_id) / total if captioner.unk_id is not None else 0.0,
+    )
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How well references' first words follow the opening token.
+
+    Attributes:
+        loss: of the first word, in nats.
+        rival: the other token that opens best, and the loss it gives.
+    """
+
+    loss: float
+    rival: tuple[int, float]
+
+
+def measure_opening(captioner: Captioner, memory: Memory, references: Sequence[Tokens]) -> Opening:
+    """Open captions with other special tokens.
+
+    Raises:
+        Untestable: the captioner opens captions by itself.
+    """
+    if type(captioner).start_prefix is not Captioner.start_prefix:
+        raise Untestable("a captioner that opens captions with bos_id")
+    first = torch.tensor([tokens[0] for tokens in references]).unsqueeze(1)
+    losses = {}
+    for token in dict.fromkeys([captioner.bos_id, *special_ids(captioner)]):
+        opened = derive(captioner, bos_id=token)
+        found = along(opened, memory, [tokens[:1] for tokens in references])[:, 0]
+        losses[token] = -float(found.gather(1, first).clamp_min(-1e4).mean())
+    own = losses.pop(captioner.bos_id)
+    rival = min(losses, key=losses.__getitem__, default=captioner.bos_id)
+    return Opening(own, (rival, losses.get(rival, own)))
