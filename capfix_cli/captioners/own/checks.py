@@ -28,6 +28,7 @@ def range_errors(config: CaptionerConfig) -> list[str]:
         "encoder.ast.max_length": (ast.max_length, 16, 65_536),
         "encoder.ast.frequency_stride": (ast.frequency_stride, 1, 112),
         "encoder.ast.time_stride": (ast.time_stride, 1, 16),
+        "encoder.ast.epsilon": (ast.epsilon, 0.0, 1.0),
         "dropout": (config.dropout, 0.0, 0.95),
         "embedding": (config.embedding, 1, 16_384),
         "hidden": (config.hidden, 1, 16_384),

@@ -58,6 +58,7 @@ class AstConfig:
         max_length: frames heard at once; longer clips are heard one such stretch after another.
         frequency_stride: mel bands from one 16 x 16 patch to the next.
         time_stride: frames from one patch to the next.
+        epsilon: of the norms; its authors' 1e-6, transformers has another.
     """
 
     hidden: int = 768
@@ -67,6 +68,7 @@ class AstConfig:
     max_length: int = 1_024
     frequency_stride: int = 10
     time_stride: int = 10
+    epsilon: float = 1e-6
 
 
 @dataclass(frozen=True)

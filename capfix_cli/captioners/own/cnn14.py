@@ -28,8 +28,9 @@ class TwoConvolutions(nn.Module):
     def forward(self, x: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Apply the block to [B] frames of each clip; gives the frames that are left of them."""
         inside = inside_mask(lengths, x.shape[2])[:, None, :, None]
-        # What norms put into the padding must not reach a clip's last frames.
-        x = F.relu(self.bn1(self.conv1(x))) * inside
+        # What norms and half-filled places of pooling put into the padding must not reach a clip's
+        # last frames: alone, there is nothing behind them.
+        x = F.relu(self.bn1(self.conv1(x * inside))) * inside
         x = F.relu(self.bn2(self.conv2(x))) * inside
         return F.avg_pool2d(x, self.pool) if self.pool > 1 else x, lengths // self.pool
 
@@ -68,7 +69,6 @@ class Cnn14(nn.Module):
         x = x.masked_fill(~inside_mask(lengths, x.shape[1]).unsqueeze(2), PANNS_SILENCE)
         lengths = lengths.clamp_min(SHRINK)
         x = self.bn0(x.transpose(1, 2).unsqueeze(3)).permute(0, 3, 2, 1)
-        x = x * inside_mask(lengths, x.shape[2])[:, None, :, None]
         for number in range(1, BLOCKS + 1):
             x, lengths = getattr(self, f"conv_block{number}")(x, lengths)
             x = self.drop(x)

@@ -15,7 +15,7 @@ from torch import Tensor
 from capfix_cli.captioners.own.choices import AstConfig, CaptionerConfig
 from capfix_cli.captioners.own.cnn14 import BLOCKS
 from capfix_cli.captioners.own.front_end import PannsLogMel
-from capfix_cli.captioners.own.spectrogram_transformer import PATCH
+from capfix_cli.captioners.own.spectrogram_transformer import PATCH, TOKENS
 from capfix_cli.captioners.weights import load_weights
 from capfix_cli.errors import CapfixError
 
@@ -33,6 +33,7 @@ UNUSED = {
     "ast": re.compile(r"v\.head(_dist)?\.|mlp_head\.|classifier\."),
 }
 FILTERS = 1e-4  # how far a stored mel filter or kernel may be from the formula's: float32 rounding
+STRIDES = (10, 12, 14, 16)  # of the published ASTs
 HEAD_WIDTH = 64  # numbers a head of every published AST; its weights do not tell
 
 
@@ -102,7 +103,7 @@ def _ast(path: str, found: Weights, config: CaptionerConfig) -> tuple[Any, Weigh
     if weights["patches.weight"].shape[1:] != (1, PATCH, PATCH):
         shape = list(weights["patches.weight"].shape)
         raise wrong_file(path, "ast", f"its patches are {shape}, not one channel of {PATCH} x 16")
-    ast = _ast_sizes(path, weights, config.encoder.ast)
+    ast = _ast_sizes(path, weights, config)
     return dataclasses.replace(config.encoder, ast=ast), weights
 
 
@@ -164,8 +165,9 @@ def _joined(weights: Mapping[str, Tensor]) -> Weights:
     return result
 
 
-def _ast_sizes(path: str, weights: Weights, given: AstConfig) -> AstConfig:
+def _ast_sizes(path: str, weights: Weights, config: CaptionerConfig) -> AstConfig:
     """Read what the weights tell, and the rest from the settings beside them, where there are."""
+    given = config.encoder.ast
     hidden = weights["patches.weight"].shape[0]
     layers = 1 + max(int(m[1]) for n in weights if (m := re.match(r"layers\.(\d+)\.", n)))
     sizes = dataclasses.replace(
@@ -177,7 +179,7 @@ def _ast_sizes(path: str, weights: Weights, given: AstConfig) -> AstConfig:
     )
     settings = Path(path) / "config.json"
     if not settings.is_file():
-        return sizes
+        return _with_strides(sizes, weights["places"].shape[1] - TOKENS, config.front_end.n_mels)
     try:
         told = json.loads(settings.read_text(encoding="utf-8"))
         return dataclasses.replace(
@@ -186,8 +188,18 @@ def _ast_sizes(path: str, weights: Weights, given: AstConfig) -> AstConfig:
             max_length=int(told.get("max_length", given.max_length)),
             frequency_stride=int(told.get("frequency_stride", given.frequency_stride)),
             time_stride=int(told.get("time_stride", given.time_stride)),
+            epsilon=float(told.get("layer_norm_eps", given.epsilon)),
         )
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise wrong_file(
             path, "ast", f"its config.json says no num_attention_heads ({error})"
         ) from error
+
+
+def _with_strides(sizes: AstConfig, patches: int, n_mels: int) -> AstConfig:
+    """Find the stride, the same in both directions, that gives so many patches."""
+    for stride in (sizes.time_stride, *STRIDES):
+        high, long = ((size - PATCH) // stride + 1 for size in (n_mels, sizes.max_length))
+        if high * long == patches:
+            return dataclasses.replace(sizes, frequency_stride=stride, time_stride=stride)
+    return sizes

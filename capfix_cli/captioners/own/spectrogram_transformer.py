@@ -12,7 +12,6 @@ from capfix_cli.captioners.own.encoder import inside_mask
 from capfix_cli.captioners.own.front_end import AST_SILENCE
 
 PATCH = 16  # mel bands and frames of a patch
-EPSILON = 1e-6  # of its norms, as the published training had it
 TOKENS = 2  # before the patches: the class token and the distillation token
 
 
@@ -36,10 +35,10 @@ class SpectrogramTransformer(nn.Module):
         self.distillation_token = nn.Parameter(torch.zeros(1, 1, config.hidden))
         self.places = nn.Parameter(torch.zeros(1, self.high * self.long + TOKENS, config.hidden))
         self.layers = nn.ModuleList(
-            EncoderLayer(config.hidden, config.heads, config.feed_forward, dropout, EPSILON)
+            EncoderLayer(config.hidden, config.heads, config.feed_forward, dropout, config.epsilon)
             for _ in range(config.layers)
         )
-        self.norm = nn.LayerNorm(config.hidden, eps=EPSILON)
+        self.norm = nn.LayerNorm(config.hidden, eps=config.epsilon)
 
     def forward(self, features: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """Encode; the result of a clip does not depend on how far its batch is padded."""
