@@ -1,9 +1,10 @@
 """Corpus measures against what people use today: values that should agree, seconds, and ratios.
 
-    python benchmarks/measures_speed.py [self-bleu | packages | million] ...
+    python benchmarks/measures_speed.py [self-bleu | linear | packages | million] ...
 
 - self-bleu: ``fast-bleu`` (C++) at 20,000 and 100,000 captions, NLTK at 500, on captions of ten
   words drawn by Zipf's law from 5,000.
+- linear: self-BLEU-4 at 10,000, 100,000 and 1,000,000 captions.
 - packages: ``diversity`` and ``vendi-score`` at 10,000 captions, where definitions agree.
 - million: all measures with intervals over 1,000,000 captions, against ``str.split`` on the lines.
 
@@ -28,7 +29,8 @@ from capfix_cli.measures.corpus import Corpus, Counted
 from capfix_cli.measures.corpus_measures import measure_corpus
 from capfix_cli.measures.ngrams import ngrams_of
 from capfix_cli.measures.repetition import self_repetition
-from capfix_cli.measures.selfbleu import self_bleu_scores
+from capfix_cli.measures.selfbleu import bleu, closest_lengths, matched, self_bleu_scores
+from capfix_cli.measures.tokens import tokenise
 from capfix_cli.measures.vendi import vendi
 
 WORDS = 5000
@@ -156,7 +158,27 @@ def million() -> None:
     )
 
 
-PARTS = {"self-bleu": self_bleu, "packages": packages, "million": million}
+def linear() -> None:
+    """Self-BLEU-4 from the lines on, per caption, as their number grows."""
+    for number in (10_000, 100_000, 1_000_000):
+        lines = captions(number)
+
+        def scores() -> float:
+            tokens = tokenise(lines)  # noqa: B023
+            matches = [matched(grams.shared()) for grams in ngrams_of(tokens)]
+            lengths = tokens.lengths
+            return float(bleu(np.array(matches), lengths, closest_lengths(lengths)).mean())
+
+        ours, value = timed(scores, 1)
+        split, _ = timed(lambda: [line.split() for line in lines], 1)  # noqa: B023
+        print(
+            f"self-BLEU-4 of {number:9,} captions {ours:8.2f} s, {1e6 * ours / number:5.1f} us"
+            f" each, {ours / split:4.1f} times splitting the lines; {value:.4f}",
+            flush=True,
+        )
+
+
+PARTS = {"self-bleu": self_bleu, "linear": linear, "packages": packages, "million": million}
 
 if __name__ == "__main__":
     for name in [word for word in sys.argv[1:] if word in PARTS] or list(PARTS):
