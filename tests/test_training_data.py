@@ -1,502 +1,521 @@
-"""Checks of the training captions: built faults are found, sound sets and people's are not."""
+"""Training data: what is read, cached, left out and altered."""
 
 from __future__ import annotations
 
 import csv
-import random
+import dataclasses
+import errno
+import json
+import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
-from conftest import real_data
+import torch
 
-from capfix_cli.diagnosis.training import sound_prints
-from capfix_cli.diagnosis.training.captions_data import (
-    examine_training,
-    examine_training_set,
-    write_rows,
-)
-from capfix_cli.diagnosis.training.content_words import specific_words
-from capfix_cli.diagnosis.training.coverage import find_lost_words
-from capfix_cli.diagnosis.training.findings import confidence
-from capfix_cli.diagnosis.training.generic import find_generic
-from capfix_cli.diagnosis.training.imbalance import caption_evenness, find_imbalance
-from capfix_cli.diagnosis.training.memorised import Copies, find_memorised
-from capfix_cli.diagnosis.training.near_duplicates import find_copied_audio, find_shared_captions
-from capfix_cli.diagnosis.training.per_clip import find_single_caption
-from capfix_cli.diagnosis.training.reading import TrainingSet, read_training, training_set
-from capfix_cli.diagnosis.training.shift_fits import fits_of_scores, words_in_name
-from capfix_cli.diagnosis.training.shifted import Witnesses, find_shift
-from capfix_cli.diagnosis.training.shifts import judge_fits
+from capfix_cli.captioners.own.config import FrontEndConfig
 from capfix_cli.errors import CapfixError
-from capfix_cli.measures.reading import Columns
+from capfix_cli.recipes import cache as cache_module
+from capfix_cli.recipes import data as data_module
+from capfix_cli.recipes.augment import audio, captions
+from capfix_cli.recipes.augment.features import draw_mix, mask, mix
+from capfix_cli.recipes.augment.wordnet import WordNet
+from capfix_cli.recipes.batches import TrainingBatches
+from capfix_cli.recipes.cache import CACHE, FeatureCache, Features
+from capfix_cli.recipes.data import TrainingClips, load_training_clips, write_left_out
+from capfix_cli.recipes.datasets import load_dataset, open_dataset
+from capfix_cli.recipes.options import AugmentationOptions, DataOptions
+from capfix_cli.recipes.prepare import filter_captions, prepare
+from capfix_cli.recipes.sampling import Item
+from capfix_cli.recipes.variants import make_variants
 
-PEOPLE = ("audiocaps_test_human.csv", "audiocaps_val_human.csv")
-SOURCES = (
-    *("dog bark", "rain fall", "bell ring", "engine hum", "baby cry", "clock tick", "horn honk"),
-    *("bird chirp", "wind blow", "door slam", "train pass", "water drip", "crowd cheer"),
-    *("phone buzz", "siren wail", "rooster crow", "saw cut", "drum beat", "cat meow", "wave crash"),
-)
-PLACES = ("a house", "the street", "a field", "the kitchen", "a hall", "the woods", "a yard")
-HOW = ("twice", "in the morning", "behind a wall", "under a bridge", "with an echo", "at night")
-
-
-def sound_set(clips: int = 140, seed: int = 0, per_clip: int = 2, named: bool = False):
-    """Varied captions of 20 sources in random order; names say the source if they are to."""
-    draw = random.Random(seed)
-    rows = []
-    for number in range(clips):
-        thing, act = draw.choice(SOURCES).split()
-        texts = [
-            draw.choice(
-                (f"a {thing} {act}s {how} by {place}", f"{how} by {place} a {thing} {act}s")
-            )
-            for how, place in ((draw.choice(HOW), draw.choice(PLACES)) for _ in range(per_clip))
-        ]
-        name = f"{thing} {act}ing {number:03d}.wav" if named else f"clip{number:03d}.wav"
-        rows.append((name, texts))
-    return rows
+RATE = 16_000
+FRONT = FrontEndConfig()
+PLAIN = AugmentationOptions()
 
 
-def replaced(rows, share: float, *texts: str):
-    """Put captions in place of a share of all."""
-    draw = random.Random(1)
-    return [
-        (name, [draw.choice(texts) if draw.random() < share else text for text in captions])
-        for name, captions in rows
-    ]
+def tone(hertz: float, seconds: float = 0.6) -> np.ndarray:
+    return 0.5 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * RATE)) / RATE)
 
 
-def finding_of(data, id_):
-    (found,) = [finding for finding in data.findings if finding.id == id_]
-    return found
+def pitch(samples: torch.Tensor) -> float:
+    window = samples * torch.hann_window(len(samples))
+    return float(torch.fft.rfft(window).abs().argmax()) * RATE / len(samples)
 
 
-def write(path, rows, width=2):
-    with path.open("w", newline="", encoding="utf-8") as file:
+@pytest.fixture
+def folder(tmp_path):
+    """Six captioned clips, one uncaptioned, one unreadable, one caption without its audio."""
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for number in range(7):
+        soundfile.write(clips / f"{number}.wav", tone(300 + 100 * number), RATE)
+    (clips / "broken.wav").write_bytes(b"RIFF nothing")
+    with (tmp_path / "train.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["file_name", *(f"caption_{n + 1}" for n in range(width))])
-        writer.writerows([name, *texts] for name, texts in rows)
-    return path
+        writer.writerow(["file_name", "caption_1", "caption_2"])
+        writer.writerows([f"{n}.wav", f"tone {n} hums", "a sound"] for n in range(6))
+        writer.writerows([["broken.wav", "a crack", ""], ["gone.wav", "a door", ""]])
+        writer.writerow(["0.wav", "a second row", ""])  # Clotho lists some files twice
+    return tmp_path
 
 
-# imbalance
+def load(folder: Path, **more) -> TrainingClips:
+    return load_training_clips(folder / "train.csv", folder / "clips", FRONT, **more)
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
-def test_a_favourite_caption_is_imbalance(share):
-    finding, causes = find_imbalance(training_set(replaced(sound_set(), share, "a man talks")))
-    assert finding.answer == "suspect"
-    (cause,) = causes
-    assert (cause.id, cause.stage) == ("data.imbalanced", "data")
-    assert all(row.caption == "a man talks" for row in finding.rows)
-    assert finding.listed == len(finding.rows) == pytest.approx(280 * share, rel=0.2)
-    assert "said" in finding.rows[0].reason
-
-
-def test_the_worse_the_imbalance_the_surer():
-    sure = [
-        find_imbalance(training_set(replaced(sound_set(), share, "a man talks")))[1][0].confidence
-        for share in (0.3, 0.5, 0.9)
-    ]
-    assert sure == sorted(sure)
-    assert sure[0] < sure[2] == 0.95
-
-
-def test_one_sound_in_many_wordings_is_imbalance_too():
-    draw = random.Random(3)
-    rows = [
-        (name, [f"a dog barks {draw.choice(HOW)} by {draw.choice(PLACES)} {number}", *texts[:1]])
-        for number, (name, texts) in enumerate(sound_set())
-    ]
-    rows = [(name, [f"{texts[0]} as dogs are barking", texts[0]]) for name, texts in rows]
-    finding, causes = find_imbalance(training_set(rows))
-    assert finding.answer == "suspect"
-    assert causes[0].id == "data.imbalanced"
-    word = next(row for row in finding.evidence if "word of sound" in row.what)
-    assert "dog" in word.what or "bark" in word.what
-    assert word.value > 0.9
-
-
-def test_closed_worlds_are_even_and_people_are():
-    draw = random.Random(0)
-    closed = [(f"{n}.wav", [f"a {' '.join(draw.choice(SOURCES).split())}s"]) for n in range(400)]
-    finding, causes = find_imbalance(training_set(closed))
-    assert (finding.answer, causes) == ("ok", ())
-    two = [(f"{n}.wav", [("a dog barks", "rain falls")[n % 2]]) for n in range(400)]
-    assert find_imbalance(training_set(two))[0].answer == "ok"
-
-
-def test_evenness_is_exact_where_it_is_known():
-    assert caption_evenness(["a", "b"] * 50) == (1.0, 100)
-    assert caption_evenness(["a"] * 30) == (0.0, 30)
-    value, size = caption_evenness(["a"] * 15 + ["b"] * 5)  # all 20 are taken: H(1/4)
-    assert size == 20
-    assert value == pytest.approx(0.8112781, abs=1e-6)
-
-
-def test_captions_that_are_not_english_are_judged_by_kinds_alone():
-    rows = [(f"{n}.wav", [f"ein Hund bellt {n}"]) for n in range(50)]
-    finding, _ = find_imbalance(training_set(rows))
-    assert finding.answer == "ok"
-    assert any("not English" in str(row.value) for row in finding.evidence)
-    assert find_generic(training_set(rows))[0].answer == "not-tested"
-
-
-# generic captions
-
-
-@pytest.mark.parametrize(
-    ("caption", "generic"),
-    [
-        ("a sound is playing", True),
-        ("something is making noise", True),
-        ("A sound is heard.", True),
-        ("there are various different sounds in the background", True),
-        ("a dog barks", False),
-        ("a loud humming noise", False),
-        ("someone is whistling", False),
-        ("A vibrating noise", False),
-    ],
-)
-def test_which_captions_say_nothing(caption, generic):
-    assert (not specific_words(caption)) is generic
-
-
-def test_generic_captions_are_listed_and_judged():
-    rows = replaced(sound_set(), 0.2, "a sound is heard", "something is making noise")
-    finding, causes = find_generic(training_set(rows))
-    assert finding.answer == "suspect"
-    assert causes[0].id == "data.generic-captions"
-    assert {row.caption for row in finding.rows} == {
-        "a sound is heard",
-        "something is making noise",
+def test_what_does_not_fit_together_is_counted_and_listed(folder):
+    clips = load(folder)
+    assert clips.names == [f"{n}.wav" for n in range(6)]
+    assert clips.captions[0] == ["tone 0 hums", "a sound", "a second row"]
+    assert clips.unmatched == ("6.wav",)
+    assert clips.absent == ("gone.wav",)
+    assert [clip.path for clip in clips.skipped] == ["broken.wav"]
+    write_left_out(folder / "left.csv", clips.left_out())
+    rows = list(csv.DictReader((folder / "left.csv").read_text().splitlines()))
+    assert {(row["file_name"], row["reason"].split(":")[0]) for row in rows} == {
+        ("6.wav", "audio without a caption"),
+        ("gone.wav", "caption without its audio"),
+        ("broken.wav", "unreadable"),
     }
-    few, none = find_generic(training_set(replaced(sound_set(), 0.02, "a sound is heard")))
-    assert (few.answer, none) == ("ok", ())
-    assert few.listed > 0  # a person may still want to see them
 
 
-def test_a_word_that_every_caption_has_says_nothing():
-    rows = [(name, [f"park recording: {text}" for text in texts]) for name, texts in sound_set()]
-    rows = replaced(rows, 0.2, "a park recording")
-    assert find_generic(training_set(rows))[0].answer == "suspect"
+def test_jsonl_is_read_as_well(folder):
+    rows = [{"file_name": f"{n}.wav", "caption_1": f"tone {n}"} for n in range(3)]
+    (folder / "train.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
+    clips = load_training_clips(folder / "train.jsonl", folder / "clips", FRONT)
+    assert clips.captions == [["tone 0"], ["tone 1"], ["tone 2"]]
 
 
-# captions per clip
+def test_nothing_usable_is_told(folder):
+    for path in (folder / "clips").iterdir():
+        path.write_bytes(b"RIFF nothing")
+    with pytest.raises(CapfixError):
+        load(folder)
 
 
-def test_captions_per_clip():
-    several, single = training_set(sound_set()), training_set(sound_set(per_clip=1))
-    assert find_single_caption(several, {})[1] == ()
-    (lack,) = find_single_caption(single, {})[1]
-    (waste,) = find_single_caption(several, {"training.captions_per_clip": 1})[1]
-    assert lack.id == waste.id == "data.single-caption"
-    assert waste.confidence > lack.confidence
-    assert find_single_caption(several, {"training.captions_per_clip": 2})[1] == ()
+# --- the cache --------------------------------------------------------------------------------
 
 
-# shifted pairs
+def test_features_are_computed_once_and_are_the_same(folder, monkeypatch):
+    computed = []
+    plain = data_module.log_mel
+    monkeypatch.setattr(data_module, "log_mel", lambda *given: computed.append(1) or plain(*given))
+    first = load(folder, root=folder)
+    assert len(computed) == 6
+    stored = list((folder / CACHE).glob("*/*.npy"))
+    assert len(stored) == 6
+    assert first.cached == (stored[0].parent, sum(path.stat().st_size for path in stored))
+    again = load(folder, root=folder)
+    assert len(computed) == 6
+    in_memory = load(folder)
+    for one, two, three in zip(first.features, again.features, in_memory.features, strict=True):
+        assert torch.equal(one, two)
+        assert torch.equal(one, three)
+        assert one.dtype == torch.float16
 
 
-def shift(rows, by):
-    """Give every clip the captions of the row ``by`` further on."""
-    names = [name for name, _ in rows]
-    texts = [texts for _, texts in rows]
-    return list(zip(names, texts[by:] + texts[:by], strict=True))
+def test_the_key_is_the_bytes_and_the_front_end(folder):
+    load(folder, root=folder)
+    (folder / "clips" / "0.wav").rename(folder / "clips" / "00.wav")  # another name, same bytes
+    text = (folder / "train.csv").read_text().replace("\n0.wav", "\n00.wav")
+    (folder / "train.csv").write_text(text)
+    load(folder, root=folder)
+    assert len(list((folder / CACHE).glob("*/*.npy"))) == 6
+    soundfile.write(folder / "clips" / "1.wav", tone(999), RATE)
+    changed = load(folder, root=folder)
+    assert len(list((folder / CACHE).glob("*/*.npy"))) == 7
+    assert torch.equal(changed.features[2], load(folder).features[2])
+    other = dataclasses.replace(FRONT, n_mels=32)
+    wider = load_training_clips(folder / "train.csv", folder / "clips", other, root=folder)
+    assert wider.features[0].shape[1] == 32
+    assert len(list((folder / CACHE).iterdir())) == 2
 
 
-@pytest.mark.parametrize("by", [1, -1, 2, -3])
-def test_names_show_captions_of_another_row(by):
-    rows = shift(sound_set(named=True), by)
-    finding, (cause,) = find_shift(training_set(rows), Witnesses())
-    assert finding.answer == "suspect"
-    assert cause.id == "data.shifted-pairs"
-    assert cause.confidence > 0.9
-    off = next(row for row in finding.evidence if "rows on fits better" in row.what)
-    assert f"{-by:+d} rows on" in off.what
-    assert finding.listed > 120
+def test_a_damaged_or_half_written_file_is_computed_anew(folder):
+    whole = load(folder, root=folder)
+    stored = sorted((folder / CACHE).glob("*/*.npy"))
+    stored[0].write_bytes(stored[0].read_bytes()[:90])
+    stored[1].write_bytes(b"")
+    (stored[0].parent / ".part-left-by-a-kill").write_bytes(b"half")
+    again = load(folder, root=folder)
+    for one, two in zip(whole.features, again.features, strict=True):
+        assert torch.equal(one, two)
 
 
-def test_names_show_sound_pairs_and_where_a_row_was_lost():
-    rows = sound_set(200, named=True)
-    finding, causes = find_shift(training_set(rows), Witnesses())
-    assert (finding.answer, causes) == ("ok", ())
-    lost = rows[:100] + shift(rows[100:], 1)
-    finding, (cause,) = find_shift(training_set(lost), Witnesses())
-    assert cause.confidence > 0.9
-    first = int(finding.rows[0].file_name.split()[-1].removesuffix(".wav"))
-    assert 95 <= first <= 110
-    assert 90 <= finding.listed <= 105
+def test_an_interruption_leaves_whole_files_only(folder, monkeypatch):
+    calls = []
+    plain = np.save
+
+    def dies(file, *given, **more):
+        calls.append(1)
+        if len(calls) == 4:
+            file.write(b"half of it")
+            raise KeyboardInterrupt
+        plain(file, *given, **more)
+
+    monkeypatch.setattr(cache_module.np, "save", dies)
+    with pytest.raises(KeyboardInterrupt):
+        load(folder, root=folder)
+    assert len(list((folder / CACHE).glob("*/*.npy"))) == 3
+    assert not list((folder / CACHE).glob("*/.part-*"))
+    assert len(load(folder, root=folder).features) == 6
 
 
-def test_shuffled_names_are_suspected_and_mute_names_are_not():
-    rows = sound_set(300, named=True)
-    texts = [texts for _, texts in rows]
-    random.Random(4).shuffle(texts)
-    shuffled = [(name, own) for (name, _), own in zip(rows, texts, strict=True)]
-    _, (cause,) = find_shift(training_set(shuffled), Witnesses())
-    assert cause.confidence == 0.5
-    mute, causes = find_shift(training_set(sound_set(300)), Witnesses())
-    assert (mute.answer, causes) == ("not-tested", ())
-    assert "--train-audio" in mute.needs
+def test_a_full_disk_is_told(folder, monkeypatch):
+    def full(*given, **more):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(cache_module.np, "save", full)
+    with pytest.raises(CapfixError, match="the disk is full") as caught:
+        load(folder, root=folder)
+    assert "goes on where it stopped" in caught.value.hint
 
 
-def test_predictions_show_captions_of_another_row():
-    rows = sound_set()
-    predicted = {name: texts[0] for name, texts in sound_set()}
-    own, _ = find_shift(training_set(rows), Witnesses(predicted=predicted))
-    off, causes = find_shift(training_set(shift(rows, 1)), Witnesses(predicted=predicted))
-    assert (own.answer, off.answer) == ("ok", "suspect")
-    assert causes[0].confidence > 0.9
-    same = dict.fromkeys(predicted, "a dog barks")
-    deaf, none = find_shift(training_set(shift(rows, 1)), Witnesses(predicted=same))
-    assert (deaf.answer, none) == ("not-tested", ())
+def test_more_than_memory_takes_is_read_when_asked_for(folder):
+    load(folder, root=folder)
+    paths = sorted((folder / CACHE).glob("*/*.npy"))
+    store = FeatureCache(folder, {})
+    lazy = Features(store, paths, most=0)
+    held = Features(store, paths)
+    assert torch.equal(lazy[2], held[2])
+    paths[2].unlink()
+    assert held[2] is not None
+    with pytest.raises(CapfixError, match="gone or damaged"):
+        lazy[2]
 
 
-def test_scores_show_captions_of_another_row():
-    generator = np.random.default_rng(0)
-    scores = generator.normal(size=(60, 60)) + 5 * np.eye(60) + generator.normal(size=60) * 9
-    assert judge_fits(*fits_of_scores(scores), "scores").answer == "own"
-    off = judge_fits(*fits_of_scores(np.roll(scores, 1, axis=1)), "scores")
-    assert (off.answer, off.offset) == ("shifted", 1)
-    assert judge_fits(*fits_of_scores(generator.normal(size=(60, 60))), "scores").answer == "none"
+# --- aac-datasets -----------------------------------------------------------------------------
+
+
+class StandIn:
+    """Items as aac-datasets gives them."""
+
+    def __init__(self) -> None:
+        self.rows = [(f"{n}.wav", torch.tensor(tone(300 + 50 * n))[None], 32_000) for n in range(4)]
+
+    def __len__(self) -> int:
+        return 6
+
+    def __getitem__(self, index: int):
+        if index == 4:
+            raise RuntimeError("cannot decode")
+        if index == 5:
+            return {"fname": "5.wav", "audio": torch.zeros(1, 9), "sr": RATE, "captions": ["x"]}
+        name, wave, rate = self.rows[index]
+        texts = [] if index == 3 else [f"tone {index}", "again"]
+        return {"fname": name, "audio": wave.repeat(2, 1), "sr": rate, "captions": texts}
+
+
+def test_datasets_of_aac_datasets_are_taken(tmp_path):
+    clips = load_dataset(StandIn(), FRONT, tmp_path)
+    assert clips.names == ["0.wav", "1.wav", "2.wav"]
+    assert clips.captions[1] == ["tone 1", "again"]
+    assert clips.features[0].shape == (round(0.3 * RATE) // FRONT.hop_length + 1, 64)
+    assert clips.unmatched == ("3.wav",)
+    assert {clip.reason.split(":")[0] for clip in clips.skipped} == {"unreadable", "silent"}
+    with pytest.raises(CapfixError, match="not a data set"):
+        open_dataset("Cloto", ".", "dev")
+    with pytest.raises(CapfixError, match="aac-datasets"):
+        open_dataset("Clotho", str(tmp_path), "dev")
+
+
+# --- 4.2, 4.3 and held-out clips --------------------------------------------------------------
+
+
+def test_generic_captions_are_left_out_and_listed(folder):
+    clips = filter_captions(load(folder), 1)
+    assert all("a sound" not in texts for texts in clips.captions)
+    assert len(clips.rejected) == 6
+    assert clips.rejected[0].caption == "a sound"
+    first, _ = prepare(load(folder), DataOptions(captions_per_clip=1), PLAIN, 0)
+    assert first.captions == [[f"tone {n} hums"] for n in range(6)]
+    only = dataclasses.replace(load(folder), captions=[["a sound"]] * 5 + [["a dog"]])
+    left = filter_captions(only, 1)
+    assert left.names == ["5.wav"]
+    assert torch.equal(left.features[0], only.features[5])
+    with pytest.raises(CapfixError, match="leaves nothing"):
+        filter_captions(only, 9)
+
+
+def test_held_out_clips_are_others_and_the_same_in_every_run():
+    names = [f"{n}.wav" for n in range(60)]
+    clips = TrainingClips([torch.zeros(1, 1)] * 60, [["a dog"]] * 60, names=names)
+    kept, held = prepare(clips, DataOptions(validation_share=0.25), PLAIN, 0)
+    assert (len(kept.names), len(held.names)) == (45, 15)
+    assert not set(kept.names) & set(held.names)
+    more = dataclasses.replace(clips, names=names[::-1])
+    assert set(prepare(more, DataOptions(validation_share=0.25), PLAIN, 0)[1].names) == set(
+        held.names
+    )
+
+
+# --- 3.4 audio --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("speed", [0.8, 0.93, 1.2])
+def test_stretching_changes_the_length_and_not_the_pitch(speed):
+    wave = torch.tensor(tone(440, 1.0), dtype=torch.float32)
+    out = audio.stretch(wave, speed)
+    assert len(out) == round(len(wave) / speed)
+    assert pitch(out) == pytest.approx(440, abs=3)
+    level = float(out.square().mean() / wave.square().mean())
+    assert level == pytest.approx(1, abs=0.25)
+
+
+def test_stretching_keeps_events_in_their_places():
+    wave = torch.zeros(RATE)
+    wave[round(0.25 * RATE)] = 1.0
+    out = audio.stretch(wave, 0.8)
+    assert int(out.abs().argmax()) / RATE == pytest.approx(0.25 / 0.8, abs=0.02)
+
+
+@pytest.mark.parametrize("semitones", [-2.0, -0.7, 2.0])
+def test_shifting_changes_the_pitch_and_not_the_length(semitones):
+    wave = torch.tensor(tone(440, 1.0), dtype=torch.float32)
+    out = audio.shift_pitch(wave, RATE, semitones)
+    assert len(out) == len(wave)
+    assert pitch(out) == pytest.approx(440 * 2 ** (semitones / 12), rel=0.01)
+
+
+@pytest.mark.parametrize("snr", [-5.0, 0.0, 20.0])
+def test_noise_is_added_at_the_ratio_asked_for(snr):
+    wave = torch.tensor(tone(440), dtype=torch.float32)
+    noise = audio.pink_noise(len(wave), RATE, np.random.default_rng(0))
+    out = audio.add_noise(wave, noise, snr)
+    measured = 10 * math.log10(float(wave.square().sum() / (out - wave).square().sum()))
+    assert measured == pytest.approx(snr, abs=0.05)
+
+
+def test_pink_noise_has_equal_power_in_every_octave():
+    noise = audio.pink_noise(RATE * 8, RATE, np.random.default_rng(0))
+    power = torch.fft.rfft(noise).abs().square()
+    octaves = [float(power[a * 8 : 2 * a * 8].sum()) for a in (100, 200, 400, 800, 1600, 3200)]
+    assert max(octaves) / min(octaves) < 1.2
+
+
+def test_copies_are_within_their_limits_and_the_same_each_time(folder):
+    options = AugmentationOptions(
+        variants=2, time_stretch=0.2, pitch_semitones=2.0, noise_share=0.5, noise_snr=10
+    )
+    drawn = [audio.draw_alteration(options, 0, f"{n}.wav", 1) for n in range(300)]
+    speeds, shifts = [d.speed for d in drawn], [d.semitones for d in drawn]
+    assert 0.8 <= min(speeds) < 0.83
+    assert 1.17 < max(speeds) <= 1.2
+    assert -2 <= min(shifts) < -1.8
+    assert 1.8 < max(shifts) <= 2
+    assert sum(d.noise for d in drawn) == pytest.approx(150, abs=30)
+    assert drawn[0] == audio.draw_alteration(options, 0, "0.wav", 1)
+    variants = make_variants(options, 0, RATE)
+    clips = load(folder, root=folder, variants=variants)
+    assert len(clips.altered) == 2
+    lengths = [len(copy[n]) for copy in clips.altered for n in range(6)]
+    assert len(set(lengths)) > 3
+    assert all(0.8 <= length / 31 <= 1.26 for length in lengths)
+    again = load(folder, root=folder, variants=make_variants(options, 0, RATE))
+    assert torch.equal(again.altered[1][3], clips.altered[1][3])
+    assert len(list((folder / CACHE).glob("*/*.npy"))) == 18
+    louder = dataclasses.replace(options, noise_snr=0)
+    load(folder, root=folder, variants=make_variants(louder, 0, RATE))
+    assert len(list((folder / CACHE).glob("*/*.npy"))) == 30
+
+
+def test_noise_comes_from_the_user_s_folder(folder, tmp_path):
+    options = AugmentationOptions(variants=1, noise_share=1.0, noise_snr=0.0)
+    named = dataclasses.replace(options, noise_folder=str(folder / "clips"))
+    variants = make_variants(named, 0, RATE)
+    assert len(variants.recordings) == 7
+    wave = torch.tensor(tone(3000, 1.5), dtype=torch.float32)
+    noise = variants.alter("x.wav", wave, RATE, 1) - wave
+    assert 250 < pitch(noise) < 1000  # a tone of the folder, repeated to the clip's length
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(CapfixError):
+        make_variants(dataclasses.replace(named, noise_folder=str(tmp_path / "empty")), 0, RATE)
+
+
+# --- 3.4 features -----------------------------------------------------------------------------
+
+
+def test_masks_are_one_band_and_one_stretch_of_the_mean():
+    widths = []
+    for seed in range(200):
+        frames = torch.randn(100, 64)
+        out = mask(frames, 8, 0.1, np.random.default_rng(seed))
+        changed = out != frames
+        bands, times = changed.all(dim=0), changed.all(dim=1)
+        assert torch.equal(changed, bands[None] | times[:, None])
+        for line in (bands, times):
+            starts = int((line[1:] & ~line[:-1]).sum()) + int(line[0])
+            assert starts <= 1
+        assert torch.allclose(out[changed], frames.mean())
+        widths.append((int(bands.sum()), int(times.sum())))
+    assert max(width for width, _ in widths) == 8
+    assert max(width for _, width in widths) == 10
+    assert min(width for width, _ in widths) == 0
+
+
+def test_mixing_adds_powers_and_leaves_the_louder_share():
+    loud, quiet = torch.full((4, 3), 2.0), torch.full((6, 3), -5.0)
+    out = mix(loud, quiet, 0.7)
+    expected = math.log(0.7 * math.exp(2) + 0.3 * math.exp(-5))
+    assert out.shape == (6, 3)
+    assert float(out[0, 0]) == pytest.approx(expected, abs=1e-5)
+    assert float(out[5, 0]) == pytest.approx(-5, abs=1e-5)  # never below what either had
+    assert mix(loud, quiet, 1.0) is loud
+    wave = mix(torch.ones(3), torch.ones(5), 0.75)
+    assert wave.tolist() == [1, 1, 1, 0.25, 0.25]
+    partners, shares = draw_mix(500, 0.4, np.random.default_rng(0))
+    assert sorted(partners) == list(range(500))
+    assert float(shares.min()) >= 0.5
+    assert float(shares.max()) <= 1
+
+
+def test_batches_alter_by_epoch_and_clip_alone():
+    features = [torch.randn(n + 5, 64) for n in range(6)]
+    altered = ([torch.full((4, 64), 9.0)] * 6,)
+    clips = TrainingClips(features, [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]], altered=altered)
+    items = [Item(clip, 0, 1) for clip in (3, 1, 5)]
+    plain = TrainingBatches(TrainingClips(features, clips.captions), PLAIN, 0)[items]
+    assert plain["captions"] == ["d", "b", "f"]
+    assert plain["lengths"].tolist() == [8, 6, 10]
+    assert torch.equal(plain["signals"][1, :6], features[1])
+    assert plain["signals"][1, 6:].abs().sum() == 0
+    copies = TrainingBatches(clips, PLAIN, 0)
+    lengths = [copies[[Item(0, 0, epoch)]]["lengths"].item() for epoch in range(40)]
+    assert set(lengths) == {4, 5}
+    masked = TrainingBatches(clips, AugmentationOptions(mask_bands=30, mask_frames=0.5), 0)
+    one, beside = masked[[Item(2, 0, 1)]], masked[[Item(4, 0, 1), Item(2, 0, 1)]]
+    length = int(one["lengths"][0])
+    assert torch.equal(one["signals"][0], beside["signals"][1, :length])
+    other = masked[[Item(2, 0, 2)]]["signals"]
+    assert other.shape != one["signals"].shape or not torch.equal(other, one["signals"])
+    mixed = TrainingBatches(clips, AugmentationOptions(mixup=0.4), 0)[items]
+    assert sorted(mixed["other"]) == ["b", "d", "f"]
+    assert mixed["share"].shape == (3,)
+
+
+# --- 3.4 captions -----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def wordnet(tmp_path):
+    """A few synsets in WordNet's own format (wndb(5WN)), offsets and all."""
+    synsets = {
+        "noun": [
+            (("crowd", "throng"), ("crowd", "throng")),
+            (("dog", "frump"), ("dog", "frump")),
+            (("street",), ("street", "big_street")),
+        ],
+        "verb": [(("crowd", "herd"), ("herd", "crowd")), (("start", "begin"), ("start", "begin"))],
+        "adj": [(("loud", "noisy"), ("loud(a)", "noisy"))],
+        "adv": [(("quickly", "rapidly"), ("quickly", "rapidly", "Speedily"))],
+    }
+    for part, rows in synsets.items():
+        data, index = "  1 This software is licensed.\n", ["  1 This software is licensed."]
+        for lemmas, words in rows:
+            offset = len(data)
+            listed = " ".join(f"{word} 0" for word in words)
+            data += (
+                f"{offset:08d} 14 {part[0]} {len(words):02x} {listed} 001 @ 00001740 n 0000 | a\n"
+            )
+            index += [f"{lemma} {part[0]} 1 1 @ 1 0 {offset:08d}  " for lemma in lemmas]
+        (tmp_path / f"data.{part}").write_text(data)
+        (tmp_path / f"index.{part}").write_text("\n".join(index) + "\n")
+    return WordNet(tmp_path)
+
+
+def test_wordnet_files_are_read_as_they_are(wordnet):
+    assert wordnet.parts("crowd") == ["noun", "verb"]
+    assert wordnet.synonyms("crowd", "noun") == ["throng"]
+    assert wordnet.synonyms("crowd", "verb") == ["herd"]
+    assert wordnet.synonyms("loud", "adj") == ["noisy"]
+    assert wordnet.synonyms("street", "noun") == []  # no compounds
+    assert wordnet.synonyms("quickly", "adv") == ["rapidly"]  # no names
+    assert wordnet.parts("absent") == []
+
+
+def test_a_folder_without_wordnet_is_told(tmp_path):
+    with pytest.raises(CapfixError, match=r"has no index\.noun") as caught:
+        WordNet(tmp_path)
+    assert "wordnet-base" in caught.value.hint
 
 
 @pytest.mark.parametrize(
-    ("name", "words"),
+    ("caption", "expected"),
     [
-        ("Distorted AM Radio noise.wav", ["distort", "radio"]),
-        ("001 - Dog bark/1-100032-A.ogg", ["dog", "bark"]),
-        ("RainOnTheRoof_v2.flac", ["rain", "roof"]),
-        ("20160506_09.38.wav", []),
+        ("A crowd moves quickly", "a throng moves rapidly"),  # a noun after an article
+        ("they crowd the street", "they crowd the street"),  # a verb or a noun: not certain
+        ("a dog barks", "a dog barks"),  # a sound is never renamed
+        ("a loud street", "a noisy street"),
+        ("engines start", "engines begin"),
+        ("the sound", "the sound"),
     ],
 )
-def test_words_in_names(name, words):
-    assert words_in_name(name) == words
-
-
-# sound
-
-
-@pytest.fixture(scope="module")
-def tones(tmp_path_factory):
-    """Eighty clips of 20 timbres, whose captions name them; the last is a copy of the first."""
-    folder = tmp_path_factory.mktemp("tones")
+def test_synonyms_are_guarded_by_part_of_speech_and_by_sounds(wordnet, caption, expected):
     generator = np.random.default_rng(0)
-    time = np.arange(8000) / 16_000
-    rows = []
-    for number in range(80):
-        kind = int(generator.integers(len(SOURCES)))
-        swell = np.interp(time, np.linspace(0, 0.5, 9), generator.uniform(0.1, 1, 9))
-        wave = 0.3 * swell * np.sin(2 * np.pi * (200 * 1.2**kind) * time)
-        wave += 0.01 * generator.normal(size=8000)
-        name = f"{number:02d}.wav"
-        if number == 79:
-            name, wave = "79.wav", soundfile.read(folder / "00.wav")[0] * 0.5
-            kind = -1
-        soundfile.write(folder / name, wave, 16_000, subtype="PCM_16")
-        thing, act = SOURCES[kind].split() if kind >= 0 else ("ghost", "moan")
-        rows.append((name, [f"a {thing} {act}s", f"the {act}ing of a {thing}"]))
-    return folder, rows
+    assert captions.replace_synonyms(caption, 1.0, wordnet, generator) == expected
+    assert captions.replace_synonyms(caption, 0.0, wordnet, generator) == caption.lower()
 
 
-def test_sound_alone_shows_captions_of_another_row(tones, tmp_path):
-    folder, rows = tones
-    own = examine_training(write(tmp_path / "own.csv", rows), folder)
-    assert finding_of(own, "data.shifted-pairs").answer == "ok"
-    off = examine_training(write(tmp_path / "off.csv", shift(rows, 1)), folder)
-    finding = finding_of(off, "data.shifted-pairs")
-    assert finding.answer == "suspect"
-    assert off.causes[0].id == "data.shifted-pairs"
-    assert "sound" in finding.evidence[-1].what
+def test_articles_follow_the_new_word_and_shares_are_kept(wordnet):
+    class Other:
+        def parts(self, word):
+            return ["adj"] if word == "big" else []
+
+        def synonyms(self, word, part):
+            return ["enormous"]
+
+    generator = np.random.default_rng(0)
+    assert captions.replace_synonyms("a big hall", 1.0, Other(), generator) == "an enormous hall"
+    only = captions.replace_synonyms("a big hall", 1.0, Other(), generator, frozenset({"large"}))
+    assert only == "a big hall"
+    told = captions.add_synonyms([["a crowd moves"]] * 400, 0.3, wordnet, 0)
+    assert sum(len(texts) == 2 for texts in told) == pytest.approx(120, abs=30)
+    assert all(texts[0] == "a crowd moves" for texts in told)
 
 
-def test_copies_under_other_names_are_found(tones, tmp_path):
-    folder, rows = tones
-    data = examine_training(write(tmp_path / "c.csv", rows), folder)
-    finding = finding_of(data, "near-duplicates.audio")
-    (row,) = finding.rows
-    assert row.file_name == "79.wav"
-    assert row.reason == "sounds like a copy of 00.wav, with other captions"
-    assert finding.answer == "suspect"  # one in eighty
+def test_the_recipe_adds_synonyms_to_training_captions(wordnet, folder):
+    options = AugmentationOptions(synonyms=1.0, wordnet=str(wordnet.folder))
+    clips = dataclasses.replace(load(folder), captions=[["a loud crowd"]] * 6)
+    kept, _ = prepare(clips, DataOptions(), options, 0)
+    assert kept.captions == [["a loud crowd", "a noisy crowd"]] * 6
 
 
-def test_equal_samples_are_told_from_like_ones(tones):
-    folder, rows = tones
-    data = training_set(rows)
-    prints, listed = sound_prints.listen(folder, data.names)
-    assert len(prints.names) == 80
-    sounds_same = find_copied_audio(data, prints, listed)[0].rows[0].reason
-    digests = (*prints.digests[:-1], prints.digests[0])
-    same = sound_prints.SoundPrints(
-        prints.names, prints.seconds, digests, prints.colour, prints.course
+def test_paraphrases_must_keep_every_sound():
+    def write(texts, number):
+        return [["a dog is barking aloud", "a dog barks away", "an animal is loud"]] * len(texts)
+
+    told = captions.add_paraphrases(
+        [["a dog barks"], ["a dog barks", "a dog barks away"]], 3, write
     )
-    assert "sounds like" in sounds_same
-    assert "the same samples as" in find_copied_audio(data, same, listed)[0].rows[0].reason
+    assert told == [["a dog barks", "a dog barks away"], ["a dog barks", "a dog barks away"]]
+    assert captions.keeps_sounds("rain falls", "rain is falling")
+    assert not captions.keeps_sounds("rain falls", "it falls")
+    with pytest.raises(CapfixError, match="paraphrasing model"):
+        captions.local_paraphraser("/nowhere")
 
 
-def test_audio_that_the_file_does_not_name_is_refused(tones, tmp_path):
-    folder, _ = tones
-    with pytest.raises(CapfixError, match="None of the 140 clips"):
-        examine_training(write(tmp_path / "c.csv", sound_set()), folder)
+def test_a_local_model_writes_paraphrases(tmp_path):
+    transformers = pytest.importorskip("transformers")
+    from tokenizers import Tokenizer, models, pre_tokenizers
 
-
-# captions across clips, vocabulary, memorisation
-
-
-def test_shared_captions_are_counted_and_accuse_nobody():
-    rows = [(f"{n}.wav", ["rain falls", f"the number {n} is called"]) for n in range(30)]
-    finding, causes = find_shared_captions(training_set(rows))
-    assert (finding.answer, causes) == ("ok", ())
-    assert finding.evidence[0].value == 1.0
-    assert finding.listed == 30
-    assert finding.rows[0].reason == "said of 30 clips"
-
-
-def test_lost_words_and_their_reason():
-    data = training_set(sound_set())
-    words = sorted({word for text in data.texts for word in text.split()})
-    whole, causes = find_lost_words(data, ["<pad>", *words])
-    assert (whole.answer, causes) == ("ok", ())
-    assert whole.evidence[0].value == 0
-    lost, (cause,) = find_lost_words(data, [word for word in words if word not in {"a", "by"}])
-    assert cause.id == "vocabulary.mismatch"
-    said = [word for text in data.texts for word in text.split()]
-    assert lost.evidence[0].value == pytest.approx((said.count("a") + said.count("by")) / len(said))
-    assert lost.evidence[1].value.startswith(("a (", "by ("))
-    title, (cause,) = find_lost_words(data, [f"{word.title()}," for word in words])
-    reason = next(row for row in title.evidence if "case or punctuation" in row.what)
-    assert reason.value == 1.0
-
-
-def test_a_vocabulary_of_another_tokeniser_is_no_fault():
-    data = training_set([(name, [f"{texts[0].title()}."]) for name, texts in sound_set()])
-    as_written = sorted({word for text in data.texts for word in text.split()})
-    assert find_lost_words(data, as_written)[0].answer == "ok"
-    pieces = find_lost_words(data, ["a", "\u0120dog", "\u0120bark", "s"])[0]
-    assert pieces.answer == "not-tested"
-    assert find_lost_words(data, None)[0].answer == "not-tested"
-
-
-def test_copies_but_for_one_word():
-    known = Copies([("a", "dog", "barks")])
-    assert known.verbatim(("a", "dog", "barks"))
-    assert known.nearly(("a", "cat", "barks"))
-    assert not known.nearly(("a", "cat", "meows"))
-    assert not known.nearly(("dog", "barks"))
-
-
-def test_copied_captions_are_memorised_unless_people_say_them_too():
-    rows = sound_set(per_clip=1)
-    copied = {f"t{n}.wav": texts[0] for n, (_, texts) in enumerate(rows)}
-    finding, _ = find_memorised(training_set(rows), copied)
-    assert finding.answer == "suspect"
-    assert finding.listed == len(copied)
-    fresh = {f"t{n}.wav": f"{n} gulls cry over harbour number {n}" for n in range(40)}
-    assert find_memorised(training_set(rows), fresh)[0].answer == "ok"
-    closed = [
-        (f"{n}.wav", [("a dog barks", "rain falls", "a bell rings")[n % 3]]) for n in range(60)
-    ]
-    said = {f"t{n}.wav": "a dog barks" for n in range(40)}
-    assert find_memorised(training_set(closed), said)[0].answer == "ok"
-    held = {name: ["gulls cry over the harbour"] for name in copied}
-    assert find_memorised(training_set(rows), copied, held)[0].evidence[2].value == 0
-
-
-# the whole
-
-
-def test_a_sound_set_has_no_cause_and_a_broken_one_has_its_own(tmp_path):
-    data = examine_training(write(tmp_path / "sound.csv", sound_set(named=True)))
-    assert data.causes == ()
-    assert (data.clips, data.captions) == (140, 280)
-    assert len(data.findings) == 8
-    for name, rows in {
-        "data.imbalanced": replaced(sound_set(named=True), 0.6, "a man talks"),
-        "data.generic-captions": replaced(
-            sound_set(named=True), 0.1, *(f"{n} sounds are heard" for n in ("loud", "faint", "two"))
-        ),
-        "data.shifted-pairs": shift(sound_set(named=True), 1),
-    }.items():
-        broken = examine_training(write(tmp_path / f"{name}.csv", rows))
-        assert broken.causes[0].id == name
-
-
-def test_rows_are_cut_short_for_a_report_and_written_whole(tmp_path):
-    data = examine_training(
-        write(tmp_path / "c.csv", replaced(sound_set(), 0.6, "a man talks, loudly"))
+    words = ["<pad>", "</s>", "<unk>", "a", "dog", "barks", "rain", "falls"]
+    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
+    inner.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer = transformers.PreTrainedTokenizerFast(
+        tokenizer_object=inner, pad_token="<pad>", eos_token="</s>", unk_token="<unk>"
     )
-    short = finding_of(data.shortened(3), "data.imbalanced")
-    assert (len(short.rows), short.listed) == (3, finding_of(data, "data.imbalanced").listed)
-    path = tmp_path / "rows.csv"
-    number = write_rows(data, path)
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    assert len(rows) == number == sum(finding.listed for finding in data.findings)
-    assert {row["check"] for row in rows} >= {"data.imbalanced"}
-    with pytest.raises(CapfixError, match="is there already"):
-        write_rows(data, path)
-
-
-def test_the_same_file_gives_the_same_findings(tmp_path):
-    path = write(tmp_path / "c.csv", replaced(sound_set(named=True), 0.3, "a man talks"))
-    assert examine_training(path, seed=3) == examine_training(path, seed=3)
-
-
-def test_columns_and_layouts(tmp_path):
-    path = tmp_path / "long.csv"
-    path.write_text(
-        "fname,raw_text\n" + "".join(f"{n // 2}.wav,text number {n}\n" for n in range(60))
+    torch.manual_seed(0)
+    config = transformers.T5Config(
+        vocab_size=len(words), d_model=16, d_kv=8, d_ff=16, num_layers=1, num_heads=2
     )
-    data = read_training(path, Columns(caption="raw_text", id="fname"))
-    assert len(data.names) == 30
-    assert all(len(texts) == 2 for texts in data.captions)
-    with_predictions = tmp_path / "p.csv"
-    with_predictions.write_text("file_name,caption_predicted,caption_1\na.wav,x,y\nb.wav,x,z\n")
-    data = read_training(with_predictions)
-    assert data.texts == ["y", "z"]
-    assert any("predictions was left out" in note for note in data.notes)
-
-
-def test_few_captions_are_not_judged():
-    few = training_set([("a.wav", ["a dog barks"])])
-    data = examine_training_set(few, Witnesses(), facts={})
-    answers = {finding.id: finding.answer for finding in data.findings}
-    assert answers["data.imbalanced"] == answers["data.generic-captions"] == "not-tested"
-    assert isinstance(few, TrainingSet)
-
-
-def test_confidence_lies_between_its_ends():
-    assert confidence(2.0, 0.5, 1.0) == 0.95
-    assert confidence(0.1, 0.5, 1.0) == 0.4
-
-
-# real captions
-
-
-@pytest.mark.parametrize("name", PEOPLE)
-def test_people_are_blamed_for_nothing(name):
-    data = examine_training(real_data("captions") / name)
-    assert data.causes == ()
-    assert finding_of(data, "data.imbalanced").answer == "ok"
-    generic = finding_of(data, "data.generic-captions")
-    assert (generic.answer, generic.listed) == ("ok", 0)
-
-
-@pytest.mark.parametrize("name", ["aac_metrics_example_2", "whisper_aac_audiocaps_test_greedy"])
-def test_healthy_captioners_are_not_called_memorisers(name):
-    folder = real_data("captions")
-    with (folder / f"{name}.csv").open(newline="", encoding="utf-8") as file:
-        predicted = {row["file_name"]: row["caption_predicted"] for row in csv.DictReader(file)}
-    data = examine_training(folder / PEOPLE[1], predicted_captions=predicted)
-    assert finding_of(data, "memorisation").answer == "ok"
-
-
-def test_people_with_a_fault_put_in_are_found(tmp_path):
-    people = read_training(real_data("captions") / PEOPLE[0])
-    rows = list(zip(people.names, people.captions, strict=True))
-    imbalanced = training_set(replaced(rows, 0.5, "a man is speaking"))
-    assert find_imbalance(imbalanced)[1][0].confidence > 0.6
-    generic = training_set(replaced(rows, 0.2, "a sound is heard", "noises occur nearby"))
-    assert find_generic(generic)[0].listed == pytest.approx(0.2 * 4875, rel=0.1)
+    config.decoder_start_token_id = 0
+    transformers.T5ForConditionalGeneration(config).save_pretrained(tmp_path)
+    tokenizer.save_pretrained(tmp_path)
+    write = captions.local_paraphraser(str(tmp_path), batch=2)
+    told = write(["a dog barks", "rain falls", "a dog"], 2)
+    assert [len(texts) for texts in told] == [2, 2, 2]
+    assert told == captions.local_paraphraser(str(tmp_path), batch=3)(
+        ["a dog barks", "rain falls", "a dog"], 2
+    )
