@@ -12,24 +12,26 @@ _PUBLIC = {
     "CapfixError": "capfix_cli.errors",
     "EncodeDecodeCaptioner": "capfix_cli.captioners.generic",
     "HuggingFaceCaptioner": "capfix_cli.captioners.huggingface",
-    "LogMelFrontEnd": "capfix_cli.captioners.generic",
+    "LogMelFrontEnd": "capfix_cli.captioners.front_end",
     "NonAutoregressiveCaptioner": "capfix_cli.captioners.generic",
-    "RecurrentCaptioner": "capfix_cli.captioners.generic",
+    "RecurrentCaptioner": "capfix_cli.captioners.recurrent",
     "Vocabulary": "capfix_cli.captioners.vocabulary",
     "load_module": "capfix_cli.captioners.weights",
+    "load_tokenizer": "capfix_cli.captioners.huggingface_folder",
     "load_vocabulary": "capfix_cli.captioners.vocabulary",
     "load_weights": "capfix_cli.captioners.weights",
 }
 
 if TYPE_CHECKING:
     from capfix_cli.captioners.base import Captioner as Captioner
+    from capfix_cli.captioners.front_end import LogMelFrontEnd as LogMelFrontEnd
     from capfix_cli.captioners.generic import EncodeDecodeCaptioner as EncodeDecodeCaptioner
-    from capfix_cli.captioners.generic import LogMelFrontEnd as LogMelFrontEnd
     from capfix_cli.captioners.generic import (
         NonAutoregressiveCaptioner as NonAutoregressiveCaptioner,
     )
-    from capfix_cli.captioners.generic import RecurrentCaptioner as RecurrentCaptioner
     from capfix_cli.captioners.huggingface import HuggingFaceCaptioner as HuggingFaceCaptioner
+    from capfix_cli.captioners.huggingface_folder import load_tokenizer as load_tokenizer
+    from capfix_cli.captioners.recurrent import RecurrentCaptioner as RecurrentCaptioner
     from capfix_cli.captioners.vocabulary import Vocabulary as Vocabulary
     from capfix_cli.captioners.vocabulary import load_vocabulary as load_vocabulary
     from capfix_cli.captioners.weights import load_module as load_module

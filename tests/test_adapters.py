@@ -16,7 +16,7 @@ from toys import BOS, EOS, PAD, Toy, deaf, healthy
 from capfix_cli.captioners import adapters, contract
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.contract import check_contract
-from capfix_cli.captioners.generic import RecurrentCaptioner
+from capfix_cli.captioners.recurrent import RecurrentCaptioner
 from capfix_cli.captioners.vocabulary import Vocabulary
 from capfix_cli.errors import CapfixError
 
@@ -283,7 +283,6 @@ class NoTensor(Loud):
 @pytest.mark.parametrize(
     ("kind", "clause", "words"),
     [
-        (Padded, "padding", "how far its batch is padded"),
         (ByRow, "batch", "the clips beside it, or on its row"),
         (TimeFirst, "memory", "set memory_batch_dim = 1"),
         (NoTensor, "memory", "gave a str without any tensor"),
@@ -336,25 +335,21 @@ def test_ids_outside_the_vocabulary_are_named(name):
     assert {BOS, EOS, PAD} == {0, 1, 2}
 
 
-def test_a_new_adapter_says_what_shapes_tell_and_marks_the_rest(saved, capfix, tmp_path):
-    for style, name in (
-        ("every_step", "every-step"),
-        ("initial_state", "initial-state"),
-        ("encode_decode", "EncodeDecodeCaptioner"),
-        ("non_autoregressive", "NonAutoregressiveCaptioner"),
-    ):
-        file = tmp_path / f"new_{style}.py"
-        done = capfix("adapter", "new", saved(style), "--output", file)
-        assert done.status == 0, done.err
-        text = file.read_text()
-        compile(text, str(file), "exec")
-        assert name in text
-        assert text.count("GAP") >= 4
-    again = capfix("adapter", "new", saved(style), "--output", file)
-    assert "is there already" in again.complaint
-    unfilled = capfix("adapter", "check", file, saved(style))
-    assert "No module named 'your_project'" in unfilled.complaint
-    assert f"{file}:" in unfilled.complaint
+def test_padding_that_moves_scores_is_a_note_and_no_breach(capfix, tmp_path):
+    clauses = {c.name: c for c in contract.check_contract(Padded(healthy, 20))}
+    assert clauses["padding"].kept
+    assert clauses["padding"].note
+    assert "how far its batch is padded" in clauses["padding"].what
+    assert not {c.name: c for c in contract.check_contract(Loud(healthy, 20))}["padding"].note
+    file = tmp_path / "ad.py"
+    file.write_text(
+        f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "from test_adapters import Padded, healthy\n"
+        "def load(checkpoint, device):\n    return Padded(healthy, 20)\n"
+    )
+    done = capfix("adapter", "check", file)
+    assert done.status == 0, done.err
+    assert "-  padding: a clip's scores depend on how far" in done.out
 
 
 def test_installed_adapters_are_found_by_name(monkeypatch):

@@ -15,6 +15,7 @@ from capfix_cli.captioners.huggingface import HuggingFaceCaptioner, Inputs, forc
 from capfix_cli.captioners.inspection.families import TO_DO, WHAT, role_of
 from capfix_cli.captioners.inspection.folders import read_json, weight_files
 from capfix_cli.captioners.inspection.formats import read_content
+from capfix_cli.captioners.vocabulary import load_vocabulary
 from capfix_cli.errors import CapfixError
 
 
@@ -81,6 +82,42 @@ def load_folder(path: str, device: str) -> HuggingFaceCaptioner:
             "Copy the preprocessor_config.json of the captioner's own audio features.",
         )
     return HuggingFaceCaptioner(model, tokenizer, _extraction(extractor), rate, prefix)
+
+
+def load_tokenizer(
+    path: str,
+    *,
+    bos: str | int | None = None,
+    eos: str | int | None = None,
+    pad: str | int | None = None,
+) -> Any:
+    """Read a ``tokenizer.json``, or a folder with one, as a tokenizer of transformers.
+
+    Special tokens are found by their usual names, or named as for ``load_vocabulary``.
+
+    Raises:
+        CapfixError: the ``hf`` extra is missing, or the file is no tokenizer.
+    """
+    file = Path(path) / "tokenizer.json" if Path(path).is_dir() else Path(path)
+    found = load_vocabulary(str(file), bos=bos, eos=eos, pad=pad)
+    ids = {"bos": found.bos_id, "eos": found.eos_id, "pad": found.pad_id, "unk": found.unk_id}
+    special: dict[str, Any] = {
+        f"{name}_token": found.words[id_] for name, id_ in ids.items() if id_ is not None
+    }
+    try:
+        from transformers import PreTrainedTokenizerFast
+    except ImportError as error:
+        raise CapfixError(
+            f"{path} is read with transformers.", "Install it: pip install 'capfix[hf]'"
+        ) from error
+    kind: Any = PreTrainedTokenizerFast
+    try:
+        return kind(tokenizer_file=str(file), **special)
+    except Exception as error:  # the tokenizers library raises bare Exceptions
+        raise CapfixError(
+            f"{path} is no tokenizer of the tokenizers library: {error!s:.120}.",
+            "Give the tokenizer.json that training saved.",
+        ) from error
 
 
 def _check(path: str, config: dict[str, Any]) -> None:

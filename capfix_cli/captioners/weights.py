@@ -17,11 +17,10 @@ from capfix_cli.captioners.given import given
 from capfix_cli.captioners.inspection.folders import weight_files
 from capfix_cli.captioners.inspection.formats import read_content
 from capfix_cli.captioners.inspection.inert import Stub, is_dangerous
+from capfix_cli.captioners.inspection.parts import is_whole, part_name
 from capfix_cli.captioners.opening import open_checkpoint
 from capfix_cli.errors import CapfixError
 
-# Keys that hold the whole model, as SCIENCE section 5 lists them.
-WHOLE = re.compile(r"^(model|net|network|state_?dict|model_?state_?dict|params|weights)$", re.I)
 PREFIXES = ("module.", "model.", "_orig_mod.")  # DataParallel, Lightning, torch.compile
 PRIVATE = ("_parameters", "_buffers", "_modules")
 
@@ -147,7 +146,7 @@ def _state_dict(data: Any) -> dict[str, Tensor]:
         return {}
     tensors = {str(key): item for key, item in data.items() if isinstance(item, Tensor)}
     for key, item in data.items():
-        if WHOLE.match(str(key)):
+        if is_whole(key):
             inner = _state_dict(item)
             if inner:
                 return inner
@@ -155,9 +154,8 @@ def _state_dict(data: Any) -> dict[str, Tensor]:
         return tensors
     parts: dict[str, Tensor] = {}
     for key, item in data.items():
-        # An optimiser, a scheduler and an average of the weights are no parts of the network.
-        if isinstance(item, Mapping | Stub) and not re.search(r"optim|sched|ema|scaler", str(key)):
-            name = re.sub(r"_?(model_?)?(state_?dict|weights)$", "", str(key)) or str(key)
+        name = part_name(key)
+        if name is not None and isinstance(item, Mapping | Stub):
             inner = _state_dict(item)
             parts |= {f"{name}.{inner_name}": tensor for inner_name, tensor in inner.items()}
     return parts

@@ -25,10 +25,9 @@ def new(
     ] = None,
 ) -> None:
     """Write an adapter from what the checkpoint's shapes tell, with the gaps marked."""
-    from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
-    from capfix_cli.captioners.scaffold import GAP, write_adapter
+    from capfix_cli.captioners.scaffold import GAP, new_adapter
 
-    text = write_adapter(inspect_checkpoint(model))
+    text = new_adapter(model)
     if output is None:
         typer.echo(text, nl=False)
         return
@@ -41,7 +40,7 @@ def new(
         raise CapfixError(
             f"{output} cannot be written: {error.strerror}.", "Name a file in a folder of yours."
         ) from error
-    gaps = text.count(f"# {GAP}")
+    gaps = text.count(f"{GAP}: ")
     typer.echo(f"{output} has {gaps} gaps to fill, marked {GAP}; then:", err=True)
     typer.echo(f"  capfix adapter check {output} {model}", err=True)
 

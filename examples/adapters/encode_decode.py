@@ -16,7 +16,6 @@ def load(checkpoint: str, device: str) -> capfix_cli.Captioner:
         time_first=True,
         memory_batch_dim=1,
         vocabulary=capfix_cli.load_vocabulary(checkpoint),
-        sample_rate=16_000,
         front_end=capfix_cli.LogMelFrontEnd(16_000, 512, 256, MELS).to(device),
         encoder_takes_lengths=True,
     )

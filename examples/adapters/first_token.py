@@ -13,12 +13,8 @@ def load(checkpoint: str, device: str) -> capfix_cli.Captioner:
     return capfix_cli.RecurrentCaptioner(
         module=network,
         encoder=network.encoder,
-        embedding=network.decoder.embedding,
-        rnn=network.decoder.rnn,
-        output=network.decoder.output,
         conditioning="first-token",
         vocabulary=capfix_cli.load_vocabulary(checkpoint),
-        sample_rate=16_000,
         front_end=capfix_cli.LogMelFrontEnd(16_000, 512, 256, MELS).to(device),
         encoder_takes_lengths=True,
     )

@@ -13,7 +13,6 @@ def load(checkpoint: str, device: str) -> capfix_cli.Captioner:
         module=network,
         encoder=network,
         vocabulary=capfix_cli.load_vocabulary(checkpoint),
-        sample_rate=16_000,
         front_end=capfix_cli.LogMelFrontEnd(16_000, 512, 256, MELS).to(device),
         encoder_takes_lengths=True,
     )

@@ -16,10 +16,19 @@ from capfix_cli.captioners.inspection.decoder import (
     Recurrent,
     decoder_facts,
     find_decoder,
+    recurrent_layers,
 )
 from capfix_cli.captioners.inspection.encoder import is_encoder, read_encoder
 from capfix_cli.captioners.inspection.tensors import TensorInfo
 from capfix_cli.records import Fact
+
+__all__ = [
+    "find_embedding",
+    "find_heads",
+    "lone_attention",
+    "read_architecture",
+    "recurrent_layers",
+]
 
 Tensors = Mapping[str, TensorInfo]
 
@@ -44,16 +53,16 @@ def _of_decoder(tensors: Tensors, decoder: Decoder, embedding: TensorInfo | None
     """Name what is the decoder's by what it does, whatever it is called."""
     places = decoder.blocks
     if embedding is not None:
-        tables = [embedding, *_heads(tensors, embedding.shape[0])]
+        tables = [embedding, *find_heads(tensors, embedding.shape[0])]
         places |= {table.name.rpartition(".")[0] for table in tables}
         root = embedding.name.rpartition(".")[0].rpartition(".")[0]
         if root and decoder.language and not decoder.named:
             places.add(root)  # positions and final norms stand there too
-    attention = set(_lone_attention(tensors)) if decoder.recurrent else set()
+    attention = set(lone_attention(tensors)) if decoder.recurrent else set()
     return attention | {n for n in tensors if any(n.startswith(f"{place}.") for place in places)}
 
 
-def _lone_attention(tensors: Tensors) -> list[str]:
+def lone_attention(tensors: Tensors) -> list[str]:
     """Name what belongs to an attention outside encoders and Transformer blocks."""
     blocks = tuple(f"{place}." for place in attention_blocks(tensors))
     return [
@@ -87,7 +96,7 @@ def find_embedding(tensors: Tensors) -> TensorInfo | None:
     return max(decoding or named, key=lambda tensor: tensor.shape[0], default=None)
 
 
-def _heads(tensors: Tensors, rows: int) -> list[TensorInfo]:
+def find_heads(tensors: Tensors, rows: int) -> list[TensorInfo]:
     """Find matrices that could score that many words, the last named one last."""
     return [
         tensor
@@ -109,7 +118,7 @@ def _embedding_width(embedding: TensorInfo | None) -> Fact:
 
 def _vocabulary(tensors: Tensors, embedding: TensorInfo | None) -> Fact:
     if embedding is not None:
-        heads = [t for t in _heads(tensors, embedding.shape[0]) if t.name != embedding.name]
+        heads = [t for t in find_heads(tensors, embedding.shape[0]) if t.name != embedding.name]
         sure = 0.95 if heads else 0.8
         return _fact(embedding.shape[0], sure, _shown(embedding), *map(_shown, heads[-1:]))
     named = [
@@ -127,7 +136,7 @@ def _vocabulary(tensors: Tensors, embedding: TensorInfo | None) -> Fact:
 def _tied(tensors: Tensors, embedding: TensorInfo | None) -> Fact:
     if embedding is None:
         return _fact(None, 0.0, "there is no embedding to share")
-    others = [t for t in _heads(tensors, embedding.shape[0]) if t.name != embedding.name]
+    others = [t for t in find_heads(tensors, embedding.shape[0]) if t.name != embedding.name]
     if not others:
         return _fact(
             True,
@@ -144,7 +153,7 @@ def _tied(tensors: Tensors, embedding: TensorInfo | None) -> Fact:
 def _conditioning(tensors: Tensors, decoder: Decoder, embedding: TensorInfo | None) -> Fact:
     if decoder.cross:
         return _fact("cross-attention", 0.9, decoder.cross[0])
-    attention = _lone_attention(tensors)
+    attention = lone_attention(tensors)
     if attention and decoder.recurrent:
         return _fact("additive-attention", 0.7, *attention[:2])
     if decoder.language:

@@ -1,0 +1,168 @@
+"""A captioner around a user's own recurrent decoder, whichever way it hears the audio."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from capfix_cli.captioners.base import Memory, State, rows_of
+from capfix_cli.captioners.generic import Generic
+from capfix_cli.errors import CapfixError
+
+RecurrentConditioning = Literal["initial-state", "first-token", "every-step", "attention"]
+
+
+class RecurrentCaptioner(Generic):
+    """A GRU, LSTM or RNN (a layer or a cell) that hears the audio in one of four ways.
+
+    - ``initial-state``: ``first_state(memory)`` gives the state; inputs are words alone.
+    - ``first-token``: the memory, [B, E] or through ``project``, is the first input.
+    - ``every-step``: the memory [B, C] stands beside each word.
+    - ``attention``: ``attention(memory, hidden)`` gives the context [B, C] that does; hidden is
+      [B, H], of the last layer.
+
+    Args:
+        conditioning: one of the four.
+        embedding: [B] ids -> [B, E]; by default the one ``nn.Embedding`` with a row a word.
+        rnn: ``nn.GRU``, ``nn.LSTM``, ``nn.RNN`` or a cell of them; by default the one outside the
+            encoder.
+        output: [B, H] -> [B, V]; by default the one ``nn.Linear`` from the recurrence's width to
+            the words. Give it where something other than dropout stands before it.
+        first_state: memory -> state: [B, H], or [layers, B, H], or a pair (h, c) of them; without
+            it the state begins at zero.
+        attention: (memory, hidden) -> context, or (context, weights).
+        project: memory -> what the first token's place takes.
+        order: ``word-first`` where training did cat([word, audio]), else ``audio-first``.
+        common: as :class:`Generic` takes it.
+    """
+
+    def __init__(
+        self,
+        *,
+        conditioning: RecurrentConditioning,
+        embedding: Callable[[Tensor], Tensor] | None = None,
+        rnn: nn.Module | None = None,
+        output: Callable[[Tensor], Tensor] | None = None,
+        first_state: Callable[[Any], Any] | None = None,
+        attention: Callable[[Any, Tensor], Any] | None = None,
+        project: Callable[[Any], Tensor] | None = None,
+        order: Literal["word-first", "audio-first"] = "word-first",
+        **common: Any,
+    ) -> None:
+        super().__init__(**common)
+        if conditioning not in {"initial-state", "first-token", "every-step", "attention"}:
+            raise CapfixError(
+                f"{conditioning!r} is no conditioning of a recurrent decoder.",
+                "Use initial-state, first-token, every-step or attention.",
+            )
+        needs = {"initial-state": first_state, "attention": attention}
+        if conditioning in needs and needs[conditioning] is None:
+            missing = "first_state" if conditioning == "initial-state" else "attention"
+            raise CapfixError(
+                f"Conditioning by {conditioning} needs {missing}=.",
+                "Give the function of training.",
+            )
+        self.embedding = embedding or self._embedding()
+        self.rnn = rnn or self._recurrence()
+        self.output = output or self._scores()
+        self.conditioning, self.order = conditioning, order
+        self.first_state, self.attention = first_state, attention
+        self.project = project or (lambda memory: memory)
+        self.is_cell = isinstance(self.rnn, nn.RNNCellBase)
+        self.has_memory_cell = isinstance(self.rnn, nn.LSTM | nn.LSTMCell)
+
+    def _embedding(self) -> nn.Module:
+        size = len(self.vocabulary)
+        fits = self._named(lambda m: isinstance(m, nn.Embedding) and m.num_embeddings == size)
+        return self._only(fits, "embedding", f"nn.Embedding of {size} rows, one a word")
+
+    def _recurrence(self) -> nn.Module:
+        fits = self._named(
+            lambda m: (
+                isinstance(m, nn.RNNCellBase) or (isinstance(m, nn.RNNBase) and not m.bidirectional)
+            )
+        )
+        return self._only(fits, "rnn", "recurrent layer outside the encoder")
+
+    def _scores(self) -> nn.Module:
+        size = len(self.vocabulary)
+        width: Any = self.rnn.hidden_size
+        fits = self._named(
+            lambda m: isinstance(m, nn.Linear) and (m.in_features, m.out_features) == (width, size)
+        )
+        return self._only(fits, "output", f"nn.Linear from {width} to {size}, one a word")
+
+    def _named(self, fits: Callable[[nn.Module], bool]) -> dict[str, nn.Module]:
+        inside = set(self.encoder.modules()) if isinstance(self.encoder, nn.Module) else set()
+        named = self.module.named_modules() if self.module is not None else ()
+        return {name: m for name, m in named if fits(m) and m not in inside}
+
+    def _only(self, fits: dict[str, nn.Module], role: str, what: str) -> nn.Module:
+        if len(fits) == 1:
+            return next(iter(fits.values()))
+        network = type(self.module).__name__
+        raise CapfixError(
+            f"{network} has {len(fits) or 'no'} {what}"
+            + (f": {', '.join(fits)}." if fits else "."),
+            f"Give {role}=." if fits else f"Give {role}=, or the vocabulary of training.",
+        )
+
+    def start(self, memory: Memory) -> State:
+        """Open the recurrence; every tensor of the state is [B, layers, H]."""
+        size = rows_of(memory, self.memory_batch_dim)
+        if self.first_state is not None:
+            state = self._batch_first(self.first_state(memory))
+        else:
+            layers = 1 if self.is_cell else int(self.rnn.num_layers)  # type: ignore[arg-type]
+            width = int(self.rnn.hidden_size)  # type: ignore[arg-type]
+            zero = torch.zeros(size, layers, width, device=self.device)
+            state = (zero, zero) if self.has_memory_cell else (zero,)
+        if self.conditioning == "first-token":
+            _, state = self._advance(self.project(memory), state)
+        return state
+
+    def step(self, token: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
+        """Feed one word a clip."""
+        word = self.embedding(token.to(self.device))
+        if self.conditioning in {"every-step", "attention"}:
+            heard = self.project(memory)
+            if self.attention is not None:
+                heard = self.attention(memory, state[0][:, -1])
+                heard = heard[0] if isinstance(heard, tuple) else heard
+            pair = [word, heard] if self.order == "word-first" else [heard, word]
+            word = torch.cat(pair, dim=1)
+        hidden, state = self._advance(word, state)
+        return self.output(hidden), state
+
+    def logits(self, prefix: Tensor, memory: Memory) -> Tensor:
+        """[B, T] -> [B, V], word by word from the start."""
+        state, scores = self.start(memory), None
+        for token in prefix.unbind(dim=1):
+            scores, state = self.step(token, state, memory)
+        if scores is None:
+            raise ValueError("the prefix is empty")
+        return scores
+
+    def _advance(self, given: Tensor, state: State) -> tuple[Tensor, State]:
+        """[B, I] and the state -> [B, H] and the next state."""
+        inner = tuple(part.transpose(0, 1).contiguous() for part in state)
+        if self.is_cell:
+            flat = tuple(part[0] for part in inner)
+            new = self.rnn(given, flat if self.has_memory_cell else flat[0])
+            return (new[0] if self.has_memory_cell else new), self._batch_first(new)
+        batch_first = bool(self.rnn.batch_first)
+        out, new = self.rnn(
+            given.unsqueeze(1 if batch_first else 0), inner if self.has_memory_cell else inner[0]
+        )
+        hidden: Tensor = out[:, -1] if batch_first else out[-1]
+        return hidden, self._batch_first(new)
+
+    def _batch_first(self, state: Any) -> State:
+        """[B, H] or [layers, B, H], single or paired -> tuple of [B, layers, H]."""
+        parts = tuple(state) if isinstance(state, tuple | list) else (state,)
+        if self.has_memory_cell and len(parts) == 1:
+            parts = (parts[0], torch.zeros_like(parts[0]))
+        return tuple(p.unsqueeze(1) if p.ndim == 2 else p.transpose(0, 1) for p in parts)
