@@ -95,8 +95,8 @@ class Decoder(nn.Module):
 def every_step(found: Found) -> Written:
     """2.2: the recurrent layer takes the audio beside each word."""
     rnn = _recurrent(found, "2.2")
-    if found.embedding.value is not None and rnn.inputs > found.embedding.value:
-        more = rnn.inputs - found.embedding.value
+    more = rnn.inputs - (found.embedding.value or 0)
+    if more > 0:
         raise nothing_to_rewrite(
             "2.2", found, f"{rnn.weight} takes {more} numbers beside each word already"
         )
@@ -139,6 +139,8 @@ def every_step(found: Found) -> Written:
 def attention(found: Found) -> Written:
     """2.3: the recurrent layer takes what it attends to beside each word."""
     rnn = _recurrent(found, "2.3")
+    if found.conditioning == "additive-attention":
+        raise nothing_to_rewrite("2.3", found, "it has an attention already")
     words = _words(found, rnn)
     lstm, name = rnn.kind == "LSTM", words["rnn"]
     if rnn.cell:
@@ -185,6 +187,8 @@ def _recurrent(found: Found, fix_id: str) -> Recurrence:
         raise nothing_to_rewrite(
             fix_id, found, "no recurrent layer that takes words was found in it"
         )
+    if found.embedding.value is None:
+        raise nothing_to_rewrite(fix_id, found, "no word embedding was found in it")
     return found.recurrence
 
 

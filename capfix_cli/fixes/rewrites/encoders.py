@@ -6,7 +6,7 @@ from capfix_cli.captioners.inspection.tensors import TensorInfo
 from capfix_cli.fixes.rewrites.found import Found, Size, shown
 from capfix_cli.fixes.rewrites.writing import Written, nothing_to_rewrite, one_line, write
 
-LEAST_DEPTH = 3  # the document, 2.4: from 2 layers to 3 or 4
+LEAST_DEPTH, MOST_DEPTH = 3, 4  # the document, 2.4: from 2 layers to 3 or 4
 
 _AXIS = """\
 # Your features are [batch, 1, mels, frames]? Then 2. Or [batch, 1, frames, mels]? Then 3.
@@ -90,6 +90,9 @@ def keep_time(found: Found) -> Written:
 def deeper(found: Found) -> Written:
     """2.4: at least three of the user's convolutions, each with a shortcut."""
     kernels = _kernels(found, "2.4")
+    if len(kernels) > MOST_DEPTH or (found.residual and len(kernels) >= LEAST_DEPTH):
+        around = " and shortcuts" if found.residual else ""
+        raise nothing_to_rewrite("2.4", found, f"it has {len(kernels)} convolutions{around}")
     depth = max(LEAST_DEPTH, len(kernels))
     where = (
         f"It stands for {kernels[0].name.rpartition('.')[0]} and what follows it up to the"
@@ -135,6 +138,8 @@ def _write(
     constants = (
         f"CHANNELS = {channels}  # as in {one_line(shown(kernels[0]))} and on\nKERNELS = {widths}\n"
     )
+    if two:
+        constants += _AXIS
     words = {
         "and_shortcut": ", and a way around it" if residual else "",
         "shortcut": f"        self.shortcut = {convolution}\n" if residual else "",

@@ -77,6 +77,7 @@ class Found:
         audio: width of what the encoder hands over.
         mels: mel bands.
         encoder: its kind, None where it is not known.
+        conditioning: how the decoder hears, None where it is not known.
         convolutions: kernels of the encoder in the file's order, shortcuts left out.
         residual: whether shortcuts are among its tensors.
     """
@@ -92,6 +93,7 @@ class Found:
     audio: Size
     mels: Size
     encoder: str | None
+    conditioning: str | None
     convolutions: tuple[TensorInfo, ...]
     residual: bool
 
@@ -106,7 +108,6 @@ def find(inspection: Inspection) -> Found:
     decoding = _decoding(tensors, recurrence, embedding, head)
     part = encoder_part(tensors, decoding)
     convolutions = tuple(t for t in part.values() if _is_kernel(t) and not SHORTCUT.search(t.name))
-    kind = inspection.facts.get("encoder.kind")
     words = _size(embedding, 0, "the number of words")
     return Found(
         path=inspection.path,
@@ -119,10 +120,16 @@ def find(inspection: Inspection) -> Found:
         embedding=_size(embedding, 1, "the width of your word embeddings"),
         audio=_audio(tensors, part, decoding, recurrence, embedding),
         mels=_mels(part),
-        encoder=None if kind is None or kind.value is None else str(kind.value),
+        encoder=_fact(inspection, "encoder.kind"),
+        conditioning=_fact(inspection, "conditioning"),
         convolutions=convolutions,
         residual=any(SHORTCUT.search(name) for name in part),
     )
+
+
+def _fact(inspection: Inspection, name: str) -> str | None:
+    found = inspection.facts.get(name)
+    return None if found is None or found.value is None else str(found.value)
 
 
 def attribute(place: str, otherwise: str) -> str:
