@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import functools
+from collections.abc import Sequence
 
 from capfix_cli.words import split_words
 
@@ -37,7 +38,14 @@ _VAGUE = """
     items
 """
 VAGUE_WORDS = frozenset(_VAGUE.split())
+ENOUGH = 2_000  # captions that show their language
 UNSPECIFIC = FUNCTION_WORDS | VAGUE_WORDS
+
+
+@functools.lru_cache(maxsize=100_000)  # every check asks for the same captions' words again
+def words_of(text: str) -> tuple[str, ...]:
+    """Give a caption's words, as :func:`capfix_cli.words.split_words` does."""
+    return tuple(split_words(text))
 
 
 def specific_words(text: str, common: frozenset[str] = frozenset()) -> list[str]:
@@ -52,7 +60,7 @@ def specific_words(text: str, common: frozenset[str] = frozenset()) -> list[str]
     """
     return [
         word
-        for word in dict.fromkeys(split_words(text))
+        for word in dict.fromkeys(words_of(text))
         if word not in UNSPECIFIC and word not in common and not word.isdigit()
     ]
 
@@ -72,10 +80,8 @@ def stem(word: str) -> str:
     return word.removesuffix("e") if len(word) > 3 else word
 
 
-def is_english(captions: Iterable[str], share: float) -> bool:
-    """Say whether at least such a share of captions has an English function word."""
-    found = total = 0
-    for caption in captions:
-        total += 1
-        found += any(word in FUNCTION_WORDS for word in split_words(caption))
-    return total > 0 and found >= share * total
+def is_english(captions: Sequence[str], share: float) -> bool:
+    """Say whether such a share of captions, of a few thousand at most, has a function word."""
+    some = captions[:: max(1, len(captions) // ENOUGH)]
+    found = sum(any(word in FUNCTION_WORDS for word in words_of(text)) for text in some)
+    return len(some) > 0 and found >= share * len(some)

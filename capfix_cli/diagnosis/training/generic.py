@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from capfix_cli.diagnosis.training.content_words import is_english, specific_words
+from capfix_cli.diagnosis.training.content_words import is_english, specific_words, words_of
 from capfix_cli.diagnosis.training.findings import (
     Examined,
     ListedRow,
@@ -22,7 +22,6 @@ from capfix_cli.thresholds import (
     GENERIC_SHARE,
     MIN_CLIPS,
 )
-from capfix_cli.words import split_words
 
 ID = "data.generic-captions"
 TITLE = "Do captions say something about their clip?"
@@ -34,7 +33,7 @@ def words_everywhere(texts: Sequence[str]) -> frozenset[str]:
     Distinct ones, so that a favourite caption does not make its own words common: that is
     imbalance, another fault with another mend.
     """
-    kinds = {frozenset(split_words(text)) for text in texts}
+    kinds = {frozenset(words_of(text)) for text in texts}
     if len(kinds) < MIN_CLIPS.value:
         return frozenset()
     counts = Counter(word for words in kinds for word in words)
@@ -65,7 +64,7 @@ def find_generic(data: TrainingSet) -> Examined:
         ),
     ]
     if rows:
-        said = Counter(" ".join(split_words(row.caption)) for row in rows)
+        said = Counter(" ".join(words_of(row.caption)) for row in rows)
         text, times = said.most_common(1)[0]
         evidence.append(Evidence(f"the commonest of them, {text!r}", f"{times} times"))
     suspect = share > GENERIC_SHARE.value

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from capfix_cli.diagnosis.training.content_words import is_english, specific_words, stem
+from capfix_cli.diagnosis.training.content_words import is_english, specific_words, stem, words_of
 from capfix_cli.diagnosis.training.findings import (
     Examined,
     ListedRow,
@@ -27,7 +27,6 @@ from capfix_cli.thresholds import (
     TRAINING_EVENNESS_AT_100,
     TRAINING_WORD_SHARE,
 )
-from capfix_cli.words import split_words
 
 ID = "data.imbalanced"
 TITLE = "Do a few captions or sounds fill the training file?"
@@ -44,7 +43,7 @@ def find_imbalance(data: TrainingSet, seed: int = 0) -> Examined:
     texts = data.texts
     if len(texts) < MIN_CLIPS.value:
         return not_tested(ID, TITLE, f"{MIN_CLIPS.value:g} captions; it has {len(texts)}"), ()
-    kinds = Counter(tuple(split_words(text)) for text in texts)
+    kinds = Counter(words_of(text) for text in texts)
     favourite, times = kinds.most_common(1)[0]
     even, size = caption_evenness(texts, seed)
     captions = Evidence(
@@ -136,7 +135,7 @@ def _rows(
         many = max(2, len(data.texts) // 50)
         common = {words: count for words, count in kinds.most_common(10) if count >= many}
         for name, text in data.pairs:
-            count = common.get(tuple(split_words(text)))
+            count = common.get(words_of(text))
             if count is not None:
                 rows.append(ListedRow(name, text, f"said {count} times in the file"))
     elif word:

@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from capfix_cli.diagnosis.training.content_words import words_of
 from capfix_cli.diagnosis.training.findings import Examined, ListedRow, found, not_tested
 from capfix_cli.diagnosis.training.reading import TrainingSet
 from capfix_cli.measures.intervals import share_interval
 from capfix_cli.records import Evidence
 from capfix_cli.thresholds import MEMORISED_SHARE, MIN_CLIPS
-from capfix_cli.words import split_words
 
 ID = "memorisation"
 TITLE = "Are captions copied from the training file?"
@@ -63,8 +63,8 @@ def find_memorised(
     """
     if not predicted or len(predicted) < MIN_CLIPS.value:
         return not_tested(ID, TITLE, f"{MIN_CLIPS.value:g} predicted captions or more"), ()
-    said = {name: tuple(split_words(text)) for name, text in predicted.items()}
-    known = Copies(tuple(split_words(text)) for text in data.texts)
+    said = {name: words_of(text) for name, text in predicted.items()}
+    known = Copies(words_of(text) for text in data.texts)
     exact = sum(known.verbatim(words) for words in said.values()) / len(said)
     near = sum(known.nearly(words) for words in said.values()) / len(said)
     low, _ = share_interval(round(near * len(said)), len(said))
@@ -92,7 +92,7 @@ def _people(
     data: TrainingSet, known: Copies, held_out: Mapping[str, Sequence[str]] | None, seed: int
 ) -> tuple[str, float]:
     if held_out:
-        words = [tuple(split_words(text)) for texts in held_out.values() for text in texts]
+        words = [words_of(text) for texts in held_out.values() for text in texts]
         if words:
             return "held-out clips", sum(known.nearly(each) for each in words) / len(words)
     return "other training clips", _among_themselves(data, seed)
@@ -104,14 +104,11 @@ def _among_themselves(data: TrainingSet, seed: int) -> float:
     several: set[tuple[int, Words]] = set()
     for clip, texts in enumerate(data.captions):
         for text in texts:
-            for hole in _holed(tuple(split_words(text))):
+            for hole in _holed(words_of(text)):
                 if owner.setdefault(hole, clip) != clip:
                     several.add(hole)
     pairs = data.pairs
     generator = np.random.default_rng([seed, len(pairs), 31])
     drawn = generator.permutation(len(pairs))[:SAMPLE].tolist()
-    again = [
-        any(hole in several for hole in _holed(tuple(split_words(pairs[place][1]))))
-        for place in drawn
-    ]
+    again = [any(hole in several for hole in _holed(words_of(pairs[place][1]))) for place in drawn]
     return sum(again) / max(1, len(again))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from capfix_cli.diagnosis.training.content_words import words_of
 from capfix_cli.diagnosis.training.findings import Examined, ListedRow, found, not_tested
 from capfix_cli.diagnosis.training.reading import TrainingSet
 from capfix_cli.diagnosis.training.sound_prints import SoundPrints
@@ -18,7 +19,6 @@ from capfix_cli.thresholds import (
     COPY_SECONDS,
     MIN_CLIPS,
 )
-from capfix_cli.words import split_words
 
 AUDIO, AUDIO_TITLE = "near-duplicates.audio", "Is each training clip there once?"
 CAPTIONS, CAPTIONS_TITLE = "near-duplicates.captions", "How many clips share a caption?"
@@ -41,7 +41,7 @@ def find_copied_audio(
     rows, copied, contradicting = [], 0, 0
     for group in groups:
         names = [listed_as.get(prints.names[place], prints.names[place]) for place in group]
-        said = [{tuple(split_words(text)) for text in texts.get(name, ())} for name in names]
+        said = [{words_of(text) for text in texts.get(name, ())} for name in names]
         copied += len(group) - 1
         same = all(prints.digests[place] == prints.digests[group[0]] for place in group)
         contradicting += sum(not own & said[0] for own in said[1:])
@@ -106,7 +106,7 @@ def find_shared_captions(data: TrainingSet) -> Examined:
     owners: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for clip, texts in enumerate(data.captions):
         for text in texts:
-            owners[tuple(split_words(text))].add(clip)
+            owners[words_of(text)].add(clip)
     shared = [words for words, clips in owners.items() if len(clips) > 1]
     sharing = set().union(*(owners[words] for words in shared)) if shared else set()
     evidence = [
@@ -126,7 +126,7 @@ def find_shared_captions(data: TrainingSet) -> Examined:
 
 def _rows(data: TrainingSet, owners: Mapping[tuple[str, ...], set[int]]) -> Sequence[ListedRow]:
     return [
-        ListedRow(name, text, f"said of {len(owners[tuple(split_words(text))])} clips")
+        ListedRow(name, text, f"said of {len(owners[words_of(text)])} clips")
         for name, text in data.pairs
-        if len(owners[tuple(split_words(text))]) > 1
+        if len(owners[words_of(text)]) > 1
     ]

@@ -39,12 +39,14 @@ def fits_of_words(
     counts = Counter(word for words in held for word in words)
     weights = {word: math.log(total / count) for word, count in counts.items()}
 
+    telling = [frozenset(word for word in words if weights.get(word, 0.0) > 0) for words in said]
+    whole = [math.fsum(weights[word] for word in words) for words in telling]
+
     def fit(row: int, other: int) -> float:
-        own = {word for word in said[row] if weights.get(word, 0.0) > 0}
-        whole = sum(weights[word] for word in own)
-        if not whole or not 0 <= other < total:
+        if not whole[row] or not 0 <= other < total:
             return math.nan
-        return sum(weights[word] for word in own & held[other]) / whole
+        # fsum: exact, so that the order in which a set gives its words does not matter.
+        return math.fsum(weights[word] for word in telling[row] & held[other]) / whole[row]
 
     fits = {
         offset: np.array([fit(row, row + offset) for row in range(total)])
