@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import struct
 import tempfile
 import zipfile
@@ -767,3 +768,33 @@ def test_shards_are_read_each_from_its_own_file(tmp_path):
     facts = inspect_checkpoint(str(tmp_path)).facts
     assert facts["weights.untrained"].value is True
     assert facts["output.tied"].value is None
+
+
+# --- the documentation
+
+
+def test_every_fact_is_documented_and_every_documented_fact_exists():
+    """Ids are written as strings where facts are made; docs/checkpoints.md lists them in tables."""
+    root = Path(__file__).parent.parent
+    told = (root / "docs" / "checkpoints.md").read_text().partition("## The X-ray")[2]
+    rows = [line.split("|")[1] for line in told.splitlines() if line.startswith("|")]
+    documented = set(re.findall(r"`([^`]+)`", " ".join(rows)))
+    places = "decoder|encoder|weights|features|output|embedding|vocabulary|model"
+    written = re.compile(rf'"((?:{places})\.[a-z][\w-]*|conditioning|autoregressive)"')
+    sources = list((root / "capfix_cli" / "captioners" / "inspection").glob("*.py"))
+    assert len(sources) > 20
+    ids = {name for path in sources for name in written.findall(path.read_text())}
+    ids -= {"model.onnx", "model.safetensors"}  # names of files
+    assert len(ids) >= 24
+    assert ids == documented
+
+
+def test_no_fact_escapes_the_documentation(tmp_path):
+    told = (Path(__file__).parent.parent / "docs" / "checkpoints.md").read_text()
+    save(fresh().state_dict(), tmp_path / "m.pt")
+    folder = hugging.save_whisper(tmp_path / "w")
+    given = set()
+    for path in (tmp_path / "m.pt", folder):
+        given |= inspect_checkpoint(str(path)).facts.keys()
+    assert len(given) >= 16
+    assert not [name for name in given if f"`{name}`" not in told]
