@@ -9,9 +9,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from capfix_cli.captioners.own.choices import EncoderConfig
-from capfix_cli.captioners.own.front_end import LogMel
-
-__all__ = ["ConvBlock", "Encoder", "LogMel", "Summary", "handed_over", "inside_mask"]
 
 
 class ConvBlock(nn.Module):

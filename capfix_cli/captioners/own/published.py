@@ -47,16 +47,27 @@ def read_published(config: CaptionerConfig) -> tuple[CaptionerConfig, Weights]:
     Raises:
         CapfixError: no file is named, or it cannot be read, or is another model's.
     """
-    kind, path = config.encoder.pretrained, config.encoder.weights
-    if path is None:
-        raise CapfixError(
-            f"encoder.pretrained is {kind}, and encoder.weights names no file to start from.",
-            f"Download {NAMES[kind]} and give its path as encoder.weights.",
-        )
+    kind, path = config.encoder.pretrained, weights_path(config)
     read = _panns if kind == "panns" else _ast
     encoder, weights = read(path, load_weights(path), config)
     encoder = dataclasses.replace(encoder, weights=None)
     return dataclasses.replace(config, encoder=encoder), weights
+
+
+def weights_path(config: CaptionerConfig) -> str:
+    """Give the file or folder that a pre-trained encoder starts from; nothing of it is read.
+
+    Raises:
+        CapfixError: none is named, or there is nothing.
+    """
+    kind, path = config.encoder.pretrained, config.encoder.weights
+    if path is not None and Path(path).exists():
+        return path
+    named = "names no file to start from" if path is None else f"is {path}, and nothing is there"
+    raise CapfixError(
+        f"encoder.pretrained is {kind}, and encoder.weights {named}.",
+        f"Download {NAMES[kind]} and give its path as encoder.weights.",
+    )
 
 
 def wrong_file(path: str, kind: str, why: str) -> CapfixError:

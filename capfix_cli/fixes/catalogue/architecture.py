@@ -25,6 +25,15 @@ BETTER_ENCODER = Fix(
                 ("frequency", "stride (2, 1): mel bands shrink, frames stay"),
             ),
         ),
+        Setting(
+            name="encoder.downsampling",
+            value="pool",
+            recommended="pool or stride",
+            ranges=(
+                ("pool", "max-pooling after each convolution"),
+                ("stride", "the convolution's own stride: nearly twice as fast"),
+            ),
+        ),
     ),
     pros=("A few changed lines", "Gives every later fix, attention above all, frames to work on"),
     cons=("Needs retraining", "More frames, so more memory and time"),
@@ -235,6 +244,15 @@ TRANSFORMER = Fix(
                 ("transformer", "wants a large data set; Clotho might be too small"),
             ),
         ),
+        Setting(
+            name="encoder.kind",
+            value="cnn",
+            recommended="cnn, or transformer for a full one",
+            ranges=(
+                ("cnn", "a Transformer decoder over a CNN's frames, the smaller step"),
+                ("transformer", "no convolution but the first, no recurrence"),
+            ),
+        ),
     ),
     pros=("Highest ceiling, given enough data", "Every word reaches every frame"),
     cons=(
@@ -296,6 +314,24 @@ PRETRAINED = Fix(
                 ("none", "hears only what the captions taught"),
                 ("panns", "a CNN, 32 kHz log-mels (arXiv 1912.10211)"),
                 ("ast", "a spectrogram transformer, 16 kHz (arXiv 2104.01778)"),
+            ),
+        ),
+        Setting(
+            name="encoder.weights",
+            value="none",
+            recommended="the published file or folder",
+            ranges=(
+                ("Cnn14_mAP=0.431.pth", "of panns"),
+                ("audioset_10_10_0.4593.pth", "of ast; or its folder on Hugging Face"),
+            ),
+        ),
+        Setting(
+            name="encoder.frozen",
+            value="true",
+            recommended="true, with few captions",
+            ranges=(
+                ("true", "only what follows the encoder is trained"),
+                ("false", "the encoder is trained on, at a small learning rate"),
             ),
         ),
     ),
