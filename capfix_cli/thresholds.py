@@ -202,9 +202,9 @@ LATER_SHARE = Threshold(
 )
 TELLS_ORDER = Threshold(0.2, "share of captions", "ours: fewer than a fifth may be turns of phrase")
 TIME_SHARE = Threshold(
-    0.02,
-    "of what another clip moves the next word",
-    f"{_CALIBRATED}: exchanging a clip's halves moves sound captioners that keep time by over .3",
+    0.05,
+    "of what another clip moves the memory",
+    f"{_CALIBRATED}: exchanging a clip's halves moves memories that keep time by over .3",
 )
 FLAT_ATTENTION = Threshold(
     0.98, "entropy / log T", f"{_CALIBRATED}: attention that chooses is below .9"

@@ -46,6 +46,8 @@ class Geometry:
         memory: of the encoder.
         time: KL in nats by which the next word moves when the halves of a clip change places.
         clip: the same when the clip is another.
+        still: how far the memory moves when the halves change places, mean square, as a share of
+            how far it moves when the clip is another: near 0 where time was averaged away.
         frames: the longest axis of the memory beside that of the clips.
     """
 
@@ -53,6 +55,7 @@ class Geometry:
     memory: Spread
     time: float
     clip: float
+    still: float
     frames: int
 
 
@@ -132,16 +135,21 @@ def measure_geometry(captioner: Captioner, sample: Sample) -> Geometry:
     own = along(captioner, memory, captions)
     half = waveforms.shape[1] // 2
     turned = torch.cat([waveforms[:, half:], waveforms[:, :half]], dim=1)
-    time = mean_over(
-        divergence(own, along(captioner, captioner.encode(turned, lengths), captions)), mask
-    )
-    other = along(captioner, rolled(captioner, memory), captions)
+    heard = captioner.encode(turned, lengths)
+    time = mean_over(divergence(own, along(captioner, heard, captions)), mask)
+    swapped = rolled(captioner, memory)
+    other = along(captioner, swapped, captions)
     clip = mean_over(divergence(own, other), mask)
+    flat = flatten_memory(captioner, memory)
+    apart = float(((flatten_memory(captioner, swapped) - flat) ** 2).mean())
+    moved = flatten_memory(captioner, heard)
+    still = float(((moved - flat) ** 2).mean()) if moved.shape == flat.shape else apart
     return Geometry(
         features,
-        spread(flatten_memory(captioner, memory)),
+        spread(flat),
         time,
         clip,
+        still / apart if apart > 0 else 0.0,
         _frames(captioner, memory),
     )
 

@@ -33,7 +33,7 @@ def find(case: Case) -> Finding:
             (design, Evidence("another clip, nats", found.clip, DEAF_NATS.value)),
             mend=_MEND,
         )
-    share = found.time / found.clip
+    share = found.still
     still = ramp(share, 2 * TIME_SHARE.value, TIME_SHARE.value / 2)
     faint = ramp(case.heard, FAINT_LISTENING.value + 0.1, FAINT_LISTENING.value - 0.1)
     # Listening need not suffer: both sounds are named. But who tells an order must hear it.
@@ -44,7 +44,8 @@ def find(case: Case) -> Finding:
         ID,
         still * max(0.9 * faint, 0.8 * tells),
         (
-            beside("how far exchanging a clip's halves moves the next word", share, TIME_SHARE),
+            beside("how far exchanging a clip's halves moves the memory", share, TIME_SHARE),
+            Evidence("and the next word, of what another clip does", found.time / found.clip),
             beside("listening, share of the ceiling", case.heard, FAINT_LISTENING),
             beside("captions that tell an order", orders, TELLS_ORDER),
             design,

@@ -38,7 +38,7 @@ def find(case: Case) -> Finding:
         return Finding(ID, 1.0, evidence, mend=_mend(f"the words are {abs(shift)} place(s) off"))
     # It knows what it says, it hears, and what it says are not these words.
     scrambled = (
-        found.accuracy < GUESSED_RIGHT.value
+        found.accuracy < GUESSED_RIGHT.value * max(1.0, 4 * found.certainty)
         and found.loss > found.unigram + OFF_NATS.value
         and case.heard_by_itself >= LISTENING_SHARE.value
     )
