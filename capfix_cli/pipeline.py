@@ -28,6 +28,7 @@ from capfix_cli.measures.captions_file import match_references, read_references,
 from capfix_cli.measures.table import judge_diversity, measure_captions
 from capfix_cli.probes.scoring import Scorer
 from capfix_cli.recipes.recipe import Recipe, make_recipe, training_like, write_recipe
+from capfix_cli.recipes.rewriting import is_trainable, rewrites_for
 from capfix_cli.records import Cause, ClipCaption, Diagnosis, Listening, PlanRow, Trial, to_dict
 
 EXAMPLES = 5
@@ -208,6 +209,8 @@ def _recipe(examined: Examined, loaded: Loaded, run: str, audio: str) -> Recipe 
     captioner, summary = loaded.captioner, loaded.summary
     if not examined.walk.leaf.retrain:
         return None
+    own = isinstance(captioner, OwnCaptioner)
+    needed = [row.fix for row in examined.plan if row.status == "needed"]
     return make_recipe(
         examined.plan,
         {
@@ -217,9 +220,12 @@ def _recipe(examined: Examined, loaded: Loaded, run: str, audio: str) -> Recipe 
             "verdict": examined.decision.verdict,
             "audio": str(Path(audio).resolve()),
             "adapter": summary.adapter,
+            "vocabulary": {"size": len(captioner.vocabulary)},
         },
         captioner.config if isinstance(captioner, OwnCaptioner) else None,
         training_like(summary.facts),
+        yours=is_trainable(captioner),
+        rewrites={} if own else rewrites_for(summary.path, needed),
     )
 
 
@@ -242,8 +248,11 @@ def _notes(
         )
     if examined.walk.leaf.retrain and not isinstance(loaded.captioner, OwnCaptioner):
         notes.append(
-            "The recipe trains capfix's own captioner with these fixes on your captions: it cannot"
-            " change the architecture of yours."
+            "The recipe trains your captioner with the fixes that leave its architecture as it is;"
+            " its section `rewrites` has the code to write for the others."
+            if is_trainable(loaded.captioner)
+            else "The recipe trains capfix's own captioner with these fixes on your captions; its"
+            " section `rewrites` has the code to write for yours."
         )
     return tuple(notes)
 

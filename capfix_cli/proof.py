@@ -94,7 +94,8 @@ def retrain(
     outcomes.append(_train(recipe, job, path, settings))
     if not _first_process():
         raise SystemExit(0)  # torchrun's others: the first one proves
-    known = settings if recipe.trains == "yours" else dataclasses.replace(settings, adapter=None)
+    adapter = _adapter(recipe, settings) if recipe.trains == "yours" else None
+    known = dataclasses.replace(settings, adapter=adapter)
     after_control = diagnose(str(control_path), test, known, watch) if control_path else None
     after = diagnose(str(path), test, known, watch)
     left_out = _write_left_out(outcomes[-1].clips, path)
@@ -134,11 +135,15 @@ def _train(recipe: Recipe, job: Job, path: Path, settings: Settings) -> Outcome:
         raise CapfixError(
             "A captioner of yours is trained on files.", "Give --captions CSV and --audio DIR."
         )
-    model, adapter = _model_of(recipe), recipe.based_on.get("adapter") or settings.adapter
+    model, adapter = _model_of(recipe), _adapter(recipe, settings)
     loaded = load(model, adapter, "cpu", settings.model)
     yours.check_trainable(loaded.captioner, recipe.based_on.get("vocabulary"))
     dropout = "5.1" in recipe.fixes
     return train_yours(loaded.captioner, Path(model), recipe.setup, job, path, dropout=dropout)
+
+
+def _adapter(recipe: Recipe, settings: Settings) -> str | None:
+    return recipe.based_on.get("adapter") or settings.adapter
 
 
 def _test_clips(recipe: Recipe, chosen: Choices) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -98,10 +99,13 @@ class Objective:
         return learnable(loss), parts
 
     def _logits(self, inputs: Tensor, memory: Memory) -> Tensor:
-        if type(self.captioner).sequence_logits is not Captioner.sequence_logits:
+        """[B, T] inputs -> [B, T, V]: all places at once, or word by word where it has to be."""
+        with contextlib.suppress(NotImplementedError):
             return self.captioner.sequence_logits(inputs, memory).float()
-        places = range(1, inputs.shape[1] + 1)
-        each = [self.captioner.logits(inputs[:, :place], memory) for place in places]
+        state, each = self.captioner.start(memory), []
+        for column in inputs.unbind(dim=1):
+            scores, state = self.captioner.step(column, state, memory)
+            each.append(scores)
         return torch.stack(each, dim=1).float()
 
     def _scores(self, tokens: Tokens, memory: Memory, progress: float) -> Tensor:
@@ -160,7 +164,8 @@ def takes_their_loss(captioner: Captioner, setup: Setup) -> bool:
         *(options.label_smoothing, options.scheduled_sampling, options.diversity_alpha),
         *(options.listening_weight, setup.augmentation.mixup),
     )
-    return not isinstance(captioner, OwnCaptioner) and not any(needs_scores)
+    brings = type(captioner).loss is not Captioner.loss
+    return brings and not isinstance(captioner, OwnCaptioner) and not any(needs_scores)
 
 
 def learnable(loss: Tensor) -> Tensor:

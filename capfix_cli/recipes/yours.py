@@ -91,12 +91,11 @@ def check_trainable(captioner: Captioner, recipe_vocabulary: Mapping[str, Any] |
     """Refuse a captioner that cannot be trained, or that the recipe was not made for.
 
     Raises:
-        CapfixError: no module or loss, or another vocabulary than the recipe's.
+        CapfixError: no module, or another vocabulary than the recipe's.
     """
-    if captioner.module is None or type(captioner).loss is Captioner.loss:
+    if captioner.module is None:
         raise CapfixError(
-            "This captioner cannot be trained: its adapter gives no"
-            f" {'module' if captioner.module is None else 'loss()'}.",
+            "This captioner cannot be trained: its adapter gives no module.",
             "Add it (docs/retraining.md), or set trains: capfix in the recipe.",
         )
     size = (recipe_vocabulary or {}).get("size")
