@@ -30,6 +30,7 @@ from capfix_cli.diagnosis.training.shift_fits import fits_of_scores, words_in_na
 from capfix_cli.diagnosis.training.shifted import Witnesses, find_shift
 from capfix_cli.diagnosis.training.shifts import judge_fits
 from capfix_cli.errors import CapfixError
+from capfix_cli.fixes.data_status import broken_data, training_data_marks
 from capfix_cli.measures.reading import Columns
 from capfix_cli.records import to_dict
 
@@ -515,3 +516,49 @@ def test_people_with_a_fault_put_in_are_found(tmp_path):
     assert find_imbalance(imbalanced)[1][0].confidence > 0.6
     generic = training_set(replaced(rows, 0.2, "a sound is heard", "noises occur nearby"))
     assert find_generic(generic)[0].listed == pytest.approx(0.2 * 4875, rel=0.1)
+
+
+# what it says of the plan
+
+
+def test_faults_ask_for_their_fixes_and_sound_files_rule_them_out():
+    def marks(rows, **facts):
+        data = examine_training_set(training_set(rows), Witnesses(), facts=facts)
+        return training_data_marks(data)
+
+    sound = marks(sound_set())
+    assert {fix: mark.status for fix, mark in sound.items()} == {
+        "4.1": "not-applicable",
+        "4.2": "not-applicable",
+        "4.3": "unknown",
+    }
+    assert "evenness of captions at N=100: 0.9" in sound["4.1"].reason
+    assert marks(replaced(sound_set(), 0.6, "a man talks"))["4.1"].status == "needed"
+    assert marks(replaced(sound_set(), 0.2, "a sound is heard"))["4.2"].status == "needed"
+    used = {"training.captions_per_clip": 1}
+    assert marks(sound_set(), **used)["4.3"].status == "needed"
+    assert marks(sound_set(), **{"training.captions_per_clip": 2})["4.3"].status == "done"
+    one = marks(sound_set(per_clip=1), **used)["4.3"]
+    assert one.status == "not-applicable"
+    assert "no others to use" in one.reason
+    few = marks([("a.wav", ["a dog barks"])])
+    assert few["4.1"].status == "unknown"
+
+
+def test_shifted_pairs_come_before_every_fix():
+    def step(rows):
+        return broken_data(examine_training_set(training_set(rows), Witnesses(), facts={}))
+
+    assert step(sound_set(named=True)) == ""
+    said = step(shift(sound_set(named=True), 1))
+    assert said.startswith("Pair the training captions with their own clips again: ")
+    assert "in rows 2 to 140 of 140 the captions 1 row above fit the clips better" in said
+    assert "rows are listed" in said
+    assert step(sound_set()) == ""  # names that say nothing
+    words = {word for _, texts in sound_set() for text in texts for word in text.split()}
+    data = examine_training_set(
+        training_set(sound_set()), Witnesses(), [word.upper() + "!" for word in words], facts={}
+    )
+    assert broken_data(data).endswith(
+        "not in the vocabulary, most of them for case or punctuation alone; 280 rows are listed"
+    )

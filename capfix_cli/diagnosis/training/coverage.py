@@ -71,9 +71,11 @@ def find_lost_words(data: TrainingSet, vocabulary: Sequence[str] | None) -> Exam
     suspect = share > LOST_WORDS_SHARE.value
     rows = _rows(data, WAYS[best], known) if suspect else []
     sure = confidence(share, LOST_WORDS_SHARE.value, 0.5)
-    return found(ID, TITLE, suspect, evidence, rows), (
-        (data_cause(ID, sure, evidence),) if suspect else ()
-    )
+    said = f"{share:.0%} of the captions' words are not in the vocabulary"
+    if missing and mended / total > 0.5:
+        said += ", most of them for case or punctuation alone"
+    causes = (data_cause(ID, sure, evidence),) if suspect else ()
+    return found(ID, TITLE, suspect, evidence, rows, said), causes
 
 
 def _lost(

@@ -38,6 +38,7 @@ class Finding:
         rows: what a person should look at.
         listed: how many such rows there are; more than ``rows`` where these were cut short.
         needs: what the check is missing, in words.
+        summary: what was found, in one sentence; empty where all is well.
     """
 
     id: str
@@ -47,6 +48,7 @@ class Finding:
     rows: tuple[ListedRow, ...] = ()
     listed: int = 0
     needs: str = ""
+    summary: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,12 +81,18 @@ Examined = tuple[Finding, tuple[Cause, ...]]
 
 
 def found(
-    id_: str, title: str, suspect: bool, evidence: Sequence[Evidence], rows: Sequence[ListedRow]
+    id_: str,
+    title: str,
+    suspect: bool,
+    evidence: Sequence[Evidence],
+    rows: Sequence[ListedRow],
+    summary: str = "",
 ) -> Finding:
-    """Make a finding of a check that was made."""
+    """Make a finding of a check that was made; the summary is kept where it is suspect."""
     listed = tuple(rows)
     answer: Answer = "suspect" if suspect else "ok"
-    return Finding(id_, title, answer, tuple(evidence), listed, len(listed))
+    said = summary if suspect else ""
+    return Finding(id_, title, answer, tuple(evidence), listed, len(listed), summary=said)
 
 
 def not_tested(id_: str, title: str, needs: str, evidence: Sequence[Evidence] = ()) -> Finding:

@@ -70,4 +70,5 @@ def find_generic(data: TrainingSet) -> Examined:
     suspect = share > GENERIC_SHARE.value
     sure = confidence(share, GENERIC_SHARE.value, 0.5)
     causes = (data_cause(ID, sure, evidence),) if suspect else ()
-    return found(ID, TITLE, suspect, evidence, rows), causes
+    summary = f"{share:.0%} of the captions name nothing that is heard"
+    return found(ID, TITLE, suspect, evidence, rows, summary), causes

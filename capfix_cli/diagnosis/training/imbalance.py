@@ -80,7 +80,12 @@ def find_imbalance(data: TrainingSet, seed: int = 0) -> Examined:
     if one_sound:
         sure = max(sure, confidence(share, TRAINING_WORD_SHARE.value, 1.0))
     rows = _rows(data, kinds, repeated, word if one_sound and not repeated else "")
-    finding = found(ID, TITLE, repeated or one_sound, evidence, rows)
+    said = (
+        f"{times / len(texts):.0%} of the captions are {' '.join(favourite)!r}"
+        if repeated
+        else f"{share:.0%} of the captions have {word!r}"
+    )
+    finding = found(ID, TITLE, repeated or one_sound, evidence, rows, said)
     return finding, ((data_cause(ID, sure, evidence),) if repeated or one_sound else ())
 
 

@@ -65,7 +65,8 @@ def find_copied_audio(
     if prints.skipped:
         evidence.append(Evidence("audio files that cannot be used", len(prints.skipped)))
     suspect = share > COPIED_AUDIO_SHARE.value
-    return found(AUDIO, AUDIO_TITLE, suspect, evidence, rows), ()
+    summary = f"{copied} of {len(prints.names)} clips copy another"
+    return found(AUDIO, AUDIO_TITLE, suspect, evidence, rows, summary), ()
 
 
 def copies(prints: SoundPrints) -> list[list[int]]:

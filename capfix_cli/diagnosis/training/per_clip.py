@@ -36,9 +36,9 @@ def find_single_caption(data: TrainingSet, facts: Mapping[str, Any]) -> Examined
     if used is not None:
         evidence.append(Evidence("captions a clip in training", used, 2, "the checkpoint's own"))
     if single > SINGLE_CAPTION_SHARE.value:
-        sure = SURE_OF_LACK
+        sure, said = SURE_OF_LACK, f"{single:.0%} of the clips have one caption"
     elif used is not None and used < 2:
-        sure = SURE_OF_WASTE
+        sure, said = SURE_OF_WASTE, "training used one caption a clip of several"
     else:
         return found(ID, TITLE, False, evidence, ()), ()
-    return found(ID, TITLE, True, evidence, ()), (data_cause(ID, sure, evidence),)
+    return found(ID, TITLE, True, evidence, (), said), (data_cause(ID, sure, evidence),)

@@ -82,7 +82,8 @@ def find_shift(data: TrainingSet, witnesses: Witnesses, seed: int = 0) -> Examin
                 SHUFFLED_NAMES.source,
             ),
         )
-        return found(ID, TITLE, True, evidence, ()), (data_cause(ID, SHUFFLED, evidence),)
+        said = f"{telling} file names say what is heard, and none fits its own captions"
+        return found(ID, TITLE, True, evidence, (), said), (data_cause(ID, SHUFFLED, evidence),)
     asked_all = witnesses.prints is not None and any(s.answer == "none" for s, _ in judged)
     return not_tested(ID, TITLE, NO_FIT if asked_all else NEEDS, evidence), ()
 
@@ -120,4 +121,8 @@ def _shifted(
             rows.append(ListedRow(names[row], texts[names[row]][0], reason))
     share = shift.rows / len(names)
     cause = data_cause(ID, 0.6 + 0.35 * min(1.0, 2 * share), evidence)
-    return found(ID, TITLE, True, evidence, rows), (cause,)
+    said = (
+        f"in rows {shift.first + 1} to {shift.last + 1} of {len(names)} the captions {place}"
+        f" {where} fit the clips better than their own"
+    )
+    return found(ID, TITLE, True, evidence, rows, said), (cause,)

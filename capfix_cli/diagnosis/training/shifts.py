@@ -110,7 +110,8 @@ def _stretch(over_own: Floats, over_chance: Floats, offset: int) -> tuple[float,
     sums = np.concatenate(([0.0], np.cumsum(gains)))
     lowest = np.minimum.accumulate(sums)
     last = int(np.argmax(sums[1:] - lowest[:-1]))
-    first = int(np.argmin(sums[: last + 1]))
+    before = sums[: last + 1]
+    first = last - int(np.argmin(before[::-1]))  # the last of equal ones: rows that tell nothing
     part = slice(first, last + 1)
     if np.isfinite(over_own[part]).sum() < MIN_SHIFT_ROWS.value:
         return 0.0, offset, first, last
