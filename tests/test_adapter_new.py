@@ -166,6 +166,22 @@ def test_a_new_adapter_overwrites_nothing(split, tmp_path, capfix):
     assert f"{file}:" in unfilled.complaint
 
 
+def test_arguments_in_the_wrong_order_or_left_out_are_named(split, tmp_path, capfix):
+    file = tmp_path / "ad.py"
+    file.write_text(
+        "import capfix_cli\ndef load(checkpoint, device):\n"
+        "    capfix_cli.load_weights(checkpoint)\n"
+    )
+    assert "The adapter comes first" in capfix("adapter", "check", split, file).complaint
+    assert "No checkpoint was given" in capfix("adapter", "check", file).complaint
+    assert "gave a NoneType, not a Captioner" in capfix("adapter", "check", file, split).complaint
+
+
+def test_a_file_that_was_cut_off_is_said_to_be(split, capfix):
+    split.write_bytes(split.read_bytes()[:2000])
+    assert "cut off" in capfix("inspect", split).complaint
+
+
 def recurrent(module: nn.Module, **changed):
     known = {
         "module": module,
@@ -197,7 +213,7 @@ def test_parts_that_only_one_layer_can_be_are_found():
         ({"rnn": nn.LSTMCell(18, 9)}, r"has no nn.Linear from 9 to 7, one a word.*output="),
         (
             {"vocabulary": capfix_cli.load_vocabulary([*WORDS, "wind"])},
-            r"has no nn.Embedding of 8 rows, one a word.*or the vocabulary of training",
+            r"has 8 tokens, and speaker.embedding of Whole has 7 rows.*Give the vocabulary of",
         ),
         ({"sample_rate": None}, "not told the sample rate"),
     ],

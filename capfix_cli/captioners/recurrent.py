@@ -76,7 +76,15 @@ class RecurrentCaptioner(Generic):
 
     def _embedding(self) -> nn.Module:
         size = len(self.vocabulary)
-        fits = self._named(lambda m: isinstance(m, nn.Embedding) and m.num_embeddings == size)
+        tables = self._named(lambda m: isinstance(m, nn.Embedding))
+        fits = {name: m for name, m in tables.items() if m.num_embeddings == size}
+        if not fits and len(tables) == 1:
+            name, table = next(iter(tables.items()))
+            raise CapfixError(
+                f"The vocabulary has {size} tokens, and {name} of {type(self.module).__name__} has "
+                f"{table.num_embeddings} rows: they are not of the same training.",
+                "Give the vocabulary of training, with its special tokens.",
+            )
         return self._only(fits, "embedding", f"nn.Embedding of {size} rows, one a word")
 
     def _recurrence(self) -> nn.Module:

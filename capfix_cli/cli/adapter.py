@@ -64,6 +64,11 @@ def check(
 
     if adapter.endswith(".py"):
         adapter += ":load"
+    elif Path(adapter).is_file():
+        raise CapfixError(
+            f"{adapter} is no Python file.",
+            "The adapter comes first: capfix adapter check FILE.py MODEL",
+        )
     with use(options.about_model(model or None, vocabulary, bos, eos, pad, trust)):
         captioner = load_with_adapter(adapter, model, device)
     if captioner.module is not None:

@@ -28,6 +28,10 @@ def weight_files(checkpoint: str) -> list[tuple[str, Path]]:
     Raises:
         CapfixError: a folder without weights, a shard that is missing or outside the folder.
     """
+    if not checkpoint:  # its path would be the current folder
+        raise CapfixError(
+            "No checkpoint was given.", "Name one: capfix adapter check FILE.py MODEL"
+        )
     path = Path(checkpoint)
     try:
         if "," in checkpoint and not path.exists():

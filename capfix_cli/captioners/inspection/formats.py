@@ -90,6 +90,8 @@ def read_content(path: Path) -> Content:
     except CapfixError:
         raise
     except zipfile.BadZipFile as error:
+        if str(error) == "File is not a zip file":  # it begins as one
+            error = zipfile.BadZipFile("its archive has no end, as if it was cut off")
         raise _damaged(path, error) from error
     except OSError as error:
         raise CapfixError(
