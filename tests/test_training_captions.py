@@ -325,6 +325,18 @@ def test_copies_under_other_names_are_found(tones, tmp_path):
     assert finding.answer == "suspect"  # one in eighty
 
 
+def test_steady_and_very_short_clips_are_no_copies(tmp_path):
+    time = np.arange(16_000) / 16_000
+    for number in range(4):
+        soundfile.write(tmp_path / f"{number}.wav", 0.3 * np.sin(900 * (number + 1) * time), 16_000)
+    for number, samples in enumerate((1, 2, 5, 9), 4):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(samples, 0.1), 16_000)
+    rows = [(f"{number}.wav", [f"tone {number}"]) for number in range(8)]
+    prints, listed = sound_prints.listen(tmp_path, [name for name, _ in rows])
+    assert len(prints.names) == 8
+    assert find_copied_audio(training_set(rows), prints, listed)[0].listed == 0
+
+
 def test_equal_samples_are_told_from_like_ones(tones):
     folder, rows = tones
     data = training_set(rows)

@@ -21,6 +21,8 @@ BANDS = 32  # mel bands
 STRETCHES = 48  # of a clip, for its course in time
 COARSE = 8  # bands of that course
 MOST_CLIPS = 2_000  # that are listened to; some 2 to 5 ms each for clips of 5 s
+STEADY = 1.0  # nats over all of a course: less is a tone without end, alike to any other
+LEAST_FRAMES = 12  # of 32 ms; a shorter clip has no course to speak of
 FLOOR = 1e-6  # of the peak's power: what is softer counts as silence
 
 Progress = Callable[[str, int, int], None]  # what, done, in all
@@ -38,6 +40,7 @@ class SoundPrints:
         colour: [clips, 64] mean and deviation over time of each mel band, in nats.
         course: [clips, 384] level of 8 bands in 48 stretches of the clip, each band's of mean 0
             and all of length 1, so that the product of two is their correlation; loudness is gone.
+            Zero where a clip is steady or shorter than .4 s: it would be like any other.
         skipped: files that cannot be used.
         left_out: captioned clips beyond the most that are listened to.
     """
@@ -131,5 +134,6 @@ def _print(mels: Tensor) -> tuple[Floats, Floats]:
     # Every band's own mean is taken off: steady rain and a helicopter have the same spectrum, but
     # only a copy rises and falls with the original.
     course = (small - small.mean(dim=1, keepdim=True)).flatten()
-    course = course / course.norm().clamp(min=1e-6)
+    length = course.norm()
+    course = course / length if length > STEADY and mels.shape[1] >= LEAST_FRAMES else course * 0
     return colour.numpy().astype(np.float32), course.numpy().astype(np.float32)
