@@ -12,8 +12,12 @@ from capfix_cli.errors import CapfixError
 from capfix_cli.fixes.catalogue import FIXES
 from capfix_cli.fixes.spellings import RULES
 from capfix_cli.fixes.status import training_settings
+from capfix_cli.recipes.options import TrainingOptions
 
-MARKED = ("3.1", "3.2", "3.4", "4.3", "5.1", "5.2", "5.3", "schedule", "learning-rate")
+MARKED = (
+    *("3.1", "3.2", "3.3", "3.4", "3.5", "4.3", "5.1", "5.2", "5.3"),
+    *("schedule", "learning-rate"),
+)
 
 
 @pytest.fixture
@@ -57,6 +61,10 @@ CASES = [
     ("teacher_forcing_ratio: 0.6", "3.2", "done"),
     ("teacher_forcing_ratio: 1.0", "3.2", "needed"),
     ("teacher_forcing: true", "3.2", "needed"),
+    ("diversity_alpha: 0.1", "3.3", "done"),
+    ("diversity_alpha: 0", "3.3", "needed"),
+    ("curriculum: thirds", "3.5", "done"),
+    ("curriculum: none", "3.5", "needed"),
     ("specaug: False", "3.4", "needed"),
     ("model: {spec_augment: true}", "3.4", "done"),
     ("mixup_alpha: 0.4", "3.4", "done"),
@@ -140,6 +148,19 @@ def test_a_checkpoint_of_capfix_tells_its_training(tiny_model):
     assert marks["5.3"].status == "done"  # 5
     assert marks["5.1"].status == "done"  # of its config
     assert marks["3.1"].status == "unknown"  # this one does not say
+
+
+def test_what_a_recipe_trains_with_is_told_by_its_checkpoint():
+    def statuses(options, augmentation=""):
+        facts = {f"training.{k}": v for k, v in options.facts(5, augmentation).items()}
+        return {fix: mark.status for fix, mark in training_settings(facts).items()}
+
+    plain = statuses(TrainingOptions())
+    assert [plain[fix] for fix in ("3.1", "3.2", "3.4", "3.5")] == ["needed"] * 4
+    assert [plain[fix] for fix in ("4.3", "5.2", "5.3", "learning-rate")] == ["done"] * 4
+    full = TrainingOptions(label_smoothing=0.1, scheduled_sampling=0.4)
+    mended = statuses(full, "time masks")
+    assert [mended[fix] for fix in ("3.1", "3.2", "3.4")] == ["done"] * 3
 
 
 def test_no_dropout_layer_is_not_no_dropout():

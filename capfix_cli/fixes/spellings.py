@@ -80,6 +80,17 @@ RULES: tuple[Rule, ...] = (
         block_keys=SWITCHES | _names("final_share prob rate"),
     ),
     Rule(
+        "3.3",
+        _names(
+            "diversity_alpha diversity_loss diversity_weight diversity_loss_weight "
+            "unlikelihood_alpha unlikelihood_weight use_unlikelihood"
+        ),
+        0.0,
+        float("inf"),
+        "any (the document, 3.3)",
+        switch=True,
+    ),
+    Rule(
         "3.4",
         _names(
             "specaugment spec_augment specaug spec_aug use_specaug use_spec_augment "
@@ -94,6 +105,15 @@ RULES: tuple[Rule, ...] = (
         blocks=_names(
             "specaugment spec_augment specaug spec_aug mixup augmentation augment augmentations"
         ),
+        switch=True,
+        words_count=True,
+    ),
+    Rule(
+        "3.5",
+        _names("curriculum curriculum_learning use_curriculum curriculum_type"),
+        0.0,
+        float("inf"),
+        "any (the document, 3.5)",
         switch=True,
         words_count=True,
     ),
