@@ -27,7 +27,7 @@ from capfix_cli.recipes.data import TrainingClips, load_training_clips, write_le
 from capfix_cli.recipes.datasets import load_dataset, open_dataset
 from capfix_cli.recipes.options import AugmentationOptions, DataOptions
 from capfix_cli.recipes.prepare import filter_captions, prepare
-from capfix_cli.recipes.sampling import Item
+from capfix_cli.recipes.sampling import Item, Part
 from capfix_cli.recipes.variants import make_variants
 
 RATE = 16_000
@@ -375,24 +375,28 @@ def test_batches_alter_by_epoch_and_clip_alone():
     features = [torch.randn(n + 5, 64) for n in range(6)]
     altered = ([torch.full((4, 64), 9.0)] * 6,)
     clips = TrainingClips(features, [["a"], ["b"], ["c"], ["d"], ["e"], ["f"]], altered=altered)
-    items = [Item(clip, 0, 1) for clip in (3, 1, 5)]
+    items = Part([Item(clip, 0, 1) for clip in (3, 1, 5)])
     plain = TrainingBatches(TrainingClips(features, clips.captions), PLAIN, 0)[items]
     assert plain["captions"] == ["d", "b", "f"]
     assert plain["lengths"].tolist() == [8, 6, 10]
     assert torch.equal(plain["signals"][1, :6], features[1])
     assert plain["signals"][1, 6:].abs().sum() == 0
     copies = TrainingBatches(clips, PLAIN, 0)
-    lengths = [copies[[Item(0, 0, epoch)]]["lengths"].item() for epoch in range(40)]
+    lengths = [copies[Part([Item(0, 0, epoch)])]["lengths"].item() for epoch in range(40)]
     assert set(lengths) == {4, 5}
     masked = TrainingBatches(clips, AugmentationOptions(mask_bands=30, mask_frames=0.5), 0)
-    one, beside = masked[[Item(2, 0, 1)]], masked[[Item(4, 0, 1), Item(2, 0, 1)]]
+    one, beside = (masked[Part(own)] for own in ([Item(2, 0, 1)], [Item(4, 0, 1), Item(2, 0, 1)]))
     length = int(one["lengths"][0])
     assert torch.equal(one["signals"][0], beside["signals"][1, :length])
-    other = masked[[Item(2, 0, 2)]]["signals"]
+    other = masked[Part([Item(2, 0, 2)])]["signals"]
     assert other.shape != one["signals"].shape or not torch.equal(other, one["signals"])
     mixed = TrainingBatches(clips, AugmentationOptions(mixup=0.4), 0)[items]
     assert sorted(mixed["other"]) == ["b", "d", "f"]
     assert mixed["share"].shape == (3,)
+    half = TrainingBatches(clips, AugmentationOptions(mixup=0.4), 0)[Part(items.items, 1, 2)]
+    assert half["captions"] == ["b"]
+    assert half["other"] == mixed["other"][1:2]
+    assert torch.equal(half["signals"][0], mixed["signals"][1])  # padded as the whole batch is
 
 
 # --- 3.4 captions -----------------------------------------------------------------------------

@@ -336,11 +336,11 @@ def test_three_ways_of_balance(way, common, rare):
 def test_processes_share_each_batch():
     epochs = Epochs(captions_of(*range(1, 21)), TrainingOptions(batch_size=6), DataOptions())
     whole = list(Batches(epochs, 6))
-    assert [len(batch) for batch in whole] == [6, 6, 6]
-    parts = [list(Batches(epochs, 6, rank, 2)) for rank in (0, 1)]
-    for batch, first, second in zip(whole, *parts, strict=True):
-        assert len(first) == len(second) == 3
-        assert {item.clip for item in batch} == {item.clip for item in (*first, *second)}
+    assert [len(part.items) for part in whole] == [6, 6, 6]
+    for rank in (0, 1):
+        parts = list(Batches(epochs, 6, rank, 2))
+        assert [part.items for part in parts] == [part.items for part in whole]
+        assert {(part.rank, part.world) for part in parts} == {(rank, 2)}
 
 
 # --- 4.2 ---------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from torch.utils.data import Dataset
 from capfix_cli.recipes.augment.features import draw_mix, mask, mix
 from capfix_cli.recipes.data import TrainingClips
 from capfix_cli.recipes.options import AugmentationOptions
-from capfix_cli.recipes.sampling import Item
+from capfix_cli.recipes.sampling import Item, Part
 
 VARIANT, MASK, MIX = 59, 61, 67  # keys of the draws
 
@@ -23,26 +23,28 @@ Batch = dict[str, Any]
 
 
 class TrainingBatches(Dataset[Batch]):
-    """Gives a whole batch for a list of items; a clip's draws depend on seed, epoch and clip."""
+    """Gives a process's part of a batch; a clip's draws depend on seed, epoch and clip."""
 
     def __init__(self, clips: TrainingClips, options: AugmentationOptions, seed: int) -> None:
         self.clips = clips
         self.options = options
         self.seed = seed
 
-    def __getitem__(self, items: Any) -> Batch:
+    def __getitem__(self, part: Part) -> Batch:
+        # The whole batch is made and padded, whatever part of it is wanted: partners of a mix and
+        # statistics over padded frames are then those of one process.
+        items = part.items
         signals = [self._signal(item) for item in items]
         captions = [self.clips.captions[item.clip][item.caption] for item in items]
-        batch: Batch = {"captions": captions}
+        own = slice(part.rank, None, part.world)
+        batch: Batch = {"captions": captions[own]}
         if self.options.mixup and len(items) > 1:
-            signals, batch["other"], batch["share"] = self._mixed(signals, captions, items)
-        batch["lengths"] = torch.tensor([len(signal) for signal in signals])
-        batch["signals"] = pad_sequence(signals, batch_first=True)
+            signals, other, share = self._mixed(signals, captions, items)
+            batch |= {"other": other[own], "share": share[own]}
+        lengths = torch.tensor([len(signal) for signal in signals])
+        batch["lengths"] = lengths[own]
+        batch["signals"] = pad_sequence(signals, batch_first=True)[own]
         return batch
-
-    def __getitems__(self, items: list[Item]) -> Batch:
-        """Give the same; PyTorch's name for fetching several at once."""
-        return self[items]
 
     def _signal(self, item: Item) -> Tensor:
         clips, options = self.clips, self.options

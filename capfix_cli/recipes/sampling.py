@@ -124,7 +124,16 @@ class Epochs:
         ]
 
 
-class Batches(Sampler[list[Item]]):
+@dataclass(frozen=True)
+class Part:
+    """One process's part of a batch: every ``world``-th of its items, from ``rank`` on."""
+
+    items: list[Item]
+    rank: int = 0
+    world: int = 1
+
+
+class Batches(Sampler[Part]):
     """Batches of an epoch for a DataLoader without batching of its own.
 
     Lightning tells a sampler the epoch by ``set_epoch``. With several processes each takes its
@@ -145,8 +154,8 @@ class Batches(Sampler[list[Item]]):
         # A last batch of few clips would have no batch statistics worth the name.
         return max(1, self.epochs.size // self.batch_size)
 
-    def __iter__(self) -> Iterator[list[Item]]:
+    def __iter__(self) -> Iterator[Part]:
         items = self.epochs.items(self.epoch)
         for start in range(len(self)):
             batch = items[start * self.batch_size : (start + 1) * self.batch_size]
-            yield batch[self.rank :: self.world]
+            yield Part(batch, self.rank, self.world)

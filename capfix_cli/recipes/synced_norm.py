@@ -20,15 +20,16 @@ class _Synced(nn.modules.batchnorm._BatchNorm):
         from torch.distributed.nn.functional import all_reduce
 
         axes = [axis for axis in range(x.ndim) if axis != 1]
-        count = x.new_tensor(float(x.numel() // x.shape[1]))
-        sums = torch.cat([x.sum(axes), x.square().sum(axes), count.unsqueeze(0)])
-        total = all_reduce(sums)  # type: ignore[no-untyped-call]
-        width, number = x.shape[1], total[-1]
-        mean = total[:width] / number
-        variance = (total[width:-1] / number - mean.square()).clamp(min=0)
+        width, shape = x.shape[1], [1, x.shape[1], *[1] * (x.ndim - 2)]
+        count = x.new_tensor([float(x.numel() // width)])
+        total = all_reduce(torch.cat([x.sum(axes), count]))  # type: ignore[no-untyped-call]
+        mean, number = total[:width] / total[-1], total[-1]
+        centred = x - mean.view(shape)
+        # Squares about the mean in a second pass: a difference of large sums would lose digits.
+        squares = all_reduce(centred.square().sum(axes))  # type: ignore[no-untyped-call]
+        variance = squares / number
         self._remember(mean.detach(), variance.detach() * number / (number - 1).clamp(min=1))
-        shape = [1, width, *[1] * (x.ndim - 2)]
-        y: Tensor = (x - mean.view(shape)) * (variance + self.eps).rsqrt().view(shape)
+        y: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
         if self.weight is not None:
             y = y * self.weight.view(shape) + self.bias.view(shape)
         return y

@@ -1,0 +1,94 @@
+"""A later epoch on cached features against the first one, which computes them.
+
+    python benchmarks/feature_cache.py [--clips 300]
+
+Clips of ten seconds are written as FLAC at 44.1 kHz, as Clotho's are; a baseline is trained for one
+epoch without a cache, and for more epochs with it. Printed: the first epoch (reading, resampling,
+log-mel and training), a later one, and their ratio; at most a fifth is asked for. The step itself
+costs the same in both, so the ratio of data alone stands beside it. A small captioner keeps the
+step from hiding what is measured.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+
+from capfix_cli.captioners.own.config import BASELINE, EncoderConfig
+from capfix_cli.recipes.batches import TrainingBatches
+from capfix_cli.recipes.data import load_training_clips
+from capfix_cli.recipes.options import Setup, TrainingOptions
+from capfix_cli.recipes.sampling import Batches, Epochs
+from capfix_cli.recipes.training import new_captioner, train
+
+SECONDS, RATE, EPOCHS = 10.0, 44_100, 4
+SMALL = dataclasses.replace(
+    BASELINE, encoder=EncoderConfig(depth=2, channels=2, width=32), embedding=32, hidden=32
+)
+
+
+def write_clips(folder: Path, count: int) -> None:
+    """Write noise and captions."""
+    (folder / "clips").mkdir()
+    lines = ["file_name,caption_1"]
+    for number in range(count):
+        generator = np.random.default_rng(number)
+        noise = 0.1 * generator.standard_normal(round(SECONDS * RATE))
+        soundfile.write(folder / "clips" / f"{number:05d}.flac", noise, RATE, subtype="PCM_16")
+        lines.append(f"{number:05d}.flac,a sound number {number % 37} is heard far away")
+    (folder / "train.csv").write_text("\n".join(lines) + "\n")
+
+
+def main() -> None:
+    """Time both and print the ratio."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--clips", type=int, default=300)
+    given = parser.parse_args()
+    torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        write_clips(folder, given.clips)
+        names = (folder / "train.csv", folder / "clips", SMALL.front_end)
+        begin = time.perf_counter()
+        clips = load_training_clips(*names, root=folder)
+        computing = time.perf_counter() - begin
+        begin = time.perf_counter()
+        again = load_training_clips(*names, root=folder)
+        found = time.perf_counter() - begin
+        setup = Setup(SMALL, TrainingOptions(epochs=EPOCHS))
+        marks: list[float] = []
+        captioner = new_captioner(SMALL, again, 0)
+        train(
+            *(captioner, again, setup, captioner.encode_features),
+            progress=lambda *told: marks.append(time.perf_counter()),
+        )
+        each = len(marks) // EPOCHS
+        step = (marks[-1] - marks[each - 1]) / (len(marks) - each)
+        later = step * each
+        batches = Batches(Epochs(clips.captions, setup.training, setup.data), 32)
+        data = TrainingBatches(clips, setup.augmentation, 0)
+        begin = time.perf_counter()
+        for part in batches:
+            _ = data[part]
+        reading = time.perf_counter() - begin
+        size = clips.cached[1] if clips.cached is not None else 0
+        print(f"{given.clips} clips of {SECONDS:g} s; cache {size / 2**20:.1f} MB")
+        print(f"first epoch {computing + later:.2f} s (features {computing:.2f} s)")
+        print(f"later epoch {later:.2f} s (data {reading:.2f} s)")
+        print(f"another run finds its features in {found:.2f} s")
+        print(
+            f"load {os.getloadavg()[0]:.1f}; ratio {later / (computing + later):.3f},"
+            f" of data alone {reading / computing:.3f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
