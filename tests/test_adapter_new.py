@@ -260,3 +260,60 @@ def test_writing_an_adapter_needs_no_torch(split):
         f"assert new_adapter({str(split)!r})\nassert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+class Branching(Attention):
+    def forward(self, memory, hidden):
+        if hidden.abs().max() > 1e9:  # a value decides: no transform can spread that
+            raise ValueError("too loud")
+        return super().forward(memory, hidden)
+
+
+class InPlace(Attention):
+    def forward(self, memory, hidden):
+        context, weights = super().forward(memory, hidden)
+        memory[:, 0] += 0.0 * hidden[:, :1]
+        return context, weights
+
+
+@pytest.mark.parametrize("kind", [Attention, Branching, InPlace])
+def test_rows_of_a_clip_share_what_attention_computes_of_it(kind):
+    torch.manual_seed(0)
+    network = Whole()
+    network.speaker.attention = kind()
+    called = []
+    network.speaker.attention.of_encoder.register_forward_hook(
+        lambda module, given, out: called.append(given[0].shape[0])
+    )
+    captioner = recurrent(network, conditioning="attention", attention=network.speaker.attention)
+    assert captioner.shares_memory
+    memory, tokens = torch.randn(3, 5, 12), torch.arange(6)
+    with torch.inference_mode():
+        memory = memory.clone()
+        state = tuple(torch.randn(6, 1, 10) for _ in range(2))
+        alone = (
+            torch.cat(
+                [
+                    captioner.step(tokens[row::2], tuple(p[row::2] for p in state), memory)[0]
+                    for row in range(2)
+                ]
+            )
+            .view(2, 3, -1)
+            .transpose(0, 1)
+            .flatten(0, 1)
+        )
+        called.clear()
+        together, _ = captioner.step(tokens, state, memory)
+    assert torch.allclose(alone, together, atol=1e-6)
+    if kind is Attention:
+        assert called == [3]  # once a clip, not once a row
+    else:
+        assert called[-1] == 6  # each row by itself: slower, and right
+
+
+def test_a_vector_beside_every_word_is_shared_too():
+    captioner = recurrent(Whole(), rnn=nn.LSTMCell(18, 10))
+    memory, state = torch.randn(3, 12), tuple(torch.zeros(6, 1, 10) for _ in range(2))
+    together, _ = captioner.step(torch.zeros(6, dtype=torch.long), state, memory)
+    assert torch.allclose(together[0::2], together[1::2])
+    assert not torch.allclose(together[0], together[2])

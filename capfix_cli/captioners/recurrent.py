@@ -39,6 +39,8 @@ class RecurrentCaptioner(Generic):
         common: as :class:`Generic` takes it.
     """
 
+    shares_memory = True
+
     def __init__(
         self,
         *,
@@ -71,6 +73,7 @@ class RecurrentCaptioner(Generic):
         self.conditioning, self.order = conditioning, order
         self.first_state, self.attention = first_state, attention
         self.project = project or (lambda memory: memory)
+        self._spreads = True  # until an attention turns out not to
         self.is_cell = isinstance(self.rnn, nn.RNNCellBase)
         self.has_memory_cell = isinstance(self.rnn, nn.LSTM | nn.LSTMCell)
 
@@ -136,14 +139,36 @@ class RecurrentCaptioner(Generic):
         """Feed one word a clip."""
         word = self.embedding(token.to(self.device))
         if self.conditioning in {"every-step", "attention"}:
-            heard = self.project(memory)
-            if self.attention is not None:
-                heard = self.attention(memory, state[0][:, -1])
-                heard = heard[0] if isinstance(heard, tuple) else heard
+            heard = self._heard(memory, state[0][:, -1])
             pair = [word, heard] if self.order == "word-first" else [heard, word]
             word = torch.cat(pair, dim=1)
         hidden, state = self._advance(word, state)
         return self.output(hidden), state
+
+    def _heard(self, memory: Memory, hidden: Tensor) -> Tensor:
+        """Give what stands beside each word, [R, C]: row r is of clip r // (rows / clips)."""
+        if self.conditioning == "every-step":
+            vector: Tensor = self.project(memory)
+            return vector.repeat_interleave(len(hidden) // len(vector), dim=0)
+        clips = rows_of(memory, self.memory_batch_dim) or len(hidden)
+        each = len(hidden) // clips
+        if each == 1:
+            return self._context(memory, hidden)
+        if self._spreads:
+            # What an attention computes of the memory alone is so computed once for all rows of a
+            # clip; most of its arithmetic is that.
+            spread = torch.vmap(self._context, in_dims=(None, 1), out_dims=1)
+            try:
+                found: Tensor = spread(memory, hidden.view(clips, each, -1))
+                return found.flatten(0, 1)
+            except Exception:  # it branches on values, writes in place, calls C: row by row then
+                self._spreads = False
+        return self._context(_repeated(memory, each, self.memory_batch_dim), hidden)
+
+    def _context(self, memory: Memory, hidden: Tensor) -> Tensor:
+        heard = self.attention(memory, hidden) if self.attention is not None else memory
+        context: Tensor = heard[0] if isinstance(heard, tuple) else heard
+        return context
 
     def logits(self, prefix: Tensor, memory: Memory) -> Tensor:
         """[B, T] -> [B, V], word by word from the start."""
@@ -174,3 +199,14 @@ class RecurrentCaptioner(Generic):
         if self.has_memory_cell and len(parts) == 1:
             parts = (parts[0], torch.zeros_like(parts[0]))
         return tuple(p.unsqueeze(1) if p.ndim == 2 else p.transpose(0, 1) for p in parts)
+
+
+def _repeated(memory: Memory, each: int, axis: int) -> Memory:
+    """Repeat the clips of a memory, the copies of one side by side."""
+    if isinstance(memory, Tensor):
+        return memory.repeat_interleave(each, dim=axis) if memory.ndim > axis else memory
+    if isinstance(memory, dict):
+        return {key: _repeated(part, each, axis) for key, part in memory.items()}
+    if isinstance(memory, list | tuple):
+        return type(memory)(_repeated(part, each, axis) for part in memory)
+    return memory
