@@ -216,6 +216,8 @@ def test_parts_that_only_one_layer_can_be_are_found():
             r"has 8 tokens, and speaker.embedding of Whole has 7 rows.*Give the vocabulary of",
         ),
         ({"sample_rate": None}, "not told the sample rate"),
+        ({"vocabulary": WORDS}, r"given a list as its vocabulary.*load_vocabulary\(words"),
+        ({"maxlength": 4}, "has no setting 'maxlength'.*Did you mean max_length"),
     ],
 )
 def test_parts_that_cannot_be_told_are_asked_for(changed, words):

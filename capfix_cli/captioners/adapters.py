@@ -129,9 +129,9 @@ def _import(file: Path) -> ModuleType:
 
 
 def _failed(where: str, error: BaseException, hint: str | None = None) -> CapfixError:
-    text = " ".join(str(error).split())
+    text = " ".join(str(error).split())[:300].rstrip(".")
     return CapfixError(
-        f"The adapter {where} failed: {type(error).__name__}: {text:.300}.",
+        f"The adapter {where} failed: {type(error).__name__}: {text}.",
         hint or _place(where, error),
     )
 

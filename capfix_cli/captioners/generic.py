@@ -6,6 +6,7 @@ docs/adapters.md has a worked file for each; those with a recurrent decoder are 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -43,6 +44,11 @@ class Generic(Captioner):
         encoder_takes_lengths: bool = False,
         **settings: Any,
     ) -> None:
+        if not isinstance(vocabulary, Vocabulary):
+            raise CapfixError(
+                f"{type(self).__name__} is given a {type(vocabulary).__name__} as its vocabulary.",
+                "Make one of it: capfix_cli.load_vocabulary(words, bos=..., eos=...)",
+            )
         self.module, self.encoder, self.front_end = module, encoder, front_end
         rate = getattr(front_end, "sample_rate", None) if sample_rate is None else sample_rate
         if rate is None:
@@ -56,9 +62,12 @@ class Generic(Captioner):
         self.min_samples = getattr(front_end, "min_samples", 1)
         for name, value in settings.items():
             if not hasattr(Captioner, name):
+                near = difflib.get_close_matches(name, ("encoder", *vars(Captioner)), n=1)
                 raise CapfixError(
                     f"{type(self).__name__} has no setting {name!r}.",
-                    "It takes max_length, memory_batch_dim, min_samples, ...",
+                    f"Did you mean {near[0]}?"
+                    if near
+                    else "It takes max_length, memory_batch_dim, min_samples, ...",
                 )
             setattr(self, name, value)
 
