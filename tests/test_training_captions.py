@@ -26,7 +26,11 @@ from capfix_cli.diagnosis.training.memorised import Copies, find_memorised
 from capfix_cli.diagnosis.training.near_duplicates import find_copied_audio, find_shared_captions
 from capfix_cli.diagnosis.training.per_clip import find_single_caption
 from capfix_cli.diagnosis.training.reading import TrainingSet, read_training, training_set
-from capfix_cli.diagnosis.training.shift_fits import fits_of_scores, words_in_name
+from capfix_cli.diagnosis.training.shift_fits import (
+    fits_of_names,
+    fits_of_scores,
+    words_in_name,
+)
 from capfix_cli.diagnosis.training.shifted import Witnesses, find_shift
 from capfix_cli.diagnosis.training.shifts import judge_fits
 from capfix_cli.errors import CapfixError
@@ -245,6 +249,21 @@ def test_shuffled_names_are_suspected_and_mute_names_are_not():
     assert "--train-audio" in mute.needs
 
 
+def test_a_caption_that_fits_no_better_than_chance_is_not_the_right_one():
+    generator = np.random.default_rng(0)
+    fits = {offset: generator.normal(size=100) for offset in range(-3, 4)}
+    fits[0] -= 3  # own captions fit worse than any other
+    assert judge_fits(fits, np.zeros(100), "fits").answer == "none"
+    fits[2] += 3
+    assert judge_fits(fits, np.zeros(100), "fits").offset == 2
+
+
+def test_words_that_most_names_have_tell_nothing():
+    rows = [(f"dog bark {name}", texts) for name, texts in sound_set()]
+    fits, _ = fits_of_names([name for name, _ in rows], [texts for _, texts in rows], 0)
+    assert np.isnan(fits[0]).all()
+
+
 def test_predictions_show_captions_of_another_row():
     rows = sound_set()
     predicted = {name: texts[0] for name, texts in sound_set()}
@@ -348,6 +367,14 @@ def test_equal_samples_are_told_from_like_ones(tones):
         prints.names, prints.seconds, digests, prints.colour, prints.course
     )
     assert "sounds like" in sounds_same
+    longer = sound_prints.SoundPrints(
+        prints.names,
+        prints.seconds + np.arange(80, dtype=np.float32),
+        prints.digests,
+        prints.colour,
+        prints.course,
+    )
+    assert find_copied_audio(data, longer, listed)[0].listed == 0
     assert "the same samples as" in find_copied_audio(data, same, listed)[0].rows[0].reason
 
 
@@ -567,6 +594,11 @@ def test_shifted_pairs_come_before_every_fix():
     assert "in rows 2 to 140 of 140 the captions 1 row above fit the clips better" in said
     assert "rows are listed" in said
     assert step(sound_set()) == ""  # names that say nothing
+    rows = sound_set(300, named=True)
+    mixed = random.Random(4).sample([texts for _, texts in rows], len(rows))
+    unsure = [(name, texts) for (name, _), texts in zip(rows, mixed, strict=True)]
+    assert find_shift(training_set(unsure), Witnesses())[1][0].confidence == 0.5
+    assert step(unsure) == ""  # told as a cause, but nothing waits for it
     words = {word for _, texts in sound_set() for text in texts for word in text.split()}
     data = examine_training_set(
         training_set(sound_set()), Witnesses(), [word.upper() + "!" for word in words], facts={}
