@@ -62,10 +62,13 @@ class Types:
             + by_total**2 * own
         )
         steps = by_distinct * self.held + by_total * self.own
-        return half_interval(variance, steps, self.counts, abs(by_distinct))
+        # One n-gram more is the smallest step there is, however little single captions move it now.
+        return half_interval(variance, steps, self.counts, abs(by_distinct), floor=True)
 
 
-def half_interval(variance: float, steps: Floats, counts: Ints, least: float) -> float:
+def half_interval(
+    variance: float, steps: Floats, counts: Ints, least: float, floor: bool = False
+) -> float:
     """Give half of a 95 % interval from a variance and the steps in which a figure moves.
 
     A figure that moves in few large steps is not normal. As Wilson's interval of a share does, a
@@ -77,12 +80,14 @@ def half_interval(variance: float, steps: Floats, counts: Ints, least: float) ->
         steps: [captions] what each caption adds to it.
         counts: [captions] how often each was said.
         least: size of a step where all captions add the same.
+        floor: whether no step is smaller than that.
     """
     size = int(counts.sum())
     centred = np.abs(steps - float(steps @ counts) / size)
     second = float(centred**2 @ counts)
     varied = second > 1e-12 * least**2  # more than rounding
     step = float(centred**3 @ counts) / second if varied else least
+    step = max(step, least) if floor else step
     return student(size - 1) * math.sqrt(max(0.0, variance) + Z**2 / 4 * step**2)
 
 
