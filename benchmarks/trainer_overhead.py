@@ -24,7 +24,7 @@ from capfix_cli.recipes.options import Setup, TrainingOptions
 from capfix_cli.recipes.sampling import Batches, Epochs
 from capfix_cli.recipes.training import new_captioner, train
 
-CLIPS, FRAMES, EPOCHS = 512, 250, 3  # five seconds each
+CLIPS, FRAMES, EPOCHS = 256, 250, 3  # five seconds each
 SENTENCE = "a dog barks loudly and then rain falls on the roof while an engine hums far away"
 
 

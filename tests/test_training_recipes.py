@@ -14,13 +14,14 @@ from test_recipes import diagnosis
 
 from capfix_cli.captioners.loading import load
 from capfix_cli.errors import CapfixError
+from capfix_cli.fixes.status import training_settings
 from capfix_cli.recipes import run as run_module
 from capfix_cli.recipes.expect import hold_to_promises
 from capfix_cli.recipes.options import Setup, TrainingOptions
 from capfix_cli.recipes.recipe import Recipe, check_recipe, make_recipe, read_recipe, write_recipe
 from capfix_cli.recipes.run import Job, train_own
 from capfix_cli.recipes.shipped import locate, shipped
-from capfix_cli.recipes.switches import SWITCHES, turn_on
+from capfix_cli.recipes.switches import SWITCHES, turn_on, without_fixes
 from capfix_cli.records import PlanRow
 
 NAMES = ("listening", "priority-2", "priority-3", "priority-4", "skewed-data")
@@ -186,6 +187,30 @@ def test_every_recipe_that_ships_runs(name, world, tmp_path):
     assert facts["training.captions_per_clip"] == 5
     assert bool(facts["training.augmentation"]) is ("3.4" in recipe.fixes)
     assert load(str(tmp_path / "control.pt")).captioner.config == recipe.control.model
+
+
+def test_the_examples_are_what_ships():
+    folder = Path(__file__).parent.parent / "examples" / "recipes"
+    found = {path.name: path.read_text() for path in folder.glob("*.yaml")}
+    assert found == {Path(row.path).name: Path(row.path).read_text() for row in shipped()}
+
+
+@pytest.mark.parametrize("fix", [fix for fix in SWITCHES if fix[0] in "345"])
+def test_what_a_checkpoint_remembers_marks_its_fixes_as_done(fix):
+    def mark(setup: Setup) -> str | None:
+        facts = setup.training.facts(
+            setup.data.captions_per_clip or 5, setup.augmentation.in_words()
+        )
+        known = {f"training.{name}": value for name, value in facts.items()}
+        known |= {"dropout": setup.model.dropout, "encoder.dropout": setup.model.encoder.dropout}
+        found = training_settings(known).get(fix)
+        return None if found is None else found.status
+
+    off = without_fixes(TINY)
+    if mark(off) is None:
+        assert fix in {"3.6", "4.1", "4.2"}  # told by nothing but the training captions
+        return
+    assert (mark(off), mark(turn_on(off, fix))) == ("needed", "done")
 
 
 def test_a_recipe_for_yours_leaves_the_architecture_and_carries_the_code():
