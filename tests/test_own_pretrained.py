@@ -141,6 +141,10 @@ def test_panns_hear_through_their_own_front_end(panns_file):
     expected = panns_front_end(samples.numpy())
     assert expected.shape == (101, 64)
     np.testing.assert_allclose(frames[0].numpy(), expected, atol=1e-2)
+    noise = torch.randn(2, 32_000)  # beyond its length a clip is silent, whatever stands there
+    frames, lengths = captioner.features(noise, torch.tensor([32_000, 3_200]))
+    assert lengths.tolist() == [101, 11]
+    assert frames[1, 14:].unique().tolist() == [-100.0]
     silence, _ = captioner.features(torch.zeros(1, 3200), torch.tensor([3200]))
     assert silence.unique().tolist() == [-100.0]
 

@@ -247,13 +247,14 @@ def test_the_encoder_s_last_layer_tells_the_width_where_no_first_state_does(tmp_
 @pytest.mark.parametrize("fix_id", list(WRITERS))
 def test_names_from_a_file_cannot_become_code(fix_id, tmp_path):
     evil = 'x"""\nimport os; os.abort()\n"""'
-    model, _ = usual(tmp_path)
-    weights = {}
-    for name, tensor in model.state_dict().items():
-        part, _, rest = name.partition(".")
-        weights[f"{part}.{evil}.$place.{rest}"] = tensor
-    torch.save(weights, tmp_path / "evil\u2028os.abort().pt")
-    inspection = inspect_checkpoint(str(tmp_path / "evil\u2028os.abort().pt"))
+    _, inspection = usual(tmp_path)
+    renamed = []
+    for tensor in inspection.tensors:
+        part, _, rest = tensor.name.partition(".")
+        renamed.append(dataclasses.replace(tensor, name=f"{part}.{evil}.$place.{rest}"))
+    inspection = dataclasses.replace(
+        inspection, path="evil.pt\u2028os.abort()\nos.abort()", tensors=tuple(renamed)
+    )
     code = rewrite(fix_id, inspection).code
     space = run(code)  # it would not come back
     assert "os" not in space
