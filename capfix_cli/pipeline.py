@@ -13,25 +13,20 @@ from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.decoding.config_file import DECODING, write_decoding
 from capfix_cli.decoding.options import DecodingOptions, options_from_dict
-from capfix_cli.diagnosis.causes import find_causes
 from capfix_cli.diagnosis.hearing import Heard, Watch, hear, unwatched
-from capfix_cli.diagnosis.integrity import Integrity, check_integrity
-from capfix_cli.diagnosis.tree import Observations, Walk, walk
-from capfix_cli.diagnosis.verdict import Decision, decide, require_enough
-from capfix_cli.fixes.plan import Findings, make_plan
-from capfix_cli.fixes.search import best_trial, pareto_front
-from capfix_cli.fixes.trials import Laboratory
+from capfix_cli.diagnosis.training.captions_data import TrainingData, examine_training
+from capfix_cli.diagnosis.verdict import require_enough
+from capfix_cli.examining import Examined, examine
 from capfix_cli.generating.made import make_made
 from capfix_cli.generating.run import Delivery, Generated, caption_folder
 from capfix_cli.generating.teams import join
 from capfix_cli.measures.captions_file import match_references, read_references, write_captions
-from capfix_cli.measures.table import judge_diversity, measure_captions
-from capfix_cli.probes.scoring import Scorer
+from capfix_cli.measures.table import measure_captions
 from capfix_cli.recipes.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.recipes.rewriting import is_trainable, rewrites_for
-from capfix_cli.records import Cause, ClipCaption, Diagnosis, Listening, PlanRow, Trial, to_dict
+from capfix_cli.records import ClipCaption, Diagnosis, to_dict
 
-EXAMPLES = 5
+__all__ = ["Examined", "Settings", "diagnose", "examine", "generate"]
 
 
 @dataclass(frozen=True)
@@ -47,6 +42,8 @@ class Settings:
         root: the folder whose ``.capfix`` holds the runs.
         command: the words of the command line, kept with the run.
         model: what the command line says about the model.
+        train_captions: captions file that the model was trained on, or None.
+        train_audio: folder of its clips, or None.
     """
 
     adapter: str | None = None
@@ -57,6 +54,8 @@ class Settings:
     root: Path = Path()
     command: tuple[str, ...] = ()
     model: Given = NOTHING
+    train_captions: str | None = None
+    train_audio: str | None = None
 
 
 def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatched) -> Diagnosis:
@@ -80,7 +79,9 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
         if texts is not None:
             names = [caption.file_name for caption in heard.captions]
             references = match_references(texts, names, settings.references or "")
-        examined = examine(loaded, heard, references, settings.seed, watch)
+        training = _training(loaded, heard, references, settings, watch)
+        found = training.causes if training is not None else None
+        examined = examine(loaded, heard, references, settings.seed, watch, found)
         recipe = _recipe(examined, loaded, run.id, audio)
         path = settings.root / runs.STORE / run.id / runs.RECIPE  # where it will be
         if recipe is not None:
@@ -102,107 +103,34 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
             notes=_notes(examined, loaded, references),
             examples=examined.examples,
             seed=settings.seed,
+            signal=examined.signal,
+            not_tested=examined.not_tested,
+            prediction=examined.prediction,
         )
         _store(run, heard, diagnosis, references or {}, settings)
     return diagnosis
 
 
-@dataclass(frozen=True)
-class Examined:
-    """Verdict, causes, tree, trials and plan of one captioner."""
-
-    integrity: Integrity
-    decision: Decision
-    listening: Listening | None
-    walk: Walk
-    best: Trial | None
-    causes: tuple[Cause, ...]
-    plan: tuple[PlanRow, ...]
-    examples: tuple[dict[str, str], ...]
-
-
-def examine(
+def _training(
     loaded: Loaded,
     heard: Heard,
     references: Mapping[str, Sequence[str]] | None,
-    seed: int,
+    settings: Settings,
     watch: Watch,
-) -> Examined:
-    """Judge what was heard: integrity first, then verdict, tree with trials, causes and plan."""
-    integrity = check_integrity(loaded.captioner, heard.digests, heard.audio.skipped, heard.finite)
-    laboratory = Laboratory(Scorer(loaded.captioner, heard.chunks), references, seed)
-    people = None
-    if references is not None:
-        people = [references.get(caption.file_name, ()) for caption in heard.captions]
-    diversity = judge_diversity([caption.text for caption in heard.captions], people, seed)
-    listening = None
-    if integrity.runnable:
-        watch("measuring listening", 0, 1)
-        listening = laboratory.greedy.listening
-        watch("measuring listening", 1, 1)
-    decision = decide(diversity, listening)
-    made = 0
-
-    def run_trial(name: str) -> Trial:
-        nonlocal made
-        watch("trying decoding fixes", made, made + 1)
-        made += 1
-        return laboratory.trial(name)
-
-    def run_search(trials: Sequence[Trial]) -> Sequence[Trial]:
-        if not laboratory.promising(trials):
-            return ()
-        return laboratory.search(lambda done, total: watch("searching settings", done, total))
-
-    walked = walk(
-        Observations(
-            integrity.first_step,
-            tuple(evidence for cause in integrity.causes for evidence in cause.evidence),
-            decision,
-            run_trial,
-            run_search,
-        )
+) -> TrainingData | None:
+    """Check the training data, where they are given."""
+    if settings.train_captions is None:
+        return None
+    return examine_training(
+        settings.train_captions,
+        settings.train_audio,
+        loaded.captioner.vocabulary,
+        {caption.file_name: caption.text for caption in heard.captions},
+        settings.seed,
+        facts=loaded.summary.facts,
+        references=references,
+        progress=lambda *told: watch("checking training data", 0, 1),
     )
-    trials = walked.trials
-    if any(trial.kept for trial in trials) and not laboratory.searched:
-        trials = (*trials, *run_search(trials))
-    front = pareto_front(trials)
-    trials = tuple(replace(trial, pareto=trial.name in front) for trial in trials)
-    walked = replace(walked, trials=trials)
-    best = best_trial(trials)
-    causes = integrity.causes or find_causes(
-        decision.verdict, loaded.summary.facts, best.name if best else None
-    )
-    plan = make_plan(
-        Findings(
-            decision.verdict,
-            loaded.summary.facts,
-            walked.trials,
-            causes,
-            integrity.first_step,
-        )
-    )
-    shown = best or next(iter(walked.trials), None)
-    tried = () if shown is None else laboratory.captions[shown.name]
-    return Examined(
-        integrity, decision, listening, walked, best, causes, plan, _examples(heard, shown, tried)
-    )
-
-
-def _examples(
-    heard: Heard, trial: Trial | None, tried: Sequence[ClipCaption]
-) -> tuple[dict[str, str], ...]:
-    """Pick clips spread over the folder, each with its greedy caption and that of a trial."""
-    other = {caption.file_name: caption.text for caption in tried}
-    pool = [c for c in heard.captions if c.file_name in other] or list(heard.captions)
-    step = max(1, len(pool) // EXAMPLES)
-    rows = []
-    for caption in pool[::step][:EXAMPLES]:
-        row = {"file_name": caption.file_name, "greedy": caption.text}
-        if trial is not None:
-            row[trial.name] = other[caption.file_name]
-        rows.append(row)
-    return tuple(rows)
 
 
 def _recipe(examined: Examined, loaded: Loaded, run: str, audio: str) -> Recipe | None:
@@ -240,6 +168,14 @@ def _notes(
         )
     if examined.listening is not None and examined.listening.note:
         notes.append(f"Listening: {examined.listening.note}.")
+    notes += [f"{mend}." for mend in examined.mends[:3]]
+    told = examined.prediction
+    if told is not None:
+        came = {None: "none was tried", True: "one does", False: "none does"}[told.came]
+        notes.append(
+            f"Decoding was foretold {'to work' if told.works else 'not to work'} ({told.because}):"
+            f" {came}."
+        )
     epochs = loaded.summary.facts.get("training.epochs")
     if epochs is not None and examined.walk.leaf.retrain:
         notes.append(

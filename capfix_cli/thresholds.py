@@ -236,3 +236,6 @@ GUESSED_RIGHT = Threshold(
 RUNS_ASTRAY = Threshold(
     0.25, "share of pairs of words", f"{_CALIBRATED}: people and sound captioners are below .1"
 )
+HOPEFUL_NATS = Threshold(
+    0.2, "nats a word", f"{_CALIBRATED}: below it no decoding made a captioner listen"
+)

@@ -10,11 +10,12 @@ from capfix_cli.diagnosis.hearing import hear, unwatched
 from capfix_cli.diagnosis.tree import LEAVES, NODES, ROOT, TRIALS_OF
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
 from capfix_cli.pipeline import examine
+from capfix_cli.probes.sample import PROBED
 from capfix_cli.records import ModelSummary
 
 
 def walked(rule, folder, references=None):
-    captioner = toys.Toy(rule)
+    captioner = rule if isinstance(rule, toys.Toy) else toys.Toy(rule)
     heard = hear(captioner, str(folder), batch_size=8, seed=0)
     loaded = Loaded(captioner, ModelSummary("toy", "adapter", None, None, facts(captioner, {})))
     return examine(loaded, heard, references, 0, unwatched)
@@ -53,7 +54,8 @@ BRANCHES = [
         "generic",
         ["integrity:no", "same-caption:generic", "generic-decoding:no", "attention"],
     ),
-    (toys.broken, "collapsed", ["integrity:yes", "repair-first"]),
+    (toys.Endless(toys.healthy), "healthy", ["integrity:yes", "repair:yes", "keep-repair"]),
+    (toys.broken, "collapsed", ["integrity:yes", "repair:no", "repair-first"]),
 ]
 
 
@@ -69,7 +71,7 @@ def test_branch(rule, verdict, path, tmp_path):
     examined = walked(rule, toys.write_clips(tmp_path / "clips"))
     assert path_of(examined) == path
     assert examined.decision.verdict == verdict
-    assert all(step.evidence for step in examined.walk.steps[1:-1])
+    assert all(step.evidence for step in examined.walk.steps[:-1])
 
 
 def test_branches_above_are_all_there_are():
@@ -87,7 +89,7 @@ def test_branches_above_are_all_there_are():
 
 def test_copies_of_one_clip_are_found_before_the_captioner_is_blamed(tmp_path):
     examined = walked(toys.healthy, toys.write_clips(tmp_path / "clips", copies=True))
-    assert path_of(examined) == ["integrity:yes", "repair-first"]
+    assert path_of(examined) == ["integrity:yes", "repair:no", "repair-first"]
     assert [cause.id for cause in examined.causes] == ["input.duplicate-audio"]
     assert examined.plan[0].priority == 0
     assert examined.plan[0].status == "needed"
@@ -128,7 +130,7 @@ def test_wrong_references_take_the_verdict_down(tmp_path):
     assert walked(toys.healthy, folder, wrong).decision.verdict == "ungrounded"
 
 
-def test_every_clip_is_encoded_once_however_many_fixes_are_tried(tmp_path):
+def test_trials_encode_nothing_and_experiments_a_bounded_sample(tmp_path):
     class Counting(toys.Toy):
         encoded = 0
 
@@ -140,4 +142,7 @@ def test_every_clip_is_encoded_once_however_many_fixes_are_tried(tmp_path):
     heard = hear(captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0)
     loaded = Loaded(captioner, ModelSummary("toy", "adapter", None, None, {}))
     assert len(examine(loaded, heard, None, 0, unwatched).walk.trials) == 10
-    assert captioner.encoded == toys.CLIPS
+    once = captioner.encoded - toys.CLIPS
+    assert once <= 8 * PROBED
+    assert examine(loaded, heard, None, 0, unwatched).walk.trials
+    assert captioner.encoded - toys.CLIPS == 2 * once

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated
 
 import typer
 
 from capfix_cli.cli import options
 from capfix_cli.cli.progress import Watcher
+from capfix_cli.errors import CapfixError
 
 
 def command(
     model: Annotated[str, typer.Argument(help="A checkpoint.", show_default=False)],
     audio: Annotated[str, typer.Option("--audio", metavar="DIR", help="A folder of clips.")],
     references: options.ReferencesOption = None,
+    train_captions: Annotated[
+        str | None,
+        typer.Option("--train-captions", metavar="CSV", help="Captions that it was trained on."),
+    ] = None,
+    train_audio: Annotated[
+        str | None,
+        typer.Option("--train-audio", metavar="DIR", help="The clips of --train-captions."),
+    ] = None,
     adapter: options.AdapterOption = None,
     vocabulary: options.VocabularyOption = None,
     bos: options.BosOption = None,
@@ -29,11 +39,17 @@ def command(
 ) -> None:
     """Find out what is wrong with a captioner, and what repairs it."""
     verdicts = options.parse_verdicts(fail_on)
+    if train_audio is not None and train_captions is None:
+        raise CapfixError("--train-audio needs captions.", "Add --train-captions CSV.")
     with Watcher(quiet=quiet) as watch:
         from capfix_cli import pipeline
 
         given = options.about_model(model, vocabulary, bos, eos, pad, trust)
-        settings = options.settings(adapter, device, batch_size, seed, references, given)
+        settings = replace(
+            options.settings(adapter, device, batch_size, seed, references, given),
+            train_captions=train_captions,
+            train_audio=train_audio,
+        )
         diagnosis = pipeline.diagnose(model, audio, settings, watch)
     if as_json:
         from capfix_cli.report.machine import print_json

@@ -65,6 +65,7 @@ def hear(
     seed: int,
     options: DecodingOptions = GREEDY,
     sample: int = SAMPLE,
+    only_sample: bool = False,
     watch: Watch = unwatched,
 ) -> Heard:
     """Caption every clip of a folder in one pass.
@@ -76,6 +77,7 @@ def hear(
         seed: of the sample and of draws.
         options: how to decode; greedy for a diagnosis.
         sample: how many clips' memories are kept; they are batched among themselves.
+        only_sample: leave the other clips alone.
         watch: called as the work goes on.
 
     Raises:
@@ -92,7 +94,7 @@ def hear(
     digests: list[bytes] = []
     broken: list[tuple[Chunk, list[ClipCaption]]] = []
     seconds = 0.0
-    for kept, group in ((True, chosen), (False, rest)):
+    for kept, group in ((True, chosen), (False, [] if only_sample else rest)):
         for batch in iterate_batches(
             group, captioner.sample_rate, batch_size, captioner.min_samples
         ):

@@ -49,7 +49,13 @@ _NODES = (
         "integrity",
         "Is the input, the checkpoint or the evaluation broken?",
         "integrity",
-        {"yes": "repair-first", "no": "same-caption"},
+        {"yes": "repair", "no": "same-caption"},
+    ),
+    Node(
+        "repair",
+        "Does a repair without training mend it?",
+        "repair",
+        {"yes": "keep-repair", "no": "repair-first"},
     ),
     Node(
         "same-caption",
@@ -77,6 +83,7 @@ _NODES = (
     ),
 )
 _LEAVES = (
+    Leaf("keep-repair", "Change that line for good, then diagnose again"),
     Leaf("repair-first", "Mend what is broken, then diagnose again"),
     Leaf("healthy", "Nothing to fix"),
     Leaf("keep-and-tune", "Keep it, and tune the temperature around it"),
@@ -121,6 +128,7 @@ class Observations:
         run_trial: makes a decoding trial by its name; called only where the tree asks.
         run_search: searches over settings after trials that did not work; gives none where that
             is hopeless.
+        run_repairs: tries what mends the fault without training; none where nothing does.
     """
 
     faults: str
@@ -128,6 +136,7 @@ class Observations:
     decision: Decision
     run_trial: Callable[[str], Trial]
     run_search: Callable[[Sequence[Trial]], Sequence[Trial]] = lambda trials: ()
+    run_repairs: Callable[[], Sequence[Trial]] = tuple
 
 
 @dataclass(frozen=True)
@@ -164,6 +173,15 @@ def _integrity(seen: Observations, trials: list[Trial]) -> Answer:
     return ("yes" if seen.faults else "no"), seen.fault_evidence
 
 
+def _repair(seen: Observations, trials: list[Trial]) -> Answer:
+    made = seen.run_repairs()
+    trials.extend(made)
+    evidence = tuple(Evidence(trial.name, trial.reason, None, "trial") for trial in made)
+    if not made:
+        evidence = (Evidence("repairs that capfix can apply to it", 0.0),)
+    return ("yes" if any(trial.kept for trial in made) else "no"), evidence
+
+
 def _same_caption(seen: Observations, trials: list[Trial]) -> Answer:
     answers: dict[str, Literal["yes", "generic", "no"]] = {
         "collapsed": "yes",
@@ -190,6 +208,7 @@ def _tried(question: str) -> Callable[[Observations, list[Trial]], Answer]:
 
 _TESTS: Mapping[str, Callable[[Observations, list[Trial]], Answer]] = {
     "integrity": _integrity,
+    "repair": _repair,
     "same-caption": _same_caption,
     **{question: _tried(question) for question in TRIALS_OF},
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from capfix_cli.fixes.catalogue import Fix, by_priority
@@ -24,6 +24,7 @@ class Findings:
         trials: decoding fixes that were made.
         causes: those found.
         first_step: what must be mended first, in words; empty for nothing.
+        ruled_out: causes that were looked for and not found, with the figure that says so.
     """
 
     verdict: Verdict
@@ -31,6 +32,7 @@ class Findings:
     trials: Sequence[Trial] = ()
     causes: Sequence[Cause] = ()
     first_step: str = ""
+    ruled_out: Mapping[str, str] = field(default_factory=dict)
 
 
 def general_plan() -> tuple[PlanRow, ...]:
@@ -78,6 +80,10 @@ def _judge_training(entry: Fix, findings: Findings) -> tuple[Status, str]:
         judged: tuple[Status, str] = "not-applicable", "the captioner is healthy"
     elif kept is not None:
         judged = "not-applicable", f"decoding repairs it: {kept.name}"
+    elif found := _found(entry, findings):
+        judged = "needed", found
+    elif ruled := _ruled_out(entry, findings):
+        judged = "not-applicable", ruled
     elif findings.verdict == "generic" and entry.id == "2.3":
         judged = "needed", "captions are right but bland: attention hears more of each clip"
     elif findings.verdict == "generic":
@@ -89,6 +95,40 @@ def _judge_training(entry: Fix, findings: Findings) -> tuple[Status, str]:
     else:
         judged = "unknown", "judged once priority 2 is trained and measured"
     return judged
+
+
+# The causes that a fix is there to mend: where one was found it is needed, where all were looked
+# for and none was found it is not.
+MENDS: Mapping[str, tuple[str, ...]] = {
+    "2.1": ("encoder.time-pooling", "encoder.collapsed"),
+    "2.2": ("conditioning.ignored", "conditioning.first-step-only"),
+    "2.3": ("conditioning.constant-attention",),
+    "3.1": ("decoder.overconfident",),
+    "3.2": ("training.exposure-bias",),
+    "4.1": ("data.imbalanced",),
+    "4.2": ("data.generic-captions",),
+    "4.3": ("data.single-caption",),
+}
+FOUND_FROM = 0.5  # confidence; what another cause explains has half of its own
+
+
+def _found(entry: Fix, findings: Findings) -> str:
+    causes = {cause.id: cause for cause in findings.causes}
+    for name in MENDS.get(entry.id, ()):
+        cause = causes.get(name)
+        if cause is not None and cause.confidence >= FOUND_FROM:
+            shown = next((row for row in cause.evidence if isinstance(row.value, float)), None)
+            figure = f": {shown.what} {shown.value:.2f}" if shown is not None else ""
+            return f"{name}{figure}"
+    return ""
+
+
+def _ruled_out(entry: Fix, findings: Findings) -> str:
+    names = MENDS.get(entry.id, ())
+    figures = [findings.ruled_out[name] for name in names if name in findings.ruled_out]
+    if not names or len(figures) < len(names):
+        return ""
+    return f"ruled out: {'; '.join(filter(None, figures)) or ', '.join(names)}"
 
 
 # Fixes of priority 2 that the tree names.

@@ -13,6 +13,7 @@ from capfix_cli.probes.modules import networks
 from capfix_cli.probes.sample import Untestable
 
 LEAST_VARIANCE = 1e-12
+SETTLED = 30  # batches: at the usual momentum of .1 a 25th of the initial values is left
 
 
 @dataclass(frozen=True)
@@ -51,10 +52,17 @@ def statistics_layers(captioner: Captioner) -> list[tuple[str, nn.Module]]:
         if isinstance(layer, nn.modules.batchnorm._BatchNorm)
         and layer.running_mean is not None
         and layer.running_var is not None
+        and not _fresh(layer)
     ]
     if not found:
-        raise Untestable("BatchNorm statistics in the network")
+        raise Untestable(f"BatchNorm statistics of {SETTLED} batches or more in the network")
     return found
+
+
+def _fresh(layer: nn.modules.batchnorm._BatchNorm) -> bool:
+    """Say whether running statistics still hold more of their initial values than of the data."""
+    seen = layer.num_batches_tracked
+    return seen is not None and int(seen) < SETTLED
 
 
 @torch.inference_mode()

@@ -56,7 +56,7 @@ def special_ids(captioner: Captioner) -> list[int]:
 def measure_endings(captioner: Captioner, captions: Sequence[ClipCaption]) -> Endings:
     """Look at captions as they came."""
     endless = [c for c in captions if not c.ended]
-    own = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}
+    own = {captioner.eos_id, captioner.unk_id}  # the others have no place in a caption
     looks = {
         i
         for c in captions

@@ -21,6 +21,9 @@ def find(case: Case) -> Finding:
     if listed != width and _lists_words(case):
         off = 1.0 if listed < width else 0.6
         return Finding(ID, off, (sizes,), mend=_mend(f"{listed} words for {width} scores"))
+    for cause in case.training or ():
+        if cause.id == ID:  # words of the training captions that the list lacks
+            return Finding(ID, cause.confidence, cause.evidence, mend=_mend("words are lost"))
     try:
         found = case.experiments.language
     except Untestable as reason:

@@ -12,6 +12,8 @@ ID = "vocabulary.special-tokens"
 
 def find(case: Case) -> Finding:
     """Look where captions end, and at what opens and ends references."""
+    if not case.finite:
+        return not_tested(ID, "scores that are finite numbers")
     try:
         ends = case.experiments.endings
     except Untestable as reason:
@@ -25,7 +27,7 @@ def find(case: Case) -> Finding:
     sure, why = 0.0, ""
     named = ends.special >= 0.1
     if ends.endless >= ENDLESS.value:
-        sure, why = (0.95 if named else 0.55), f"captions go on for ever, on {words[last]!r}"
+        sure, why = (0.95 if named else 0.4), f"captions go on for ever, on {words[last]!r}"
         evidence.append(
             Evidence("commonest token where they should have ended", str(words[last]), often)
         )

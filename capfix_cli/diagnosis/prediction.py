@@ -1,0 +1,31 @@
+"""Whether decoding can help at all, told from the probes before any time is spent on it."""
+
+from __future__ import annotations
+
+from capfix_cli.diagnosis.finders.case import Case
+from capfix_cli.probes.sample import Untestable
+from capfix_cli.records import Prediction
+from capfix_cli.thresholds import HOPEFUL_NATS, LISTENING_SHARE
+
+
+def predict(case: Case) -> Prediction | None:
+    """Foretell: what the distribution does not hold, no way of decoding brings out.
+
+    Returns:
+        None where nothing can be said.
+    """
+    heard = case.listening
+    if heard is not None and heard.reference_bits is not None:
+        needed = LISTENING_SHARE.value * heard.ceiling_bits
+        works = heard.reference_bits >= needed
+        told = f"on references it listens {heard.reference_bits:.2f} bits, {needed:.2f} are needed"
+        return Prediction(works, told)
+    try:
+        moved = case.experiments.conditioning.overall
+    except Untestable:
+        return None
+    works = moved >= HOPEFUL_NATS.value
+    return Prediction(
+        works,
+        f"another clip moves its next word by {moved:.2f} nats, {HOPEFUL_NATS.value:g} give hope",
+    )
