@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,15 @@ from capfix_cli.recipes.conclusion import conclude, notes_of
 from capfix_cli.recipes.data import TrainingClips, write_left_out
 from capfix_cli.recipes.expect import hold_to_promises
 from capfix_cli.recipes.recipe import Recipe, RecipeFile, read_recipe
-from capfix_cli.recipes.run import Job, Outcome, finish, left_by, train_own, train_yours
+from capfix_cli.recipes.run import (
+    Job,
+    Outcome,
+    finish,
+    first_process,
+    left_by,
+    train_own,
+    train_yours,
+)
 from capfix_cli.records import Diagnosis, Retraining
 
 __all__ = ["Choices", "conclude", "retrain"]
@@ -82,17 +89,18 @@ def retrain(
     control = chosen.control and recipe.trains == "capfix"
     control_path = path.with_name(f"{path.stem}-control{path.suffix}") if control else None
     state = path.parent / f".{path.stem}.training"
-    _refuse_overwriting(state, path, control_path)
+    if first_process():
+        _refuse_overwriting(state, path, control_path)
     logs = Path(chosen.logs) if chosen.logs else None
     job = Job(
         *(captions or "", audio or "", settings.root, state, settings.device, watch),
         logs,
         chosen.dataset,
     )
-    before = _before(recipe, test, settings, watch) if _first_process() else None
+    before = _before(recipe, test, settings, watch) if first_process() else None
     outcomes = [train_own(recipe.control, job, control_path, "control")] if control_path else []
     outcomes.append(_train(recipe, job, path, settings))
-    if not _first_process():
+    if not first_process():
         raise SystemExit(0)  # torchrun's others: the first one proves
     adapter = _adapter(recipe, settings) if recipe.trains == "yours" else None
     known = dataclasses.replace(settings, adapter=adapter)
@@ -112,10 +120,6 @@ def retrain(
         expected=hold_to_promises(recipe.expect, before, after),
         left_out=left_out,
     )
-
-
-def _first_process() -> bool:
-    return os.environ.get("RANK", "0") == "0"
 
 
 def _adjusted(recipe: Recipe, chosen: Choices, settings: Settings) -> Recipe:
@@ -182,7 +186,7 @@ def _refuse_overwriting(state: Path, *paths: Path | None) -> None:
             raise CapfixError(f"{path.parent} is not a folder.", "Name another --output.")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            if not path.exists() and _first_process():
+            if not path.exists():
                 path.touch(exist_ok=False)
                 path.unlink()
         except OSError as error:

@@ -63,6 +63,13 @@ class FeatureCache:
             return None
         return torch.from_numpy(np.array(found)) if found.ndim == 2 else None
 
+    def has(self, path: Path) -> bool:
+        """Say whether whole features are there; nothing but the header is read."""
+        try:
+            return bool(np.load(path, mmap_mode="r", allow_pickle=False).ndim == 2)
+        except (OSError, ValueError, EOFError):
+            return False
+
     def put(self, path: Path, frames: Tensor) -> None:
         """Write features whole or not at all.
 

@@ -172,7 +172,7 @@ def load_training_clips(
         missing = []
         for clip in found.clips:
             path = _place(cache, digests, clip.name, variants, copy)
-            if path is not None and cache.get(path) is None:
+            if path is not None and not cache.has(path):
                 missing.append(clip)
         done += len(found.clips) - len(missing)
         _tell(progress, done, total)

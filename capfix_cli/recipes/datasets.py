@@ -93,7 +93,7 @@ def load_dataset(
                 continue
             digest = hashlib.blake2b(samples.numpy().tobytes(), digest_size=16).hexdigest()
             path = cache.path(digest)
-            if cache.get(path) is None:
+            if not cache.has(path):
                 cache.put(path, log_mel(front, samples))
             captions[name], paths[name] = texts, path
         if progress is not None:

@@ -194,11 +194,17 @@ class EachEpoch(Callback):
             reading = self.look(epoch, sum(losses) / max(1, len(losses)))
             self._judge(trainer, pl_module, reading)
         if self.folder is not None:
-            path = self.folder / LAST
-            if trainer.world_size > 1:
-                trainer.save_checkpoint(path)  # every process must take part
-            else:
-                write_whole(path, trainer.save_checkpoint)
+            self._save(trainer, self.folder / LAST)
+
+    def _save(self, trainer: Trainer, path: Path) -> None:
+        """Write the state whole or not at all."""
+        if trainer.world_size == 1:
+            write_whole(path, trainer.save_checkpoint)
+            return
+        part = path.with_suffix(".part")
+        trainer.save_checkpoint(part)  # every process must take part, and waits for the others
+        if trainer.is_global_zero:
+            part.replace(path)
 
     def _judge(self, trainer: Trainer, module: Training, reading: Reading) -> None:
         course = self.course

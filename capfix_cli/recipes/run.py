@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import filecmp
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -104,7 +105,8 @@ def train_own(setup: Setup, job: Job, path: Path, name: str) -> Outcome:
             "balance": setup.data.balance,
             "min_specific_words": setup.data.min_specific_words,
         }
-        checkpoint.save(captioner, own / DONE, training=facts, overwrite=True)
+        if first_process():
+            checkpoint.save(captioner, own / DONE, training=facts, overwrite=True)
     publish(own / DONE, path)
     return Outcome(clips, trained, own, _notes(name, trained))
 
@@ -148,12 +150,19 @@ def train_yours(
     return Outcome(clips, trained, own, (*notes, *_notes("recipe", trained)))
 
 
+def first_process() -> bool:
+    """Say whether this is the process that writes and tells; torchrun starts several."""
+    return os.environ.get("RANK", "0") == "0"
+
+
 def publish(done: Path, path: Path) -> None:
     """Copy a finished captioner to where the user wants it, whole or not at all.
 
     Raises:
         CapfixError: another file is there.
     """
+    if not first_process():
+        return
     if path.exists():
         if filecmp.cmp(done, path, shallow=False):
             return  # a run that was killed between training and proof

@@ -7,9 +7,33 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, distributed, nn
+
+
+class _Sum(torch.autograd.Function):
+    """Sum over processes. What each adds reaches the losses of all, so gradients sum as well."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor) -> Tensor:
+        """Sum the values."""
+        total = x.detach().clone()
+        distributed.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> Tensor:
+        """Sum the gradients."""
+        total = grads[0].clone()
+        distributed.all_reduce(total)
+        return total
+
+
+def _total(x: Tensor) -> Tensor:
+    total: Tensor = _Sum.apply(x)
+    return total
 
 
 class _Synced(nn.modules.batchnorm._BatchNorm):
@@ -17,16 +41,14 @@ class _Synced(nn.modules.batchnorm._BatchNorm):
         """Normalise by the mean and variance over the batches of all processes."""
         if not self.training or not distributed.is_initialized():
             return super().forward(x)
-        from torch.distributed.nn.functional import all_reduce
-
         axes = [axis for axis in range(x.ndim) if axis != 1]
         width, shape = x.shape[1], [1, x.shape[1], *[1] * (x.ndim - 2)]
         count = x.new_tensor([float(x.numel() // width)])
-        total = all_reduce(torch.cat([x.sum(axes), count]))  # type: ignore[no-untyped-call]
+        total = _total(torch.cat([x.sum(axes), count]))
         mean, number = total[:width] / total[-1], total[-1]
         centred = x - mean.view(shape)
         # Squares about the mean in a second pass: a difference of large sums would lose digits.
-        squares = all_reduce(centred.square().sum(axes))  # type: ignore[no-untyped-call]
+        squares = _total(centred.square().sum(axes))
         variance = squares / number
         self._remember(mean.detach(), variance.detach() * number / (number - 1).clamp(min=1))
         y: Tensor = centred * (variance + self.eps).rsqrt().view(shape)
