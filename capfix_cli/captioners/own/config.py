@@ -48,11 +48,16 @@ __all__ = [
 ]
 
 
+CNN14_CHANNELS = 64  # of the published model's first block
+
+
 def with_pretrained(
     config: CaptionerConfig, kind: Pretrained, weights: str | None, *, frozen: bool = True
 ) -> CaptionerConfig:
     """Give a configuration a pre-trained encoder, with the front end that belongs to it."""
     encoder = dataclasses.replace(config.encoder, pretrained=kind, weights=weights, frozen=frozen)
+    if kind == "panns":
+        encoder = dataclasses.replace(encoder, channels=CNN14_CHANNELS)
     front_end = FRONT_ENDS.get(kind, config.front_end)
     return dataclasses.replace(config, encoder=encoder, front_end=front_end)
 
