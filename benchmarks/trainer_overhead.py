@@ -20,7 +20,7 @@ import torch
 
 from capfix_cli.captioners.own.config import BASELINE
 from capfix_cli.recipes.batches import TrainingBatches
-from capfix_cli.recipes.data import TrainingClips
+from capfix_cli.recipes.clips import TrainingClips
 from capfix_cli.recipes.options import Setup, TrainingOptions
 from capfix_cli.recipes.sampling import Batches, Epochs
 from capfix_cli.recipes.training import new_captioner, train

@@ -12,10 +12,11 @@ from capfix_cli.diagnosis.hearing import Watch, unwatched
 from capfix_cli.errors import CapfixError
 from capfix_cli.pipeline import Settings, diagnose
 from capfix_cli.recipes import yours
+from capfix_cli.recipes.clips import TrainingClips, write_left_out
 from capfix_cli.recipes.conclusion import conclude, notes_of
-from capfix_cli.recipes.data import TrainingClips, write_left_out
 from capfix_cli.recipes.expect import hold_to_promises
-from capfix_cli.recipes.recipe import Recipe, RecipeFile, read_recipe
+from capfix_cli.recipes.reading import RecipeFile, read_recipe
+from capfix_cli.recipes.recipe import Recipe
 from capfix_cli.recipes.run import (
     Job,
     Outcome,

@@ -15,7 +15,8 @@ from capfix_cli.errors import CapfixError
 from capfix_cli.fixes.plan import Findings, make_plan
 from capfix_cli.proof import conclude
 from capfix_cli.recipes.data import build_vocabulary, load_training_clips
-from capfix_cli.recipes.recipe import make_recipe, read_recipe, training_like, write_recipe
+from capfix_cli.recipes.reading import read_recipe
+from capfix_cli.recipes.recipe import make_recipe, training_like, write_recipe
 from capfix_cli.recipes.training import TrainingOptions, fit
 from capfix_cli.records import AudioSummary, Diagnosis, Listening, Measure, ModelSummary
 

@@ -7,6 +7,8 @@ import dataclasses
 import errno
 import json
 import math
+import sys
+import types
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +25,8 @@ from capfix_cli.recipes.augment.features import draw_mix, mask, mix
 from capfix_cli.recipes.augment.wordnet import WordNet
 from capfix_cli.recipes.batches import TrainingBatches
 from capfix_cli.recipes.cache import CACHE, FeatureCache, Features
-from capfix_cli.recipes.data import TrainingClips, load_training_clips, write_left_out
+from capfix_cli.recipes.clips import TrainingClips, write_left_out
+from capfix_cli.recipes.data import load_training_clips
 from capfix_cli.recipes.datasets import load_dataset, open_dataset
 from capfix_cli.recipes.options import AugmentationOptions, DataOptions
 from capfix_cli.recipes.prepare import filter_captions, prepare
@@ -219,6 +222,35 @@ def test_datasets_of_aac_datasets_are_taken(tmp_path):
         open_dataset("Cloto", ".", "dev")
     with pytest.raises(CapfixError, match="aac-datasets"):
         open_dataset("Clotho", str(tmp_path), "dev")
+
+
+def test_a_dataset_is_opened_where_it_is_and_never_downloaded(tmp_path, monkeypatch):
+    asked = []
+
+    class Clotho(StandIn):
+        def __init__(self, root=".", subset="dev", download=False, verbose=0) -> None:
+            super().__init__()
+            asked.append((root, subset, download, verbose))
+            if subset == "gone":
+                raise RuntimeError("Cannot load data: clotho_gone is not prepared")
+
+    class WavCaps(Clotho):
+        sample_rate = 32_000
+
+        def __getitem__(self, index: int):
+            item = super().__getitem__(index)
+            item.pop("sr")
+            return item
+
+    package = types.SimpleNamespace(Clotho=Clotho, WavCaps=WavCaps)
+    monkeypatch.setitem(sys.modules, "aac_datasets", package)
+    clips = load_dataset(open_dataset("Clotho", "/data"), FRONT, tmp_path)
+    assert asked == [("/data", "dev", False, 0)]
+    without = load_dataset(open_dataset("WavCaps", "/data", "sb"), FRONT, tmp_path)
+    assert torch.equal(without.features[1], clips.features[1])
+    with pytest.raises(CapfixError, match="cannot be opened in /data") as caught:
+        open_dataset("Clotho", "/data", "gone")
+    assert "aac-datasets-download --root /data clotho" in caught.value.hint
 
 
 # --- 4.2, 4.3 and held-out clips --------------------------------------------------------------

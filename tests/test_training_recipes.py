@@ -18,7 +18,8 @@ from capfix_cli.fixes.status import training_settings
 from capfix_cli.recipes import run as run_module
 from capfix_cli.recipes.expect import hold_to_promises
 from capfix_cli.recipes.options import Setup, TrainingOptions
-from capfix_cli.recipes.recipe import Recipe, check_recipe, make_recipe, read_recipe, write_recipe
+from capfix_cli.recipes.reading import check_recipe, read_recipe
+from capfix_cli.recipes.recipe import Recipe, make_recipe, write_recipe
 from capfix_cli.recipes.run import Job, train_own
 from capfix_cli.recipes.shipped import locate, shipped
 from capfix_cli.recipes.switches import SWITCHES, turn_on, without_fixes

@@ -18,7 +18,7 @@ from conftest import TINY
 
 from capfix_cli.captioners.own.checkpoint import build
 from capfix_cli.errors import CapfixError
-from capfix_cli.recipes.data import TrainingClips
+from capfix_cli.recipes.clips import TrainingClips
 from capfix_cli.recipes.options import DataOptions, Setup, TrainingOptions
 from capfix_cli.recipes.prepare import prepare
 from capfix_cli.recipes.switches import turn_on
@@ -242,7 +242,7 @@ def test_early_stopping_without_held_out_clips_is_refused():
 
 def test_the_best_epoch_by_listening_is_what_is_kept(tmp_path):
     """The kept weights, looked at again, give the bits of the best reading."""
-    from capfix_cli.recipes.training import _looker
+    from capfix_cli.recipes.between import looker
 
     setup = everything(6)
     kept, held = prepare(made_clips(40), setup.data, setup.augmentation, 0)
@@ -253,5 +253,5 @@ def test_the_best_epoch_by_listening_is_what_is_kept(tmp_path):
     bits = [reading.listening.deciding_bits for reading in trained.readings]
     assert len(bits) == 6
     assert trained.best_epoch == 1 + bits.index(max(bits))
-    now = _looker(captioner, held, captioner.encode_features, 0)(9, 0.0)
+    now = looker(captioner, held, captioner.encode_features, 0)(9, 0.0)
     assert now.listening.deciding_bits == pytest.approx(max(bits))

@@ -16,8 +16,9 @@ from capfix_cli.errors import CapfixError
 from capfix_cli.measures.captions_file import read_references
 from capfix_cli.recipes.objective import Objective, TheirLoss, takes_their_loss
 from capfix_cli.recipes.options import Setup, TrainingOptions
-from capfix_cli.recipes.recipe import Recipe, read_recipe, write_recipe
-from capfix_cli.recipes.switches import turn_on
+from capfix_cli.recipes.reading import read_recipe
+from capfix_cli.recipes.recipe import Recipe, write_recipe
+from capfix_cli.recipes.switches import SWITCHES, turn_on
 from capfix_cli.recipes.yours import check_trainable, check_words, give_dropout, save_like
 from capfix_cli.words import split_words
 
@@ -232,7 +233,7 @@ def test_captions_of_another_vocabulary_are_refused(capfix, mine, world):
 
 
 def test_a_few_unknown_words_are_a_note(mine, world):
-    from capfix_cli.recipes.data import TrainingClips
+    from capfix_cli.recipes.clips import TrainingClips
 
     captioner = load_with_adapter(f"{mine / 'mine.py'}:load", str(mine / "mine.pt"), "cpu")
     clips = TrainingClips([], [["a dog barks then wuffs"]])
@@ -291,7 +292,11 @@ def test_the_recipe_of_a_diagnosis_of_yours_trains_yours_and_carries_code(capfix
     assert done.status == 0, done.err
     found = read_recipe(capfix_cli.runs.find_run(None).folder / "recipe.yaml").recipe
     assert found.trains == "yours"
-    assert {"2.1", "2.2"} <= set(found.rewrites)
+    changing = {fix for fix in found.fixes if SWITCHES[fix].architecture}
+    assert changing
+    assert set(found.rewrites) == changing
     assert "GRU" in found.rewrites["2.2"]
+    assert found.setup.model == found.control.model
+    others = set(found.fixes) - changing
+    assert all(SWITCHES[fix].is_on(found.setup) for fix in others)
     assert found.based_on["vocabulary"]["size"] > 20
-    assert found.training.label_smoothing == 0.1

@@ -34,7 +34,7 @@ def validate(
     as_json: options.JsonOption = False,
 ) -> None:
     """Check a recipe; every error in it is listed at once."""
-    from capfix_cli.recipes.recipe import read_recipe
+    from capfix_cli.recipes.reading import read_recipe
     from capfix_cli.recipes.shipped import locate
 
     found = read_recipe(locate(file))

@@ -79,7 +79,7 @@ def command(
         opened = None
         if dataset is not None:
             name, _, subset = dataset.partition(":")
-            opened = open_dataset(name, audio or ".", subset or "train")
+            opened = open_dataset(name, audio or ".", subset)
         path = locate(recipe)
         result = retrain(
             path,

@@ -12,7 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
 from capfix_cli.recipes.augment.features import draw_mix, mask, mix
-from capfix_cli.recipes.data import TrainingClips
+from capfix_cli.recipes.clips import TrainingClips
 from capfix_cli.recipes.options import AugmentationOptions
 from capfix_cli.recipes.sampling import Item, Part
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import os
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,82 +18,14 @@ from capfix_cli.captioners.own.captioner import SPECIAL
 from capfix_cli.captioners.own.config import FrontEndConfig
 from capfix_cli.captioners.own.front_end import make_front_end
 from capfix_cli.errors import CapfixError
-from capfix_cli.measures.captions_file import NAMES, match_references, read_references
-from capfix_cli.recipes.cache import FeatureCache, Features, disk_error, file_digest
+from capfix_cli.measures.captions_file import match_references, read_references
+from capfix_cli.recipes.cache import FeatureCache, Features, file_digest
+from capfix_cli.recipes.clips import TrainingClips
 from capfix_cli.recipes.variants import Variants
 from capfix_cli.records import SkippedClip
 from capfix_cli.words import split_words
 
 Progress = Callable[[int, int], None]  # done, in all
-
-
-@dataclass(frozen=True)
-class LeftOut:
-    """A row of the training data that is not trained on, and why."""
-
-    file_name: str
-    caption: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class TrainingClips:
-    """Every training clip's features and captions.
-
-    Attributes:
-        features: [frames, n_mels] float16 each: a log-mel of +-16 keeps a hundredth, and half
-            the memory. Of a user's own captioner: [samples] float32.
-        captions: of each clip, at least one.
-        skipped: files that could not be used.
-        unmatched: audio files without a caption.
-        names: of the clips.
-        altered: for each altered copy, its features clip by clip (fix 3.4).
-        absent: captions whose audio is not there, by their file name.
-        rejected: captions that were filtered out (fix 4.2).
-        cached: where the features are on disk and how many bytes, or None.
-    """
-
-    features: Sequence[Tensor]
-    captions: list[list[str]]
-    skipped: tuple[SkippedClip, ...] = ()
-    unmatched: tuple[str, ...] = ()
-    names: list[str] = field(default_factory=list)
-    altered: tuple[Sequence[Tensor], ...] = ()
-    absent: tuple[str, ...] = ()
-    rejected: tuple[LeftOut, ...] = ()
-    cached: tuple[Path, int] | None = None
-
-    def left_out(self) -> list[LeftOut]:
-        """List whatever is not trained on."""
-        return [
-            *(LeftOut(name, "", "audio without a caption") for name in self.unmatched),
-            *(LeftOut(name, "", "caption without its audio") for name in self.absent),
-            *(LeftOut(clip.path, "", clip.reason) for clip in self.skipped),
-            *self.rejected,
-        ]
-
-    def subset(self, places: Sequence[int]) -> TrainingClips:
-        """Give some of the clips."""
-        return dataclasses.replace(
-            self,
-            features=Chosen(self.features, places),
-            captions=[self.captions[place] for place in places],
-            names=[self.names[place] for place in places] if self.names else [],
-            altered=tuple(Chosen(copy, places) for copy in self.altered),
-        )
-
-
-class Chosen(Sequence[Tensor]):
-    """Some of a sequence's items, read when asked for."""
-
-    def __init__(self, whole: Sequence[Tensor], places: Sequence[int]) -> None:
-        self.whole, self.places = whole, list(places)
-
-    def __len__(self) -> int:
-        return len(self.places)
-
-    def __getitem__(self, index: int) -> Tensor:  # type: ignore[override]
-        return self.whole[self.places[index]]
 
 
 @dataclass(frozen=True)
@@ -286,18 +217,3 @@ def build_vocabulary(captions: Sequence[Sequence[str]], minimum: int = 1) -> lis
     counts = Counter(word for texts in captions for text in texts for word in split_words(text))
     words = [word for word, count in counts.items() if count >= minimum]
     return [*SPECIAL, *sorted(words, key=lambda word: (-counts[word], word))]
-
-
-def write_left_out(path: Path, rows: Iterable[LeftOut]) -> None:
-    """Write what is not trained on as CSV.
-
-    Raises:
-        CapfixError: it cannot be written.
-    """
-    try:
-        with path.open("w", encoding="utf-8", errors=NAMES, newline="") as file:
-            writer = csv.writer(file, lineterminator="\n")
-            writer.writerow(["file_name", "caption", "reason"])
-            writer.writerows([row.file_name, row.caption, row.reason] for row in rows)
-    except OSError as error:
-        raise disk_error(error, str(path)) from error

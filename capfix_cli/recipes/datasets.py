@@ -18,11 +18,13 @@ from capfix_cli.captioners.own.config import FrontEndConfig
 from capfix_cli.captioners.own.front_end import make_front_end
 from capfix_cli.errors import CapfixError
 from capfix_cli.recipes.cache import FeatureCache, Features
-from capfix_cli.recipes.data import Progress, TrainingClips, log_mel
+from capfix_cli.recipes.clips import TrainingClips
+from capfix_cli.recipes.data import Progress, log_mel
 from capfix_cli.records import SkippedClip
 from capfix_cli.thresholds import SILENT_PEAK
 
-NAMES = ("Clotho", "AudioCaps", "MACS", "WavCaps")
+# Data set -> the subset to train on where none is named.
+SUBSETS = {"Clotho": "dev", "AudioCaps": "train", "MACS": "full", "WavCaps": "as"}
 
 
 class CaptionedDataset(Protocol):
@@ -35,14 +37,20 @@ class CaptionedDataset(Protocol):
         """One item, a mapping."""
 
 
-def open_dataset(name: str, root: str, subset: str) -> CaptionedDataset:
+def open_dataset(name: str, root: str, subset: str = "") -> CaptionedDataset:
     """Open a data set of aac-datasets from where it is; nothing is downloaded.
+
+    Args:
+        name: as in ``SUBSETS``.
+        root: folder that holds it, as aac-datasets calls it.
+        subset: the one to train on where empty.
 
     Raises:
         CapfixError: the package is missing, or has no such data set, or it is not there.
     """
-    if name not in NAMES:
-        raise CapfixError(f"{name!r} is not a data set.", f"One of {', '.join(NAMES)}.")
+    if name not in SUBSETS:
+        raise CapfixError(f"{name!r} is not a data set.", f"One of {', '.join(SUBSETS)}.")
+    subset = subset or SUBSETS[name]
     try:
         package = import_module("aac_datasets")
     except ImportError as error:
@@ -87,7 +95,7 @@ def load_dataset(
         elif name in captions:
             captions[name] += texts
         else:
-            samples, reason = _mono(item, front_end)
+            samples, reason = _mono(item, dataset, front_end)
             if samples is None:
                 skipped.append(SkippedClip(name, reason))
                 continue
@@ -122,7 +130,9 @@ def _items(dataset: CaptionedDataset, skipped: list[SkippedClip]) -> Iterator[tu
             skipped.append(SkippedClip(f"item {index}", f"unreadable: {error!s:.100}"))
 
 
-def _mono(item: Any, front_end: FrontEndConfig) -> tuple[torch.Tensor | None, str]:
+def _mono(
+    item: Any, dataset: CaptionedDataset, front_end: FrontEndConfig
+) -> tuple[torch.Tensor | None, str]:
     """Give an item's [samples] at the front end's rate, or None and why not."""
     audio = torch.as_tensor(item["audio"], dtype=torch.float32)
     samples = audio.mean(dim=0) if audio.ndim == 2 else audio
@@ -132,7 +142,10 @@ def _mono(item: Any, front_end: FrontEndConfig) -> tuple[torch.Tensor | None, st
         return None, "non-finite samples (NaN or infinity)"
     if float(samples.abs().max()) < SILENT_PEAK.value:
         return None, "silent"
-    rate = int(item["sr"])
+    # Items of WavCaps come without a rate in some versions; the data set itself knows it.
+    rate = int(item.get("sr") or getattr(dataset, "sample_rate", 0) or getattr(dataset, "sr", 0))
+    if not rate:
+        return None, "of an unknown sample rate"
     if rate != front_end.sample_rate:
         samples = torchaudio.functional.resample(samples, rate, front_end.sample_rate)
     if len(samples) < front_end.min_samples:

@@ -12,7 +12,7 @@ from capfix_cli.recipes.augment.captions import (
     local_paraphraser,
 )
 from capfix_cli.recipes.augment.wordnet import WordNet
-from capfix_cli.recipes.data import LeftOut, TrainingClips
+from capfix_cli.recipes.clips import LeftOut, TrainingClips
 from capfix_cli.recipes.filtering import is_specific
 from capfix_cli.recipes.options import AugmentationOptions, DataOptions
 

@@ -14,7 +14,8 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own import checkpoint
 from capfix_cli.errors import CapfixError
 from capfix_cli.recipes import yours
-from capfix_cli.recipes.data import TrainingClips, load_training_clips
+from capfix_cli.recipes.clips import TrainingClips
+from capfix_cli.recipes.data import load_training_clips
 from capfix_cli.recipes.datasets import load_dataset
 from capfix_cli.recipes.options import Setup
 from capfix_cli.recipes.prepare import prepare

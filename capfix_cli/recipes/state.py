@@ -20,7 +20,7 @@ from typing import Any
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.recipes.cache import disk_error
-from capfix_cli.recipes.data import TrainingClips
+from capfix_cli.recipes.clips import TrainingClips
 from capfix_cli.recipes.options import Setup
 
 LAST, BEST, LAST_GOOD = "last.ckpt", "best.pt", "last-good.pt"

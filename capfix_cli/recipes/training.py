@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import warnings
@@ -19,23 +18,22 @@ from torch.utils.data import DataLoader
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.captioners.own.config import CaptionerConfig
-from capfix_cli.decoding.search import Chunk
 from capfix_cli.errors import CapfixError
 from capfix_cli.recipes.batches import TrainingBatches
-from capfix_cli.recipes.data import TrainingClips, build_vocabulary
-from capfix_cli.recipes.objective import Encode, Objective, TheirLoss, device_of, takes_their_loss
+from capfix_cli.recipes.between import looker, with_last_good
+from capfix_cli.recipes.clips import TrainingClips
+from capfix_cli.recipes.data import build_vocabulary
+from capfix_cli.recipes.objective import Encode, Objective, TheirLoss, takes_their_loss
 from capfix_cli.recipes.options import Setup, TrainingOptions
 from capfix_cli.recipes.sampling import Batches, Epochs
-from capfix_cli.recipes.state import LAST, LAST_GOOD, fingerprint, write_whole
+from capfix_cli.recipes.state import LAST, fingerprint
 from capfix_cli.recipes.synced_norm import synced
-from capfix_cli.recipes.watching import Reading, evaluating, look
+from capfix_cli.recipes.watching import Reading
 
 if TYPE_CHECKING:
     from capfix_cli.recipes.lightning_training import EachEpoch, Report
 
 __all__ = ["Trained", "TrainingOptions", "fit", "train"]
-
-LOOK_AT_ONCE = 32  # held-out clips encoded together
 
 
 @dataclass(frozen=True)
@@ -126,14 +124,14 @@ def train(
 
         looking = None
         if held_out is not None:
-            looking = _looker(captioner, held_out, encode, setup.training.seed)
+            looking = looker(captioner, held_out, encode, setup.training.seed)
         each = EachEpoch(looking, state, setup.training.early_stopping)
         captioner.module.train()
         try:
             with synced(captioner.module) if _world() > 1 else contextlib.nullcontext():
                 _run(captioner, clips, setup, encode, each, device, progress, state, logs)
         except CapfixError as error:
-            raise _with_last_good(error, captioner, state) from error
+            raise with_last_good(error, captioner, state) from error
     best = each.best_weights()
     if best is not None:
         captioner.module.load_state_dict(dict(best))
@@ -231,58 +229,6 @@ def _loggers(logs: Path | None) -> Any:
     return found
 
 
-def _looker(captioner: Captioner, held_out: TrainingClips, encode: Encode, seed: int) -> Any:
-    """Give a function that looks at the captioner as it is on the held-out clips."""
-    from torch.nn.utils.rnn import pad_sequence
-
-    names = held_out.names or [str(place) for place in range(len(held_out.captions))]
-    references = dict(zip(names, held_out.captions, strict=True))
-
-    def look_now(epoch: int, loss: float) -> Reading:
-        chunks, device = [], device_of(captioner)
-        with evaluating(captioner.module, seed):
-            for start in range(0, len(names), LOOK_AT_ONCE):
-                places = range(start, min(start + LOOK_AT_ONCE, len(names)))
-                signals = [held_out.features[place].float() for place in places]
-                lengths = torch.tensor([len(signal) for signal in signals], device=device)
-                padded = pad_sequence(signals, batch_first=True).to(device)
-                chunks.append(
-                    Chunk(tuple(names[place] for place in places), encode(padded, lengths))
-                )
-            return look(captioner, chunks, epoch, loss, references, seed)
-
-    return look_now
-
-
-def _with_last_good(error: CapfixError, captioner: Captioner, state: Path | None) -> CapfixError:
-    """Keep the weights of the last whole epoch under a name of their own, and say so."""
-    from capfix_cli.recipes.lightning_training import DivergedError
-
-    if not isinstance(error, DivergedError) or state is None or not (state / LAST).is_file():
-        return error
-    saved = torch.load(state / LAST, map_location="cpu", weights_only=False)
-    weights = {
-        name.removeprefix("network."): tensor
-        for name, tensor in saved["state_dict"].items()
-        if name.startswith("network.")
-    }
-    assert captioner.module is not None
-    captioner.module.to("cpu").load_state_dict(weights)
-    captioner.module.eval()
-    path = state / LAST_GOOD
-    if isinstance(captioner, OwnCaptioner):
-        from capfix_cli.captioners.own.checkpoint import save
-
-        save(captioner, path, overwrite=True)
-    else:
-        write_whole(path, lambda file: torch.save(weights, file))
-    # Resuming would run into the same step again; a changed recipe starts anew.
-    done = int(saved["epoch"]) + 1
-    return CapfixError(
-        f"{error.message} The captioner of epoch {done} is kept in {path}.", error.hint
-    )
-
-
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep Lightning from telling about hardware, tips and workers."""
@@ -304,8 +250,3 @@ def _quiet() -> Iterator[None]:
         for name in ("lightning.pytorch", "lightning.fabric"):
             logging.getLogger(name).setLevel(logging.ERROR)
         yield
-
-
-def with_epochs(setup: Setup, epochs: int) -> Setup:
-    """Give a setup another budget."""
-    return dataclasses.replace(setup, training=dataclasses.replace(setup.training, epochs=epochs))

@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from capfix_cli.audio.batches import Waveform, read_waveform
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.errors import CapfixError
-from capfix_cli.recipes.data import TrainingClips, match_files
+from capfix_cli.recipes.clips import TrainingClips
+from capfix_cli.recipes.data import match_files
 from capfix_cli.recipes.limits import UNKNOWN_WORDS
 from capfix_cli.recipes.state import write_whole
 from capfix_cli.recipes.variants import Variants

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from capfix_cli.recipes.recipe import read_recipe
+from capfix_cli.recipes.reading import read_recipe
 
 FOLDER = Path(__file__).parent
 
