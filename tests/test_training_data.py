@@ -133,7 +133,24 @@ def test_the_key_is_the_bytes_and_the_front_end(folder):
     other = dataclasses.replace(FRONT, n_mels=32)
     wider = load_training_clips(folder / "train.csv", folder / "clips", other, root=folder)
     assert wider.features[0].shape[1] == 32
-    assert len(list((folder / CACHE).iterdir())) == 2
+    assert sum(path.is_dir() for path in (folder / CACHE).iterdir()) == 2
+
+
+def test_files_are_read_again_only_where_they_changed(folder, monkeypatch):
+    read = []
+    plain = cache_module.file_digest
+    monkeypatch.setattr(cache_module, "file_digest", lambda path: read.append(path) or plain(path))
+    first = load(folder, root=folder)
+    assert len(read) == 6
+    load(folder, root=folder)
+    assert len(read) == 6
+    soundfile.write(folder / "clips" / "2.wav", tone(777), RATE)  # as long as it was
+    changed = load(folder, root=folder)
+    assert [path.name for path in read[6:]] == ["2.wav"]
+    assert not torch.equal(changed.features[2], first.features[2])
+    (folder / CACHE / "digests.json").write_text("{ broken")
+    assert torch.equal(load(folder, root=folder).features[2], changed.features[2])
+    assert len(read) == 13
 
 
 def test_a_damaged_or_half_written_file_is_computed_anew(folder):

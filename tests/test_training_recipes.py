@@ -274,6 +274,45 @@ def test_a_training_killed_after_its_captioner_was_saved_goes_on(capfix, world, 
     assert "there already" in capfix(*words).complaint
 
 
+def test_ctrl_c_in_training_and_the_same_command_again(capfix, world, monkeypatch):
+    setup = Setup(TINY, TrainingOptions(epochs=4, batch_size=8))
+    recipe = Recipe({}, {}, setup, {}, setup)
+    write_recipe(recipe, Path("r.yaml"))
+
+    def words(output: str) -> tuple[object, ...]:
+        return (
+            *("retrain", "r.yaml", "--captions", world.train_captions, "--no-control"),
+            *("--audio", world.train_audio, "--test-audio", world.test_audio, "--output", output),
+        )
+
+    def interrupted(watch, name):
+        def report(step: int, steps: int, loss: float) -> None:
+            if step == 11:  # in the third of four epochs
+                raise KeyboardInterrupt
+
+        return report
+
+    with monkeypatch.context() as patched:
+        patched.setattr(run_module, "_training", interrupted)
+        stopped = capfix(*words("new.pt"))
+    assert stopped.status == 130
+    assert not Path("new.pt").exists()
+    assert len(list(Path(".new.training").glob("*/last.ckpt"))) == 1
+    seen = []
+    with monkeypatch.context() as patched:
+        patched.setattr(
+            run_module, "_training", lambda *given: lambda step, *rest: seen.append(step)
+        )
+        done = capfix(*words("new.pt"))
+    assert done.status == 0, done.err
+    assert seen == list(range(9, 17))  # from the third epoch on
+    assert not Path(".new.training").exists()
+    assert capfix(*words("whole.pt")).status == 0
+    new, whole = (torch.load(name, weights_only=True) for name in ("new.pt", "whole.pt"))
+    for name, tensor in whole["state_dict"].items():
+        assert torch.equal(new["state_dict"][name], tensor), name
+
+
 def test_precision_is_mixed_where_asked(world, tmp_path):
     from test_training_resume import run
 

@@ -37,6 +37,48 @@ def file_digest(path: Path) -> str:
         return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
 
 
+class Digests:
+    """Digests of files seen before, by path, size and time of change: no file is read twice.
+
+    Args:
+        root: the folder whose ``.capfix`` holds the cache.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.file = root / CACHE / "digests.json"
+        try:
+            self._known: dict[str, list[Any]] = json.loads(self.file.read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            self._known = {}
+        self._changed = False
+
+    def of(self, path: Path) -> str:
+        """Give a file's digest.
+
+        Raises:
+            OSError: it cannot be read.
+        """
+        status = path.stat()
+        stamp = [status.st_size, status.st_mtime_ns]
+        name = os.fsencode(path.absolute()).hex()  # a file's name need not be text
+        held = self._known.get(name)
+        if held is None or held[:2] != stamp:
+            held = [*stamp, file_digest(path)]
+            self._known[name] = held
+            self._changed = True
+        return str(held[2])
+
+    def save(self) -> None:
+        """Keep what was learnt; without it the next run reads the files again, no more."""
+        if not self._changed:
+            return
+        with contextlib.suppress(OSError):
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            part = self.file.with_name(f"{self.file.name}.{os.getpid()}")
+            part.write_text(json.dumps(self._known), encoding="utf-8")
+            part.replace(self.file)
+
+
 class FeatureCache:
     """The features of one front end.
 

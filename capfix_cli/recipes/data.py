@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from capfix_cli.captioners.own.config import FrontEndConfig
 from capfix_cli.captioners.own.front_end import make_front_end
 from capfix_cli.errors import CapfixError
 from capfix_cli.measures.captions_file import match_references, read_references
-from capfix_cli.recipes.cache import FeatureCache, Features, file_digest
+from capfix_cli.recipes.cache import Digests, FeatureCache, Features
 from capfix_cli.recipes.clips import TrainingClips
 from capfix_cli.recipes.variants import Variants
 from capfix_cli.records import SkippedClip
@@ -97,7 +96,8 @@ def load_training_clips(
         names = _usable(held, found, audio_folder, skipped)
         return _gather(found, names, [held[name] for name in names], skipped)
     cache = FeatureCache(root, dataclasses.asdict(front_end))
-    digests = _digests(found.clips, skipped)
+    _tell(progress, 0, total)
+    digests = _digests(found.clips, skipped, root)
     done = 0
     for copy in range(1 + copies):
         missing = []
@@ -147,13 +147,14 @@ def _waveforms(
         yield from batch.clips
 
 
-def _digests(clips: Sequence[Clip], skipped: list[SkippedClip]) -> dict[str, str]:
-    found = {}
+def _digests(clips: Sequence[Clip], skipped: list[SkippedClip], root: Path) -> dict[str, str]:
+    known, found = Digests(root), {}
     for clip in clips:
         try:
-            found[clip.name] = file_digest(Path(os.fsdecode(clip.path)))
+            found[clip.name] = known.of(clip.path)
         except OSError as error:
             skipped.append(SkippedClip(clip.name, unreadable(error)))
+    known.save()
     return found
 
 
