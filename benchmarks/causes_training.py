@@ -169,7 +169,7 @@ def trained(
         epochs = 1 if fault == "decoder.undertrained" else EPOCHS
         config = from_dict(ARCHITECTURES[architecture])
         captioner = _fit(config, held, captions, epochs, seed)
-        save(captioner, path, training={"epochs": epochs})
+        save(captioner, path, training={"epochs": epochs}, overwrite=True)
     captioner_again = load(str(path)).captioner
     if not isinstance(captioner_again, OwnCaptioner):
         raise TypeError(path)

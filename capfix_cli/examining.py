@@ -35,6 +35,7 @@ from capfix_cli.records import (
 )
 
 EXAMPLES = 5
+HEARD_APART = "clips that can be heard apart"
 UNTRAINED = "weights.untrained"
 REPAIRED = 2  # causes, of those found, whose repairs are tried
 # Where the audio itself is at fault nothing can be said of the captioner.
@@ -79,7 +80,7 @@ def examine(
     laboratory = Laboratory(Scorer(loaded.captioner, heard.chunks), references, seed)
     case = _open_case(loaded, heard, references, laboratory, seed, watch, training)
     watch("testing input, weights and evaluation", 0, 1)
-    gate = rank(look(case, INTEGRITY))
+    gate = _gate(case)
     watch("testing input, weights and evaluation", 1, 1)
     # A network that was never trained is not broken: training is what it needs.
     fault = "" if gate.ranked and gate.ranked[0].id == UNTRAINED else gate.first_step
@@ -185,6 +186,16 @@ def _finite(loaded: Loaded) -> bool:
     )
 
 
+def _gate(case: Case) -> Causes:
+    """Look for faults of input, weights and evaluation; where there is no audio, for that alone."""
+    found = look(case, INTEGRITY)
+    silent = rank([finding for finding in found if finding.id in NO_AUDIO])
+    if not silent.ranked or not case.finite:
+        return rank(found)
+    kept = [f if f.id in NO_AUDIO else not_tested(f.id, HEARD_APART) for f in found]
+    return rank(kept)
+
+
 class _Trials:
     """Makes trials and tells of them."""
 
@@ -262,7 +273,7 @@ def _all_causes(case: Case, gate: Causes) -> Causes:
     found: list[Finding] = list(gate.findings)
     audio = any(cause.id in NO_AUDIO for cause in gate.ranked)
     if not case.finite or case.listening is None or audio:
-        needs = "clips that can be heard apart" if audio else "scores that are finite numbers"
+        needs = HEARD_APART if audio else "scores that are finite numbers"
         found += [not_tested(name, needs) for name in MODEL]
     else:
         found += look(case, MODEL)

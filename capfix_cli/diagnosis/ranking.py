@@ -34,7 +34,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     "evaluation.padding": _MODEL | _INPUT,
     "input.sample-rate": _MODEL | _WORDS | {"input.feature-scale"},
     "input.feature-scale": _MODEL | _WORDS,
-    "vocabulary.mismatch": _DECODER | {"vocabulary.special-tokens", "decoder.prefix-blind"},
+    "vocabulary.mismatch": _DECODER | {"vocabulary.special-tokens"},
     "vocabulary.special-tokens": _DECODER | {"conditioning.first-step-only"},
     "data.shifted-pairs": _DATA,
     "data.imbalanced": _DATA,
@@ -42,9 +42,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     "data.single-caption": _DECODER,
     "encoder.collapsed": _CONDITIONING | _DECODER | {"encoder.time-pooling"},
     "encoder.time-pooling": _DECODER | {"conditioning.constant-attention"},
-    "decoder.prefix-blind": (
-        _DECODER | _CONDITIONING | {"encoder.time-pooling", "vocabulary.special-tokens"}
-    ),
+    "decoder.prefix-blind": (_DECODER | _CONDITIONING | _WORDS | {"encoder.time-pooling"}),
     "decoder.undertrained": (
         _CONDITIONING | _ENCODER | {"decoder.overconfident", "training.exposure-bias"}
     ),

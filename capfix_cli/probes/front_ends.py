@@ -18,6 +18,7 @@ RATES = (16_000, 32_000, 44_100, 48_000, 22_050, 24_000, 8_000)  # Hz, the usual
 FULL_SCALE = 32_768.0  # of 16-bit audio read as integers
 FLOOR = 1e-10  # below which power counts as silence where logarithms are taken
 LN10 = math.log(10)
+MOST_LOGARITHM = 200.0  # no logarithm of power is larger, not even in dB of 16-bit samples
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Statistics:
         mean: of all features of the clips.
         deviation: of them.
         least: the smallest.
+        most: the largest.
         expected: mean and deviation that training had; None where nothing tells.
         ln_mel: mean and deviation of a plain ln-mel of the same clips.
     """
@@ -75,6 +77,7 @@ class Statistics:
     mean: float
     deviation: float
     least: float
+    most: float
     expected: tuple[float, float] | None
     ln_mel: tuple[float, float] | None = None
 
@@ -88,6 +91,7 @@ def describe_features(
         float(flat.mean()),
         max(float(flat.std()), 1e-12),
         float(flat.min()),
+        float(flat.max()),
         expected,
         ln_mel,
     )
@@ -116,11 +120,11 @@ _RATIOS = (
 
 def feature_candidates(known: Statistics) -> Iterator[FrontEnd]:
     """List the changes of features that undo a usual mistake, the simplest first."""
-    if known.least >= 0:
-        yield from _from_power()
-    else:
+    if known.least < 0 or known.most < MOST_LOGARITHM:
         yield from _between_logarithms()
         yield from _to_power()
+    if known.least >= 0:
+        yield from _from_power()
     yield from _standardised(known)
 
 

@@ -32,6 +32,7 @@ class Language:
         accuracy: share of words that the likeliest word is.
         certainty: mean probability of the likeliest word.
         temperature: that minimises the loss: above 1 where the decoder is too sure.
+        tempered: the loss at that temperature: what the decoder knows, however sure it is.
         end: mean probability of the end token where references end.
         rival: the other word that is likeliest there, and its probability.
         unknown: share of the references' words that are unknown or left out.
@@ -48,6 +49,7 @@ class Language:
     accuracy: float
     certainty: float
     temperature: float
+    tempered: float
     end: float
     rival: tuple[int, float]
     unknown: float
@@ -96,6 +98,7 @@ def measure_language(
         rest = at_end.clone()
         rest[captioner.eos_id] = 0.0
         rival = (int(rest.argmax()), float(rest.max()))
+    temperature, tempered = _best_temperature(found, target, mask)
     unigram, bigram = _counted(references, own_texts, all_texts, len(captioner.vocabulary), places)
     return Language(
         loss=-float((own * mask).sum() / words),
@@ -106,7 +109,8 @@ def measure_language(
         late=-_mean(own, mask & second),
         accuracy=float(((likeliest == target) & mask).sum() / words),
         certainty=float((top.exp() * mask).sum() / words),
-        temperature=_best_temperature(found, target, mask),
+        temperature=temperature,
+        tempered=tempered,
         end=end,
         rival=rival,
         unknown=unknown,
@@ -131,11 +135,11 @@ def _mean(values: Tensor, mask: Tensor) -> float:
     return float((values * mask).sum() / mask.sum().clamp_min(1))
 
 
-def _best_temperature(found: Tensor, target: Tensor, mask: Tensor) -> float:
+def _best_temperature(found: Tensor, target: Tensor, mask: Tensor) -> tuple[float, float]:
     """Scale the scores to the least loss (temperature scaling, arXiv 1706.04599)."""
     flat, words = found[mask].clamp_min(-1e4), target[mask].unsqueeze(1)
     losses = [-float((flat / t).log_softmax(dim=1).gather(1, words).mean()) for t in TEMPERATURES]
-    return TEMPERATURES[min(range(len(losses)), key=losses.__getitem__)]
+    return min(zip(TEMPERATURES, losses, strict=True), key=lambda pair: pair[1])
 
 
 def _counted(

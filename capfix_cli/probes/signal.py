@@ -16,7 +16,6 @@ from capfix_cli.probes.geometry import separates
 from capfix_cli.probes.modules import first_tensor, watched
 from capfix_cli.probes.sample import Sample, Untestable
 from capfix_cli.probes.steps import along
-from capfix_cli.thresholds import SIGNAL_DEAD
 
 CLIPS = 13  # a prime: an axis of that size is that of the clips
 OFF_THE_WAY = 1e-12  # share of what does not depend on the clip at all
@@ -145,13 +144,3 @@ def _layers(part: str, sums: dict[str, _Sums]) -> list[Place]:
 
 def _same(one: _Sums, other: _Sums) -> bool:
     return one.between == other.between and one.total == other.total
-
-
-def dies_at(places: Sequence[Place]) -> Place | None:
-    """Name the first place from which on nothing of the clips' differences is left."""
-    dead = None
-    for place in reversed(places):
-        if place.share >= SIGNAL_DEAD.value:
-            break
-        dead = place
-    return dead

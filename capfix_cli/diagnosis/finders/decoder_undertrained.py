@@ -17,14 +17,16 @@ def find(case: Case) -> Finding:
     except Untestable as reason:
         return not_tested(ID, reason.needs)
     span = max(1e-6, found.unigram - found.bigram)
-    place = (found.loss - found.bigram) / span  # 0: as pairs of words, 1: as words alone
+    # Being too sure is another fault, so that loss is taken off; being unsure is not knowing.
+    loss = found.tempered if found.temperature > 1 else found.loss
+    place = (loss - found.bigram) / span  # 0: as pairs of words, 1: as words alone
     evidence = (
         Evidence("loss on references, nats a word", found.loss, found.bigram, "pairs of words"),
+        Evidence("the same at the best temperature", found.tempered),
         Evidence("loss of word frequencies", found.unigram),
         beside("share of words guessed right on references", found.accuracy, GUESSED_RIGHT),
         Evidence("epochs in the checkpoint", case.facts.get("training.epochs")),
     )
-    # A decoder that is sure of wrong words loses more than a guess does: another cause.
     sure_of_itself = found.certainty > 2 * max(found.accuracy, 0.05)
     poor = ramp(place, -0.1, 0.3)
     return Finding(

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from capfix_cli.records import Diagnosis, Evidence, Listening, Measure
 from capfix_cli.report.terminal.plan import print_plan
+from capfix_cli.report.terminal.signal import print_not_tested, print_signal
 from capfix_cli.report.terminal.style import columns, heading, share, verdict_line
 from capfix_cli.report.terminal.trials import print_trials
 
@@ -27,6 +28,8 @@ MEASURES = {
     "no_end": "captions without an end",
 }
 SHOWN_SKIPPED = 5
+SHOWN_EVIDENCE = 4  # rows of a node of the tree
+SHOWN_OF_CAUSE = 4  # rows of a cause
 
 
 def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
@@ -46,11 +49,15 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     _print_examples(console, diagnosis.examples)
     _print_tree(console, diagnosis)
     distinct = diagnosis.measures.get("distinct_captions")
-    print_trials(console, diagnosis.trials, distinct, diagnosis.listening)
+    decodings = [trial for trial in diagnosis.trials if not trial.repair]
+    print_trials(console, decodings, distinct, diagnosis.listening)
+    _print_repairs(console, diagnosis)
     _print_causes(console, diagnosis)
+    print_signal(console, diagnosis.signal)
     _print_measures(console, diagnosis.measures)
     print_plan(console, diagnosis.plan, brief=True)
     _print_skipped(console, diagnosis)
+    print_not_tested(console, diagnosis.not_tested)
     for note in diagnosis.notes:
         console.print(Text(f"\nNote: {note}"), style="dim")
     _print_next(console, diagnosis)
@@ -117,6 +124,24 @@ def _print_tree(console: Console, diagnosis: Diagnosis) -> None:
         answer = Text(f"{lead}-> " if leaf else f"{lead}{step.question} ")
         answer.append(step.answer, style="bold")
         console.print(answer)
+        told = step.evidence[:SHOWN_EVIDENCE]
+        for row in told:
+            console.print(Text(f"{lead}  {_evidence_words(row)}"), style="dim", soft_wrap=True)
+        if len(step.evidence) > len(told):
+            more = len(step.evidence) - len(told)
+            console.print(f"{lead}  and {more} more, in the run's diagnosis.json", style="dim")
+
+
+def _print_repairs(console: Console, diagnosis: Diagnosis) -> None:
+    made = [trial for trial in diagnosis.trials if trial.repair]
+    if not made:
+        return
+    console.print(heading("Repairs tried, without training"))
+    for trial in made:
+        mark = Text("  works  " if trial.kept else "  no     ", "green" if trial.kept else "red")
+        console.print(mark.append(f"{trial.name}: {trial.reason}", "default"), soft_wrap=True)
+        if trial.kept:
+            console.print(Text(f"         change: {trial.repair}"), style="bold", soft_wrap=True)
 
 
 def _print_causes(console: Console, diagnosis: Diagnosis) -> None:
@@ -125,7 +150,9 @@ def _print_causes(console: Console, diagnosis: Diagnosis) -> None:
     console.print(heading("Causes"))
     table = columns("cause", "confidence", "evidence")
     for cause in diagnosis.causes:
-        evidence = "; ".join(_evidence_words(row) for row in cause.evidence)
+        last = [row for row in cause.evidence if row.what == "explained by"]
+        rows = (*cause.evidence[:SHOWN_OF_CAUSE], *last)
+        evidence = "; ".join(_evidence_words(row) for row in dict.fromkeys(rows))
         table.add_row(cause.id, share(cause.confidence), Text(evidence))
     console.print(table)
 
@@ -171,6 +198,8 @@ def _print_next(console: Console, diagnosis: Diagnosis) -> None:
     console.print(heading("Next"))
     if diagnosis.recipe is not None:
         text = f"  capfix retrain {diagnosis.recipe} --captions TRAIN.csv --audio TRAIN_DIR"
+    elif repair := next((t.repair for t in diagnosis.trials if t.repair and t.kept), ""):
+        text = f"  {repair}; then diagnose again"
     elif diagnosis.best_decoding is not None:
         text = "  capfix generate --output captions.csv      (decodes as the kept trial does)"
     else:

@@ -1,0 +1,173 @@
+"""Experiments on captioners that are hard to ask: what remains is told, and what cannot be."""
+
+from __future__ import annotations
+
+import math
+
+import ears
+import pytest
+import torch
+from torch import nn
+
+from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.loading import Loaded
+from capfix_cli.diagnosis.hearing import NOT_FINITE, hear, unwatched
+from capfix_cli.fixes.repairs import match_names
+from capfix_cli.pipeline import examine
+from capfix_cli.probes.experiments import Experiments
+from capfix_cli.probes.geometry import spread
+from capfix_cli.probes.language import measure_running
+from capfix_cli.probes.sample import Untestable
+from capfix_cli.probes.steps import divergence
+from capfix_cli.probes.variants import derive
+from capfix_cli.records import ModelSummary
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return ears.write_tones(tmp_path_factory.mktemp("tones") / "clips")
+
+
+@pytest.fixture(scope="module")
+def ear(folder):
+    return ears.Ear(folder)
+
+
+def experiments(captioner, folder, references=None):
+    heard = hear(captioner, str(folder), batch_size=16, seed=0)
+    return Experiments(captioner, heard.sample, heard.chunks, heard.captions, references, 0)
+
+
+def examined(captioner, folder, references=None):
+    heard = hear(captioner, str(folder), batch_size=16, seed=0)
+    loaded = Loaded(captioner, ModelSummary("ear", "adapter", None, None, {}))
+    return heard, examine(loaded, heard, references, 0, unwatched)
+
+
+def needs(found):
+    return {one.cause: one.needs for one in found.not_tested}
+
+
+def test_a_random_captioner_is_diagnosed_and_told_of(ear, folder):
+    def encode(self, waveforms, lengths):
+        memory = ear.encode(waveforms, lengths)
+        noise = 0.5 * torch.rand_like(memory["frames"])
+        return {**memory, "frames": memory["frames"] + noise}
+
+    _, found = examined(derive(ear, encode=encode), folder)
+    assert "answers the same twice" in needs(found)["evaluation.padding"]
+    assert "answers the same twice" in needs(found)["evaluation.batch-dependence"]
+    assert "evaluation.train-mode" not in [cause.id for cause in found.causes]
+
+
+def test_clips_without_finite_scores_are_left_out_and_named(ear, folder):
+    def encode(self, waveforms, lengths):
+        memory = ear.encode(waveforms, lengths)
+        bad = memory["frames"][:, 2, 0] > 0.5  # those that begin with the low tone
+        return {**memory, "frames": memory["frames"].masked_fill(bad.view(-1, 1, 1), math.nan)}
+
+    heard, found = examined(derive(ear, encode=encode), folder, ears.references())
+    assert len(heard.broken) == ears.PITCHES - 1
+    assert [c.reason for c in heard.audio.skipped] == [NOT_FINITE] * len(heard.broken)
+    assert heard.audio.clips == len(ears.PAIRS) - len(heard.broken)
+    assert found.decision.verdict == "healthy"
+
+
+class Bare(Captioner):
+    """Only what must be given: no module, no features, no steps."""
+
+    sample_rate = ears.RATE
+    bos_id, eos_id = ears.BOS, ears.EOS
+    max_length = 8
+
+    def __init__(self, ear: ears.Ear) -> None:
+        self.vocabulary = list(ears.WORDS)
+        self.inner = (ear,)  # out of sight of whoever looks for networks
+
+    def encode(self, waveforms, lengths):
+        return self.inner[0].encode(waveforms, lengths)
+
+    def logits(self, prefix, memory):
+        return self.inner[0].logits(prefix, memory)
+
+
+def test_a_captioner_with_nothing_but_logits_is_diagnosed(ear, folder):
+    _, found = examined(Bare(ear), folder, ears.references())
+    assert found.decision.verdict == "healthy"
+    assert found.causes == ()
+    assert "network" in needs(found)["weights.missing"]
+    assert [p.place for p in found.signal] == ["waveform", "memory", "next word"]
+    deaf = Bare(ear)
+    deaf.logits = lambda prefix, memory: ear.logits(
+        prefix, {**memory, "frames": torch.zeros_like(memory["frames"])}
+    )
+    _, found = examined(deaf, folder, ears.references())
+    assert found.causes[0].id == "conditioning.ignored"
+
+
+def test_without_statistics_front_ends_are_ranked_by_listening_alone(ear, folder):
+    class Quiet(Bare):
+        def encode(self, waveforms, lengths):
+            return super().encode(waveforms / 32768, lengths)
+
+    recovery = experiments(Quiet(ear), folder, ears.references()).recovery
+    assert recovery.by == "listening alone"
+    assert recovery.best.front_end.waveform == 32768
+
+
+def test_the_signal_dies_where_it_is_cut(ear, folder):
+    class Cut(nn.Module):
+        def forward(self, features):
+            return torch.zeros_like(features[..., : ears.PITCHES])
+
+    whole = {p.place: p.share for p in experiments(ear, folder).signal}
+    assert whole["waveform"] > 0.5
+    assert whole["encoder tell"] > 0.01
+    assert whole["next word"] > 0.01
+    broken = ears.Ear(folder)
+    broken.module.tell = Cut()
+    cut = {p.place: p.share for p in experiments(broken, folder).signal}
+    assert cut["encoder norm"] == pytest.approx(whole["encoder norm"])
+    assert cut["memory"] < 0.01 * whole["memory"] or cut["next word"] == 0
+
+
+def test_a_failing_experiment_is_an_answer(ear, folder):
+    def features(self, waveforms, lengths):
+        raise RuntimeError("no such thing")
+
+    failing = experiments(ear, folder)
+    failing.captioner = derive(ear, features=features, encode=type(ear).encode)
+    with pytest.raises(Untestable, match="no such thing"):
+        _ = failing.geometry
+    with pytest.raises(Untestable, match="references"):
+        _ = failing.language
+
+
+def test_formulas():
+    same = torch.ones(4, 3)
+    assert spread(same).share == 0
+    assert spread(torch.eye(4)).rank == pytest.approx(3, abs=0.01)
+    p = torch.tensor([[0.5, 0.5]]).log()
+    q = torch.tensor([[0.9, 0.1]]).log()
+    expected = 0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1)
+    assert float(divergence(p, q)[0]) == pytest.approx(expected, abs=1e-6)
+    assert float(divergence(p, p)[0]) == 0
+
+
+def test_captions_that_go_astray_late_are_told_from_people():
+    people = [
+        ["a dog barks and then a bell rings".split()],
+        ["rain falls before a dog barks".split()],
+    ]
+    astray = ["a dog barks rings dog bell a".split(), "rain falls before barks a rain dog".split()]
+    found = measure_running(astray, people)
+    assert found.late > 0.9 > 0.5 > found.early
+    assert measure_running([texts[0] for texts in people], people).late == 0
+
+
+def test_weights_are_found_under_other_prefixes():
+    module = nn.Sequential(nn.Linear(3, 2), nn.Linear(2, 1))
+    saved = {f"caption.net.{k}": torch.ones_like(v) for k, v in module.state_dict().items()}
+    assert set(match_names(module, saved)) == set(module.state_dict())
+    saved["other.net.0.weight"] = torch.zeros(2, 3)  # two end alike: neither is guessed
+    assert "0.weight" not in match_names(module, saved)
