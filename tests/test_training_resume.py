@@ -53,7 +53,7 @@ def everything(epochs: int = 4) -> Setup:
     return setup.change("data", validation_share=0.3)
 
 
-def run(setup: Setup, folder: Path | None, kill_at: int | None = None, clips=None):
+def run(setup: Setup, folder: Path | None, kill_at: int | None = None, clips=None, seen=None):
     """Train; gives weights and what is told of it."""
     kept, held = prepare(clips or made_clips(), setup.data, setup.augmentation, 0)
     captioner = new_captioner(setup.model, kept, 0)
@@ -61,6 +61,8 @@ def run(setup: Setup, folder: Path | None, kill_at: int | None = None, clips=Non
     def report(step: int, steps: int, loss: float) -> None:
         if kill_at is not None and step >= kill_at:
             raise KilledError
+        if seen is not None:
+            seen.append(step)
 
     trained = train(
         *(captioner, kept, setup, captioner.encode_features),
@@ -109,6 +111,26 @@ def test_resuming_really_skips_what_was_done(tmp_path):
         folder=tmp_path,
     )
     assert seen == [7, 8, 9, 10, 11, 12]
+
+
+def test_a_state_in_the_middle_of_an_epoch_goes_on_from_there(tmp_path, monkeypatch):
+    from capfix_cli.recipes import lightning_training
+
+    monkeypatch.setattr(lightning_training, "SAVE_SECONDS", 0.0)
+    setup = everything(5).change("training", batch_size=3)  # five steps an epoch
+    whole, trained = run(setup, None)
+    for number, moment in enumerate((3, 5, 6, 11, 14, 15, 16, 24, 25)):
+        folder = tmp_path / str(number)
+        with pytest.raises(KilledError):
+            run(setup, folder, kill_at=moment)
+        seen: list[int] = []
+        resumed, again = run(setup, folder, seen=seen)
+        assert seen == list(range(moment, 26))  # the step that was cut off, and no other, again
+        assert_same(whole, resumed)
+        assert again.best_epoch == trained.best_epoch
+        assert [r.loss for r in again.readings] == [
+            r.loss for r in trained.readings[-len(again.readings) :]
+        ]
 
 
 CHILD = """

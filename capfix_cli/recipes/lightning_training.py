@@ -6,6 +6,7 @@ Imported where training begins, since it imports Lightning.
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,11 +22,13 @@ from capfix_cli.errors import CapfixError
 from capfix_cli.recipes.batches import Batch
 from capfix_cli.recipes.objective import Encode, Objective, TheirLoss
 from capfix_cli.recipes.options import TrainingOptions
+from capfix_cli.recipes.sampling import Batches
 from capfix_cli.recipes.state import BEST, LAST, write_whole
 from capfix_cli.recipes.watching import Reading, collapse
 
 Report = Callable[[int, int, float], None]  # steps done, steps in all, loss in nats a token
 STEP = 71  # key of each step's draws
+SAVE_SECONDS = 300.0  # between states of a training whose epochs are longer
 
 
 class DivergedError(CapfixError):
@@ -66,7 +69,6 @@ class Training(LightningModule):
         self.options = options
         self.steps = steps
         self.report = report
-        self.losses: list[float] = []  # of this epoch
 
     def training_step(self, batch: Batch, index: int) -> Tensor:
         """Compute the loss of a batch."""
@@ -76,7 +78,6 @@ class Training(LightningModule):
         value = float(loss.detach())
         if not math.isfinite(value):
             raise diverged("The loss is", step, self.current_epoch, self.options)
-        self.losses.append(value)
         if self.report is not None:
             self.report(step + 1, self.steps, value)
         if self.trainer.loggers:
@@ -150,6 +151,7 @@ class EachEpoch(Callback):
         look: (epoch counted from 1, mean loss) -> reading; None without held-out clips.
         folder: where the state is kept; None to keep none.
         patience: epochs without better listening; 0 never stops.
+        batches: of the training, told where in an epoch it is resumed.
     """
 
     def __init__(
@@ -157,7 +159,12 @@ class EachEpoch(Callback):
         look: Callable[[int, float], Reading] | None,
         folder: Path | None,
         patience: int,
+        batches: Batches,
     ) -> None:
+        self.batches = batches
+        self.place = 0  # batches of the running epoch that are done
+        self.losses: list[float] = []  # of these
+        self.saved = time.monotonic()
         self.look = look
         self.folder = folder
         self.patience = patience
@@ -173,22 +180,45 @@ class EachEpoch(Callback):
             "best": course.best,
             "best_epoch": course.best_epoch,
             "stopped": course.stopped,
+            "place": self.place,
+            "losses": self.losses,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Take them back."""
-        for name, value in state_dict.items():
-            setattr(self.course, name, value)
+        for name in ("best", "best_epoch", "stopped"):
+            setattr(self.course, name, state_dict[name])
+        self.place = self.batches.done = int(state_dict["place"])
+        self.losses = list(state_dict["losses"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """A training that had stopped early stays stopped when it is resumed."""
         if self.course.stopped:
             trainer.should_stop = True
 
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *rest: Any
+    ) -> None:
+        """Save in the middle of long epochs too; an epoch's end is saved when it has come."""
+        self.place += 1
+        self.losses.append(float(outputs["loss"].detach()))
+        late = time.monotonic() - self.saved >= SAVE_SECONDS
+        if (
+            self.folder is not None
+            and self._agreed(trainer, late)
+            and self.place < len(self.batches)
+        ):
+            self._save(trainer, self.folder / LAST)
+
+    @staticmethod
+    def _agreed(trainer: Trainer, late: bool) -> bool:
+        """Let the first process's clock decide for all: they save together or wait forever."""
+        return bool(trainer.strategy.broadcast(late)) if trainer.world_size > 1 else late
+
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Do all of it."""
         assert isinstance(pl_module, Training)
-        losses, pl_module.losses = pl_module.losses, []
+        losses, self.losses, self.place = self.losses, [], 0
         epoch = trainer.current_epoch + 1
         if self.look is not None:
             reading = self.look(epoch, sum(losses) / max(1, len(losses)))
@@ -198,6 +228,7 @@ class EachEpoch(Callback):
 
     def _save(self, trainer: Trainer, path: Path) -> None:
         """Write the state whole or not at all."""
+        self.saved = time.monotonic()
         if trainer.world_size == 1:
             write_whole(path, trainer.save_checkpoint)
             return

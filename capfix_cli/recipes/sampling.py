@@ -145,6 +145,7 @@ class Batches(Sampler[Part]):
         self.batch_size = batch_size
         self.rank, self.world = rank, world
         self.epoch = 0
+        self.done = 0  # batches of the epoch that a training which is resumed has had
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the next iteration gives."""
@@ -156,6 +157,7 @@ class Batches(Sampler[Part]):
 
     def __iter__(self) -> Iterator[Part]:
         items = self.epochs.items(self.epoch)
-        for start in range(len(self)):
+        first, self.done = self.done, 0
+        for start in range(first, len(self)):
             batch = items[start * self.batch_size : (start + 1) * self.batch_size]
             yield Part(batch, self.rank, self.world)

@@ -125,7 +125,14 @@ def train(
         looking = None
         if held_out is not None:
             looking = looker(captioner, held_out, encode, setup.training.seed)
-        each = EachEpoch(looking, state, setup.training.early_stopping)
+        options = setup.training
+        batches = Batches(
+            Epochs(clips.captions, options, setup.data),
+            options.batch_size,
+            int(os.environ.get("RANK", "0")),
+            _world(),
+        )
+        each = EachEpoch(looking, state, options.early_stopping, batches)
         captioner.module.train()
         try:
             with synced(captioner.module) if _world() > 1 else contextlib.nullcontext():
@@ -158,10 +165,7 @@ def _run(
     from capfix_cli.recipes.lightning_training import Training
 
     options = setup.training
-    rank = int(os.environ.get("RANK", "0"))
-    batches = Batches(
-        Epochs(clips.captions, options, setup.data), options.batch_size, rank, _world()
-    )
+    batches = each.batches
     loader: DataLoader[Any] = DataLoader(
         TrainingBatches(clips, setup.augmentation, options.seed),
         sampler=batches,
@@ -240,6 +244,7 @@ def _quiet() -> Iterator[None]:
             r".*GPU available but not used.*",
             r".*Checkpoint directory.*exists.*",
             r".*ckpt_path.*",
+            r".*your dataloader is not resumable.*",  # its sampler is told where to go on
             r".*in eval mode.*",
             r".*tensorboard.*",
         ):
