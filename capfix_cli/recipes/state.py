@@ -1,8 +1,9 @@
 """What a training keeps on disk while it runs, so that a kill loses minutes at most.
 
 ``last.ckpt`` is Lightning's own checkpoint after the latest epoch, or in the middle of a long one:
-weights, optimiser, loops and callbacks. Draws are functions of the seed, the epoch and the step, so there is no generator's
-state to keep. ``best.pt`` has the weights of the epoch that listened most on held-out clips.
+weights, optimiser, loops and callbacks. Draws are functions of the seed, the epoch and the step, so
+there is no generator's state to keep. ``best.pt`` has the weights of the epoch that listened most
+on held-out clips.
 """
 
 from __future__ import annotations
