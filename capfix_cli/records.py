@@ -362,6 +362,21 @@ class VocabularySummary:
 
 
 @dataclass(frozen=True)
+class FixDone:
+    """Whether a checkpoint has a fix that an older one of the same model lacked.
+
+    Attributes:
+        fix: id in the catalogue.
+        done: None where weights and settings cannot tell.
+        evidence: what was compared, or why it cannot be told.
+    """
+
+    fix: str
+    done: bool | None
+    evidence: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What is inside a checkpoint, in the layout of ``inspect --json``.
 
@@ -372,6 +387,8 @@ class Inspection:
         tensors: of the model, wrappers' prefixes dropped.
         elements: numbers in all of them, those that tensors share counted once.
         bytes: the size of those numbers.
+        against: the older checkpoint that it was compared with, if any.
+        fixes: which fixes of the network were done since.
         config: settings found beside the weights.
         vocabulary: found beside the weights.
         imports: globals that the file names; none of them was imported.
@@ -392,6 +409,8 @@ class Inspection:
     bytes: int = 0
     capfix_version: str = ""
     schema: str = INSPECTION_SCHEMA
+    against: str | None = None
+    fixes: tuple[FixDone, ...] = ()
 
 
 def to_dict(record: Any) -> Any:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import json
 import warnings
 from typing import Any
 
@@ -368,3 +369,25 @@ def test_rewrites_run_without_a_warning(tmp_path):
             assert all(check.endswith(".") for check in written.checks)
             assert max(map(len, written.code.splitlines())) <= 100
             assert written.title
+
+
+def test_inspect_says_which_fixes_were_done_since_an_older_checkpoint(capfix, tmp_path):
+    wide = RecurrentDecoder()
+    wide.memory = nn.GRU(EMBEDDING + AUDIO, HIDDEN, batch_first=True)
+    old, new = tmp_path / "old.pt", tmp_path / "new.pt"
+    torch.save(RecurrentDecoder().state_dict(), old)
+    torch.save(wide.state_dict(), new)
+    done = capfix("inspect", new, "--against", old, "--json")
+    rows = {row["fix"]: row for row in json.loads(done.out)["fixes"]}
+    assert list(rows) == ["2.1", "2.2", "2.3", "2.4", "2.5", "5.1"]
+    assert rows["2.2"]["done"] is True
+    assert rows["5.1"]["done"] is None
+    assert all(row["evidence"] for row in rows.values())
+    same = json.loads(capfix("inspect", old, "--against", old, "--json").out)["fixes"]
+    assert next(row for row in same if row["fix"] == "2.2")["done"] is False
+    shown = capfix("inspect", new, "--against", old).out
+    assert "Fixes of the network since" in shown
+    assert "cannot be told" in shown
+    missing = capfix("inspect", new, "--against", tmp_path / "none.pt")
+    assert missing.status == 2
+    assert "none.pt" in missing.err

@@ -13,12 +13,21 @@ from capfix_cli.cli import options
 
 def command(
     model: Annotated[str, typer.Argument(help="A checkpoint file.")],
+    against: Annotated[
+        str | None,
+        typer.Option("--against", metavar="OLD", help="An older one: which fixes were done?"),
+    ] = None,
     as_json: options.JsonOption = False,
 ) -> None:
     """Show what is inside a checkpoint, without running its code."""
     from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
 
     found = dataclasses.replace(inspect_checkpoint(model), capfix_version=__version__)
+    if against is not None:
+        from capfix_cli.fixes.rewrites.confirm import all_done
+
+        done = all_done(inspect_checkpoint(against), found)
+        found = dataclasses.replace(found, against=against, fixes=done)
     if as_json:
         from capfix_cli.report.machine import print_json
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from capfix_cli.errors import CapfixError
 from capfix_cli.fixes.rewrites.encoders import LEAST_DEPTH
 from capfix_cli.fixes.rewrites.found import find
-from capfix_cli.records import Inspection
+from capfix_cli.records import FixDone, Inspection
 
 ATTENDING = {"additive-attention", "cross-attention", "attention"}
 
@@ -42,6 +42,11 @@ def was_done(fix_id: str, before: Inspection, after: Inspection) -> Done:
             f"They do for {', '.join(_READERS)}.",
         )
     return _READERS[fix_id](before, after)
+
+
+def all_done(before: Inspection, after: Inspection) -> tuple[FixDone, ...]:
+    """Ask of every fix of the network whether it was done between two checkpoints."""
+    return tuple(FixDone(fix, *was_done(fix, before, after)) for fix in _READERS)
 
 
 def _setting(inspection: Inspection, *place: str) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 from rich.text import Text
 
+from capfix_cli.fixes.catalogue import fix
+from capfix_cli.measures.captions_file import printable
 from capfix_cli.records import Inspection
 from capfix_cli.report.terminal.style import columns, heading, share
 
@@ -27,6 +29,14 @@ def print_inspection(console: Console, found: Inspection) -> None:
         sure = "" if undecided else share(fact.confidence)
         table.add_row(name, value, sure, Text("; ".join(fact.evidence)))
     console.print(table)
+    if found.against is not None:
+        console.print(heading(f"Fixes of the network since {printable(found.against)}"))
+        table = columns("fix", "", "done", "because", ratio_last=True)
+        words = {True: "yes", False: "no", None: "cannot be told"}
+        for row in found.fixes:
+            because = Text(printable("; ".join(row.evidence)))
+            table.add_row(row.fix, fix(row.fix).title, words[row.done], because)
+        console.print(table)
     if found.vocabulary is not None:
         special = ", ".join(f"{word} = {id_}" for word, id_ in found.vocabulary.special.items())
         console.print(heading("Vocabulary"))
