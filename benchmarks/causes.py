@@ -91,8 +91,14 @@ def run(job: Job, held: Set, work: Path) -> dict[str, object] | None:
         audio = AUDIO[job.fault](audio, work / f"{job.audio_set}-{job.fault}", job.seed)
     training: Sequence[Cause] | None = None
     if job.fault in DATA or job.fault == SOUND:
+        # What a checkpoint remembers of its training: one of the file's five captions was used.
+        single = job.fault == "data.single-caption"
         training = examine_training(
-            table, held.world.train_audio, captioner.vocabulary, seed=job.seed
+            held.world.train_captions if single else table,
+            held.world.train_audio,
+            captioner.vocabulary,
+            seed=job.seed,
+            facts={"training.captions_per_clip": 1} if single else {},
         ).causes
     started = time.monotonic()
     case = open_case(broken, audio, held, job.seed, training)

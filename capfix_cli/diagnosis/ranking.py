@@ -38,7 +38,7 @@ EXPLAINS: Mapping[str, frozenset[str]] = {
     "vocabulary.special-tokens": _DECODER | {"conditioning.first-step-only"},
     "data.shifted-pairs": _DATA,
     "data.imbalanced": _DATA,
-    "data.generic-captions": _DATA,
+    "data.generic-captions": _DATA | _WORDS,
     "data.single-caption": _DECODER,
     "encoder.collapsed": _CONDITIONING | _DECODER | {"encoder.time-pooling"},
     "encoder.time-pooling": _DECODER | {"conditioning.constant-attention"},

@@ -285,7 +285,7 @@ def _standardised(known: Statistics) -> Iterator[FrontEnd]:
             "features = mel  # leave the logarithm and the standardisation away",
             lambda x: torch.exp((x - mean) / deviation * width + centre),
         )
-    if known.expected is not None and known.least < 0:
+    if known.expected is not None and known.most < MOST_LOGARITHM:
         to, by = known.expected
         factor = by / deviation
         yield _scale(

@@ -26,7 +26,7 @@ from capfix_cli.probes.normalisation import Fit, expected_spread, measure_fit
 from capfix_cli.probes.sample import PROBED, Sample, Untestable
 from capfix_cli.probes.scoring import Scorer
 from capfix_cli.records import ClipCaption, Listening
-from capfix_cli.thresholds import FRONT_END_TIE
+from capfix_cli.thresholds import FIT_MISFIT, FRONT_END_TIE
 
 FITTED = 12  # clips on which fit is measured: thousands of frames a channel
 FINALISTS = 3  # that are listened to
@@ -109,9 +109,20 @@ def recover(
     for one in heard:
         if best is None or one.share > best.share + FRONT_END_TIE.value:
             best = one
-    if best is not None and best.share <= current.share + FRONT_END_TIE.value:
+    if best is not None and not _better(best, current):
         best = None
     return Recovery(current, best, tuple(heard), by)
+
+
+def _better(one: Tried, current: Tried) -> bool:
+    """Say whether a front end beats the present one: by ear, or by fit where ears tell no loss."""
+    if one.share > current.share + FRONT_END_TIE.value:
+        return True
+    if one.misfit is None or current.misfit is None:
+        return False
+    gain = current.misfit - one.misfit
+    fits = one.misfit < current.misfit / 2 or gain > FIT_MISFIT.value / 10
+    return fits and one.share >= current.share - FRONT_END_TIE.value / 2
 
 
 def list_candidates(captioner: Captioner, sample: Sample, *, rates: bool) -> list[FrontEnd]:
@@ -183,7 +194,7 @@ def _by_fit(tried: Sequence[Tried]) -> list[Tried]:
     """Order by fit; of those that fit about equally well the simpler comes first."""
     left = sorted(range(len(tried)), key=lambda place: (tried[place].misfit or 0.0, place))
     best = tried[left[0]].misfit or 0.0
-    near = [p for p in left if (tried[p].misfit or 0.0) <= best * 1.15 + 0.02]
+    near = [p for p in left if (tried[p].misfit or 0.0) <= best * 1.05 + 0.005]
     rest = [p for p in left if p not in near]
     return [tried[p] for p in (*sorted(near), *rest)]
 
