@@ -20,6 +20,7 @@ from capfix_cli.fixes.search import halve, merit, rungs
 from capfix_cli.measures.table import judge_diversity, measure_captions
 from capfix_cli.probes.cost import Cost, measure_cost
 from capfix_cli.probes.listening import listen
+from capfix_cli.probes.sample import Sample
 from capfix_cli.probes.scoring import Scorer
 from capfix_cli.records import ClipCaption, Listening, Measure, Trial
 from capfix_cli.thresholds import (
@@ -52,9 +53,17 @@ class Laboratory:
         scorer: the captioner with the memories of the clips that trials use.
         references: clip name -> references, or None.
         seed: of every draw.
+        sample: clips with waveforms, to know what encoding costs; trials are sized without it too.
     """
 
-    def __init__(self, scorer: Scorer, references: References | None, seed: int) -> None:
+    def __init__(
+        self,
+        scorer: Scorer,
+        references: References | None,
+        seed: int,
+        sample: Sample | None = None,
+    ) -> None:
+        self.sample = sample
         self.scorer = scorer
         self.references = references
         self.seed = seed
@@ -68,7 +77,7 @@ class Laboratory:
     @cached_property
     def scale(self) -> Scale:
         """On how many clips trials are made, and against how many each caption is tried."""
-        cost = measure_cost(self.scorer.captioner, self.scorer.chunks[0])
+        cost = measure_cost(self.scorer.captioner, self.scorer.chunks[0], self.sample)
         return affordable(cost, len(self.scorer.names), self.scorer.captioner.max_length)
 
     def observe(
@@ -114,7 +123,7 @@ class Laboratory:
         diversity = judge_diversity([c.text for c in captions], people, self.seed)
         return Outcome(
             tuple(captions),
-            measure_captions(captions, self.seed),
+            measure_captions(captions, self.seed, drawn=False),
             listening,
             decide(diversity, listening),
         )

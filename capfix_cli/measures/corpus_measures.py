@@ -36,7 +36,7 @@ EAD_VOCABULARY = 30_522  # V of the expectation-adjusted distinct: BERT's word p
 Floats = NDArray[np.float64]
 
 
-def measure_corpus(counted: Counted, seed: int = 0) -> dict[str, Measure]:
+def measure_corpus(counted: Counted, seed: int = 0, drawn: bool = True) -> dict[str, Measure]:
     """Compute every measure of a corpus.
 
     ``docs/measures.md`` has the formulas. ``source`` of each is its signature. What cannot be
@@ -46,6 +46,8 @@ def measure_corpus(counted: Counted, seed: int = 0) -> dict[str, Measure]:
     Args:
         counted: at least two captions.
         seed: of what is drawn.
+        drawn: whether to give those that rest on drawn pairs, orders or probes too. They take most
+            of the time where captions are few.
 
     Raises:
         CapfixError: there are fewer than two captions.
@@ -58,8 +60,7 @@ def measure_corpus(counted: Counted, seed: int = 0) -> dict[str, Measure]:
     table = _by_ngrams(counted)
     table |= _whole_captions(counted, seed)
     table |= _within_captions(counted)
-    table |= _drawn(counted, seed)
-    return table
+    return table | _drawn(counted, seed) if drawn else table
 
 
 def _are(number: int) -> str:

@@ -44,17 +44,20 @@ class Judgement:
     grave: bool = False
 
 
-def measure_captions(captions: Sequence[ClipCaption], seed: int = 0) -> dict[str, Measure]:
+def measure_captions(
+    captions: Sequence[ClipCaption], seed: int = 0, drawn: bool = True
+) -> dict[str, Measure]:
     """Compute every measure of a set of captions, each with its 95 % interval and its signature.
 
     Args:
         captions: one a clip, at least 2.
-        seed: of the resampling behind the intervals.
+        seed: of what is drawn.
+        drawn: as for :func:`capfix_cli.measures.corpus_measures.measure_corpus`.
 
     Raises:
         CapfixError: there are fewer than two captions.
     """
-    table = measure_corpus(count_captions(captions), seed)
+    table = measure_corpus(count_captions(captions), seed, drawn)
     logprobs = [c.logprob / max(1, len(c.tokens) + c.ended) for c in captions]
     table["logprob_per_token"] = Measure(
         float(np.mean(logprobs)),
