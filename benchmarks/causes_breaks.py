@@ -279,11 +279,18 @@ def first_step_only(captioner: OwnCaptioner, world: World) -> Captioner:
 def constant_attention(captioner: OwnCaptioner, world: World) -> Captioner | None:
     """Make the scores of attention a thousandth."""
     changed = _copy(captioner)
-    attention = getattr(changed.module.decoder, "attention", None)
-    if attention is None:
+    decoder: Any = changed.module.decoder
+    scores: list[Any] = []
+    if getattr(decoder, "attention", None) is not None:
+        scores = [decoder.attention.score]
+    elif hasattr(decoder, "layers"):
+        scores = [layer.cross_attention.query for layer in decoder.layers]
+    if not scores:
         return None
     with torch.no_grad():
-        attention.score.weight.mul_(1e-3)
+        for layer in scores:
+            for weight in layer.parameters():
+                weight.mul_(1e-3)
     return changed
 
 

@@ -77,7 +77,8 @@ def examine(
         watch: called as the work goes on.
         training: causes that its training data showed; None where they were not given.
     """
-    laboratory = Laboratory(Scorer(loaded.captioner, heard.chunks), references, seed)
+    scorer = Scorer(loaded.captioner, heard.chunks)
+    laboratory = Laboratory(scorer, references, seed, heard.sample)
     case = _open_case(loaded, heard, references, laboratory, seed, watch, training)
     watch("testing input, weights and evaluation", 0, 1)
     gate = _gate(case)

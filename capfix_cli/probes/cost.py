@@ -12,6 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.decoding import nested
 from capfix_cli.decoding.search import Chunk
+from capfix_cli.probes.sample import Sample
 
 
 @dataclass(frozen=True)
@@ -20,9 +21,11 @@ class Cost:
 
     Attributes:
         token: to score one more word of one caption of one clip.
+        clip: to encode one clip; 0 where it is not known.
     """
 
     token: float
+    clip: float = 0.0
 
 
 def _count(work: Callable[[], Any]) -> float:
@@ -32,8 +35,8 @@ def _count(work: Callable[[], Any]) -> float:
 
 
 @torch.inference_mode()
-def measure_cost(captioner: Captioner, chunk: Chunk) -> Cost:
-    """Count the step in the middle of the longest caption of one clip.
+def measure_cost(captioner: Captioner, chunk: Chunk, sample: Sample | None = None) -> Cost:
+    """Count the step in the middle of the longest caption of one clip, and the clip's encoding.
 
     There a captioner that scores whole prefixes anew does what it does on average. One whose work
     cannot be counted costs nothing.
@@ -44,4 +47,8 @@ def measure_cost(captioner: Captioner, chunk: Chunk) -> Cost:
     token = scores.argmax(dim=1)
     for _ in range(captioner.max_length // 2):
         _, state = captioner.step(token, state, memory)
-    return Cost(_count(lambda: captioner.step(token, state, memory)))
+    clip = 0.0
+    if sample is not None and sample.waveforms:
+        waveforms, lengths, _ = sample.padded(1)
+        clip = _count(lambda: captioner.encode(waveforms, lengths))
+    return Cost(_count(lambda: captioner.step(token, state, memory)), clip)

@@ -186,7 +186,11 @@ class Experiments:
 
         def make() -> list[Fit]:
             waveforms, lengths = self.sample.cropped(FITTED)
-            return measure_fit(self.captioner, lambda: self.captioner.encode(waveforms, lengths))
+            return measure_fit(
+                self.captioner,
+                lambda: self.captioner.encode(waveforms, lengths),
+                first_only=True,
+            )
 
         return self._once("fit", make)
 

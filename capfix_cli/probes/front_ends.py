@@ -33,6 +33,7 @@ class FrontEnd:
         waveform: factor on the samples.
         features: change of the features; None for none.
         rate: of the audio in Hz; None for no change.
+        fitted: whether it was fitted to the network's statistics, and is no usual front end.
     """
 
     cause: Literal["input.feature-scale", "input.sample-rate"]
@@ -42,6 +43,7 @@ class FrontEnd:
     waveform: float = 1.0
     features: Change | None = None
     rate: int | None = None
+    fitted: bool = False
 
     @property
     def name(self) -> str:
@@ -288,12 +290,14 @@ def _standardised(known: Statistics) -> Iterator[FrontEnd]:
     if known.expected is not None and known.most < MOST_LOGARITHM:
         to, by = known.expected
         factor = by / deviation
-        yield _scale(
+        yield FrontEnd(
+            "input.feature-scale",
             f"features of mean {to:.3g} and deviation {by:.3g}",
             f"features of mean {mean:.3g} and deviation {deviation:.3g} (standardised?)",
             f"features = {factor:.4g} * features + {to - factor * mean:.4g}"
             "  # as the first BatchNorm remembers them",
-            lambda x: factor * (x - mean) + to,
+            features=lambda x: factor * (x - mean) + to,
+            fitted=True,
         )
 
 

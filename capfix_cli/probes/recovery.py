@@ -25,14 +25,15 @@ from capfix_cli.probes.listening import listen
 from capfix_cli.probes.normalisation import Fit, expected_spread, measure_fit
 from capfix_cli.probes.sample import PROBED, Sample, Untestable
 from capfix_cli.probes.scoring import Scorer
-from capfix_cli.records import ClipCaption, Listening
+from capfix_cli.records import Listening
 from capfix_cli.thresholds import FIT_MISFIT, FRONT_END_TIE
 
-FITTED = 12  # clips on which fit is measured: thousands of frames a channel
+FITTED = PROBED  # clips on which fit is measured: fewer differ from training by chance alone
 FINALISTS = 3  # that are listened to
 QUICK = 12  # clips and
 QUICK_CONTRAST = 6  # contrasts where all candidates must be listened to
 CONTRAST = 11
+FEWEST_CAPTIONS = 2  # of a dozen clips or more
 
 References = Mapping[str, Sequence[str]]
 
@@ -96,9 +97,11 @@ def recover(
         chosen = [one for one in order if one.front_end is not None][:FINALISTS]
     except Untestable:
         by = "listening alone"
+        # Each costs captions: two mistakes at once are left to those whose statistics tell.
         quick = [
             _listen(captioner, sample, Tried(one, None), seed, references, QUICK, QUICK_CONTRAST)
             for one in candidates
+            if one is None or one.features is None or one.waveform == 1.0
         ]
         order = sorted(quick[1:], key=lambda one: -one.share)
         tried, chosen = quick, order[:FINALISTS]
@@ -192,11 +195,20 @@ def _fit(captioner: Captioner, sample: Sample, front: FrontEnd | None) -> Tried:
 
 def _by_fit(tried: Sequence[Tried]) -> list[Tried]:
     """Order by fit; of those that fit about equally well the simpler comes first."""
-    left = sorted(range(len(tried)), key=lambda place: (tried[place].misfit or 0.0, place))
+    order = sorted(range(len(tried)), key=lambda place: (tried[place].misfit or 0.0, place))
+    left = [p for p in order if not _fitted(tried[p])]
+    fitted = [p for p in order if _fitted(tried[p])]
     best = tried[left[0]].misfit or 0.0
     near = [p for p in left if (tried[p].misfit or 0.0) <= best * 1.05 + 0.005]
     rest = [p for p in left if p not in near]
-    return [tried[p] for p in (*sorted(near), *rest)]
+    ranked = [*sorted(near), *rest]
+    # What was fitted to the statistics fits them: it counts where no usual front end does.
+    poor = best > FIT_MISFIT.value / 2
+    return [tried[p] for p in ((*fitted, *ranked) if poor else (*ranked, *fitted))]
+
+
+def _fitted(tried: Tried) -> bool:
+    return tried.front_end is not None and tried.front_end.fitted
 
 
 def _listen(
@@ -210,7 +222,7 @@ def _listen(
 ) -> Tried:
     changed, heard = _changed(captioner, sample, tried.front_end)
     try:
-        listening, _ = listen_quickly(changed, heard, seed, references, clips, contrast)
+        listening = listen_quickly(changed, heard, seed, references, clips, contrast)
     except Untestable:
         raise
     except (RuntimeError, ValueError):  # a front end that the network cannot take
@@ -226,10 +238,15 @@ def listen_quickly(
     references: References | None,
     clips: int = PROBED,
     contrast: int = CONTRAST,
-) -> tuple[Listening, list[ClipCaption]]:
-    """Caption a sample greedily and measure listening on it."""
+) -> Listening | None:
+    """Caption a sample greedily and measure listening on it.
+
+    Returns:
+        None where one or two captions are all that it says: no scoring is needed to call that deaf.
+    """
     waveforms, lengths, names = sample.padded(clips)
     chunk = Chunk(names, captioner.encode(waveforms, lengths))
     captions = decode(captioner, chunk, GREEDY, seed)
-    scorer = Scorer(captioner, [chunk])
-    return listen(captions, scorer, seed, references, contrast), captions
+    if len({caption.tokens for caption in captions}) <= FEWEST_CAPTIONS:
+        return None
+    return listen(captions, Scorer(captioner, [chunk]), seed, references, contrast)

@@ -17,10 +17,12 @@ def find(case: Case) -> Finding:
         return not_tested(ID, reason.needs)
     flat = ramp(found.entropy, FLAT_ATTENTION.value - 0.04, FLAT_ATTENTION.value + 0.01)
     still = ramp(found.steps, 2 * STILL_ATTENTION.value, STILL_ATTENTION.value / 2)
-    # Flat, or the same at every word whatever its form: either way it chooses nothing.
+    # Flat, or the same at every word whatever its form: either way it chooses nothing. A captioner
+    # that is well without it must show both.
+    sure = max(flat * (0.5 + 0.5 * still), still) if case.ill else 0.6 * min(flat, still)
     return Finding(
         ID,
-        max(flat * (0.5 + 0.5 * still), still) if case.ill else 0.0,
+        sure,
         (
             beside(
                 f"entropy of attention over {found.frames} frames", found.entropy, FLAT_ATTENTION

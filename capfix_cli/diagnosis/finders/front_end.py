@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from capfix_cli.diagnosis.finders.case import Case, Finding, beside, not_tested
+from capfix_cli.probes.normalisation import Unsettled
 from capfix_cli.probes.recovery import Recovery
 from capfix_cli.probes.sample import Untestable
 from capfix_cli.records import Evidence
-from capfix_cli.thresholds import FIT_MISFIT, LISTENING_SHARE
+from capfix_cli.thresholds import FIT_MISFIT, FRONT_END_TIE, LISTENING_SHARE
 
 
 def find_front_end(case: Case, cause: str) -> Finding:
     """Say whether another front end of this kind is the one that training had.
 
-    Searched where the features do not fit what BatchNorm remembers, and where the captioner is
-    deaf; elsewhere the present front end is right.
+    Searched where the features do not fit what BatchNorm remembers, and where the captioner listens
+    wrongly; elsewhere the present front end is right.
     """
     evidence: list[Evidence] = []
     misfit = None
@@ -26,12 +27,17 @@ def find_front_end(case: Case, cause: str) -> Finding:
             Evidence("of it, shift in deviations", first.shift),
         ]
     except Untestable as reason:
+        if isinstance(reason, Unsettled):  # hardly trained: no front end would make it listen
+            return not_tested(cause, reason.needs)
         if not case.ill:
             return Finding(cause, 0.0, (Evidence("verdict", case.decision.verdict),))
         if not case.experiments.sample.names:
             return not_tested(cause, reason.needs)
-    fits = misfit is not None and misfit < FIT_MISFIT.value / 2
-    if fits or (misfit is None and not case.deaf) or not (case.ill or _misfits(misfit)):
+    # Without statistics whoever is deaf is searched. With them, what does not fit; and what fits
+    # but listens wrongly, since other rates leave the statistics nearly as they were.
+    wrongly = case.deaf and case.heard_by_itself >= LISTENING_SHARE.value / 2
+    asked = case.deaf if misfit is None else _misfits(misfit) or wrongly
+    if not asked:
         return Finding(cause, 0.0, tuple(evidence))
     try:
         found = case.experiments.recovery
@@ -49,7 +55,8 @@ def _judge(
 ) -> Finding:
     best = found.best
     evidence.append(Evidence("searched by", found.by))
-    if best is None or best.front_end is None:
+    by_ear = best is not None and best.share > found.current.share + FRONT_END_TIE.value
+    if best is None or best.front_end is None or not (by_ear or _misfits(misfit)):
         # Something is off, and it is none of the usual mistakes: said of the scale alone.
         unknown = _misfits(misfit) and case.deaf and cause == "input.feature-scale"
         mend = "Compute the features as training did: none of the usual front ends fits"
@@ -69,6 +76,6 @@ def _judge(
             "against the input as it is, on the same clips",
         )
     )
-    better = best.misfit is None or best.misfit < (misfit or 0.0) / 2
+    better = by_ear or best.misfit is None or best.misfit < (misfit or 0.0) / 2
     sure = 0.95 if better and best.share >= LISTENING_SHARE.value else 0.6 if better else 0.4
     return Finding(cause, sure, tuple(evidence), mend=f"Mend the input: {front.line}")
