@@ -94,7 +94,8 @@ def recover(
         by = "fit and listening"
         fitting = [one for one in tried if one.misfit is not None]
         order = _by_fit(fitting)
-        chosen = [one for one in order if one.front_end is not None][:FINALISTS]
+        usual = [one for one in order if one.front_end is not None and not _fitted(one)]
+        chosen = [*usual[:FINALISTS], *(one for one in order if _fitted(one))]
     except Untestable:
         by = "listening alone"
         # Each costs captions: two mistakes at once are left to those whose statistics tell.
@@ -110,7 +111,9 @@ def recover(
     # The best fit first; one that listens clearly more comes before it.
     best = None
     for one in heard:
-        if best is None or one.share > best.share + FRONT_END_TIE.value:
+        # What was fitted to the statistics need listen but a little more: it surely fits.
+        more = FRONT_END_TIE.value / (4 if _fitted(one) else 1)
+        if best is None or one.share > best.share + more:
             best = one
     if best is not None and not _better(best, current):
         best = None
@@ -202,9 +205,7 @@ def _by_fit(tried: Sequence[Tried]) -> list[Tried]:
     near = [p for p in left if (tried[p].misfit or 0.0) <= best * 1.05 + 0.005]
     rest = [p for p in left if p not in near]
     ranked = [*sorted(near), *rest]
-    # What was fitted to the statistics fits them: it counts where no usual front end does.
-    poor = best > FIT_MISFIT.value / 2
-    return [tried[p] for p in ((*fitted, *ranked) if poor else (*ranked, *fitted))]
+    return [tried[p] for p in (*ranked, *fitted)]
 
 
 def _fitted(tried: Tried) -> bool:
