@@ -202,6 +202,9 @@ def _print_next(console: Console, diagnosis: Diagnosis) -> None:
         text = f"  {repair}; then diagnose again"
     elif diagnosis.best_decoding is not None:
         text = "  capfix generate --output captions.csv      (decodes as the kept trial does)"
+    elif diagnosis.tree[-1].node == "retrain" and diagnosis.causes:
+        # Every fix of the recipe is in the captioner already: what is left is the cause itself.
+        text = f"  Mend {diagnosis.causes[0].id} as the note says, then train again"
     else:
         text = f"  {diagnosis.tree[-1].answer}"
     console.print(Text(text), soft_wrap=True)
