@@ -94,6 +94,9 @@ def recover(
         by = "fit and listening"
         fitting = [one for one in tried if one.misfit is not None]
         order = _by_fit(fitting)
+        # What fits worse than the present one is not what training had, whatever it sounds like.
+        most = (tried[0].misfit or 0.0) + FIT_MISFIT.value / 10
+        order = [one for one in order if (one.misfit or 0.0) <= most]
         usual = [one for one in order if one.front_end is not None and not _fitted(one)]
         chosen = [*usual[:FINALISTS], *(one for one in order if _fitted(one))]
     except Untestable:
