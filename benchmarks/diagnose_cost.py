@@ -17,7 +17,9 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import soundfile
@@ -57,13 +59,9 @@ def own_model(folder: Path) -> Path:
 def whisper(folder: Path) -> Path:
     """Save a model of Whisper-tiny's size with random weights."""
     from tokenizers import Tokenizer, models, pre_tokenizers
-    from transformers import (
-        PreTrainedTokenizerFast,
-        WhisperConfig,
-        WhisperFeatureExtractor,
-        WhisperForConditionalGeneration,
-    )
+    from transformers import WhisperConfig, WhisperForConditionalGeneration
 
+    library: Any = import_module("transformers")  # these two are untyped
     path = folder / "whisper"
     names = ["<pad>", "<s>", "</s>", "<unk>"]
     vocabulary = {word: n for n, word in enumerate([*names, *(f"w{n}" for n in range(4, WORDS))])}
@@ -90,8 +88,8 @@ def whisper(folder: Path) -> Path:
     )
     model.generation_config.max_length = 30
     model.save_pretrained(path)
-    WhisperFeatureExtractor(feature_size=80).save_pretrained(path)
-    PreTrainedTokenizerFast(
+    library.WhisperFeatureExtractor(feature_size=80).save_pretrained(path)
+    library.PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         pad_token="<pad>",
         bos_token="<s>",

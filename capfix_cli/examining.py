@@ -17,6 +17,7 @@ from capfix_cli.fixes.plan import Findings, make_plan
 from capfix_cli.fixes.repairing import try_repair
 from capfix_cli.fixes.repairs import repairs_for
 from capfix_cli.fixes.search import best_trial, pareto_front
+from capfix_cli.fixes.status import Mark
 from capfix_cli.fixes.trials import Laboratory
 from capfix_cli.measures.table import judge_diversity
 from capfix_cli.probes.experiments import Experiments
@@ -66,6 +67,7 @@ def examine(
     seed: int,
     watch: Watch,
     training: Sequence[Cause] | None = None,
+    marks: Mapping[str, Mark] | None = None,
 ) -> Examined:
     """Judge what was heard: integrity first, then verdict, tree with trials, causes and plan.
 
@@ -76,6 +78,7 @@ def examine(
         seed: of everything that is drawn.
         watch: called as the work goes on.
         training: causes that its training data showed; None where they were not given.
+        marks: what is known of fixes from settings of training and training captions.
     """
     scorer = Scorer(loaded.captioner, heard.chunks)
     laboratory = Laboratory(scorer, references, seed, heard.sample)
@@ -122,6 +125,7 @@ def examine(
             causes.ranked,
             fault,
             {name: _figure(found) for name, found in causes.ruled_out.items()},
+            marks or {},
         )
     )
     shown = best or next((trial for trial in made), None)

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from capfix_cli import __version__, runs
 from capfix_cli.captioners.adapters import blame
 from capfix_cli.captioners.given import NOTHING, Given
+from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.decoding.config_file import DECODING, write_decoding
 from capfix_cli.decoding.options import DecodingOptions, options_from_dict
 from capfix_cli.diagnosis.hearing import Heard, Watch, hear, unwatched
 from capfix_cli.diagnosis.training.captions_data import TrainingData, examine_training
+from capfix_cli.diagnosis.training.findings import write_rows
 from capfix_cli.diagnosis.verdict import require_enough
+from capfix_cli.errors import CapfixError
 from capfix_cli.examining import Examined, examine
+from capfix_cli.fixes.data_status import broken_data, training_data_marks
+from capfix_cli.fixes.status import training_settings
 from capfix_cli.generating.made import make_made
 from capfix_cli.generating.run import Delivery, Generated, caption_folder
 from capfix_cli.generating.teams import join
@@ -44,6 +51,7 @@ class Settings:
         model: what the command line says about the model.
         train_captions: captions file that the model was trained on, or None.
         train_audio: folder of its clips, or None.
+        training_config: YAML file with the settings of its training, or None.
     """
 
     adapter: str | None = None
@@ -56,6 +64,7 @@ class Settings:
     model: Given = NOTHING
     train_captions: str | None = None
     train_audio: str | None = None
+    training_config: str | None = None
 
 
 def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatched) -> Diagnosis:
@@ -66,6 +75,8 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
     """
     texts = read_references(settings.references) if settings.references else None
     loaded = load(model, settings.adapter, settings.device, settings.model)
+    # Before anything is heard: a file that cannot be read is told at once.
+    marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
     with runs.new_run(settings.root) as run, blame(settings.adapter):
         heard = hear(
             loaded.captioner,
@@ -81,7 +92,10 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
             references = match_references(texts, names, settings.references or "")
         training = _training(loaded, heard, references, settings, watch)
         found = training.causes if training is not None else None
-        examined = examine(loaded, heard, references, settings.seed, watch, found)
+        if training is not None:
+            marks |= training_data_marks(training)  # what was trained on outweighs a setting
+            write_rows(training, run.folder / runs.TRAINING_ROWS)
+        examined = examine(loaded, heard, references, settings.seed, watch, found, marks)
         recipe = _recipe(examined, loaded, run.id, audio)
         path = settings.root / runs.STORE / run.id / runs.RECIPE  # where it will be
         if recipe is not None:
@@ -100,15 +114,24 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
             best_decoding=examined.best.decoding if examined.best else None,
             plan=examined.plan,
             recipe=str(path) if recipe is not None else None,
-            notes=_notes(examined, loaded, references),
+            notes=_notes(examined, loaded, references, training),
             examples=examined.examples,
             seed=settings.seed,
             signal=examined.signal,
             not_tested=examined.not_tested,
             prediction=examined.prediction,
+            training=None if training is None else to_dict(training.shortened()),
+            training_settings=to_dict(marks),
         )
         _store(run, heard, diagnosis, references or {}, settings)
     return diagnosis
+
+
+def _beside(model: str) -> dict[str, Any] | None:
+    """Give the settings that lie beside the weights, where the file tells any."""
+    with contextlib.suppress(CapfixError):
+        return inspect_checkpoint(model).config
+    return None
 
 
 def _training(
@@ -158,7 +181,10 @@ def _recipe(examined: Examined, loaded: Loaded, run: str, audio: str) -> Recipe 
 
 
 def _notes(
-    examined: Examined, loaded: Loaded, references: Mapping[str, Sequence[str]] | None
+    examined: Examined,
+    loaded: Loaded,
+    references: Mapping[str, Sequence[str]] | None,
+    training: TrainingData | None,
 ) -> tuple[str, ...]:
     notes = []
     if references is None:
@@ -168,6 +194,8 @@ def _notes(
         )
     if examined.listening is not None and examined.listening.note:
         notes.append(f"Listening: {examined.listening.note}.")
+    broken = "" if training is None else broken_data(training)
+    notes += [f"{broken}."] if broken else []
     notes += [f"{mend}." for mend in examined.mends[:3]]
     told = examined.prediction
     if told is not None:
@@ -217,6 +245,9 @@ def _store(
             "device": settings.device,
             "batch_size": settings.batch_size,
             "references": settings.references,
+            "train_captions": settings.train_captions,
+            "train_audio": settings.train_audio,
+            "training_config": settings.training_config,
             "given": asdict(settings.model),
             "capfix_version": __version__,
         },

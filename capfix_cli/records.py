@@ -262,6 +262,8 @@ class Diagnosis:
     signal: tuple[SignalPlace, ...] = ()
     not_tested: tuple[NotTested, ...] = ()
     prediction: Prediction | None = None
+    training: dict[str, Any] | None = None
+    training_settings: dict[str, Any] = field(default_factory=dict)
 
 
 RETRAINING_SCHEMA = "capfix.retraining/1"

@@ -23,6 +23,7 @@ CAPTIONS = "captions.csv"
 PLAN = "plan.json"
 RECIPE = "recipe.yaml"
 COMMAND = "command.json"
+TRAINING_ROWS = "training-rows.csv"  # of the training captions, those to look at
 
 
 @dataclass(frozen=True)

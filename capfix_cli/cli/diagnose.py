@@ -24,6 +24,10 @@ def command(
         str | None,
         typer.Option("--train-audio", metavar="DIR", help="The clips of --train-captions."),
     ] = None,
+    training_config: Annotated[
+        str | None,
+        typer.Option("--training-config", metavar="YAML", help="Settings it was trained with."),
+    ] = None,
     adapter: options.AdapterOption = None,
     vocabulary: options.VocabularyOption = None,
     bos: options.BosOption = None,
@@ -49,6 +53,7 @@ def command(
             options.settings(adapter, device, batch_size, seed, references, given),
             train_captions=train_captions,
             train_audio=train_audio,
+            training_config=training_config,
         )
         diagnosis = pipeline.diagnose(model, audio, settings, watch)
     if as_json:

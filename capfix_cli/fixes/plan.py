@@ -8,6 +8,7 @@ from typing import Any
 
 from capfix_cli.fixes.catalogue import Fix, by_priority
 from capfix_cli.fixes.search import best_trial
+from capfix_cli.fixes.status import Mark
 from capfix_cli.records import Cause, PlanRow, Status, Trial, Verdict
 
 Facts = Mapping[str, Any]
@@ -25,6 +26,7 @@ class Findings:
         causes: those found.
         first_step: what must be mended first, in words; empty for nothing.
         ruled_out: causes that were looked for and not found, with the figure that says so.
+        marks: fix id -> what the settings of training and the training captions say of it.
     """
 
     verdict: Verdict
@@ -33,6 +35,7 @@ class Findings:
     causes: Sequence[Cause] = ()
     first_step: str = ""
     ruled_out: Mapping[str, str] = field(default_factory=dict)
+    marks: Mapping[str, Mark] = field(default_factory=dict)
 
 
 def general_plan() -> tuple[PlanRow, ...]:
@@ -65,7 +68,10 @@ def _row(entry: Fix, status: Status, reason: str) -> PlanRow:
 
 
 def _judge(entry: Fix, findings: Findings) -> tuple[Status, str]:
-    built_in = _DONE.get(entry.id)
+    mark = findings.marks.get(entry.id)
+    if mark is not None and mark.status in {"done", "not-applicable"}:
+        return mark.status, mark.reason
+    built_in = _DONE.get(entry.id) if mark is None or mark.status == "unknown" else None
     reason = built_in(findings.facts) if built_in is not None else ""
     if reason:
         return "done", reason
@@ -76,12 +82,16 @@ def _judge(entry: Fix, findings: Findings) -> tuple[Status, str]:
 
 def _judge_training(entry: Fix, findings: Findings) -> tuple[Status, str]:
     kept = best_trial(findings.trials)
+    mark = findings.marks.get(entry.id)
+    told = mark.reason if mark is not None and mark.status == "needed" else ""
     if findings.verdict == "healthy":
         judged: tuple[Status, str] = "not-applicable", "the captioner is healthy"
     elif kept is not None:
         judged = "not-applicable", f"decoding repairs it: {kept.name}"
     elif found := _found(entry, findings):
         judged = "needed", found
+    elif told and entry.priority <= 2:
+        judged = "needed", told
     elif ruled := _ruled_out(entry, findings):
         judged = "not-applicable", ruled
     elif findings.verdict == "generic" and entry.id == "2.3":
@@ -93,7 +103,8 @@ def _judge_training(entry: Fix, findings: Findings) -> tuple[Status, str]:
     elif entry.priority <= 2:
         judged = "unknown", "depends on the training captions, which were not given"
     else:
-        judged = "unknown", "judged once priority 2 is trained and measured"
+        later = "judged once priority 2 is trained and measured"
+        judged = "unknown", f"{later}; {told}" if told else later
     return judged
 
 

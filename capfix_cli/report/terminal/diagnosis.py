@@ -11,6 +11,7 @@ from capfix_cli.records import Diagnosis, Evidence, Listening, Measure
 from capfix_cli.report.terminal.plan import print_plan
 from capfix_cli.report.terminal.signal import print_not_tested, print_signal
 from capfix_cli.report.terminal.style import columns, heading, share, verdict_line
+from capfix_cli.report.terminal.training_data import print_training
 from capfix_cli.report.terminal.trials import print_trials
 
 MEASURES = {
@@ -53,6 +54,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     print_trials(console, decodings, distinct, diagnosis.listening)
     _print_repairs(console, diagnosis)
     _print_causes(console, diagnosis)
+    print_training(console, diagnosis)
     print_signal(console, diagnosis.signal)
     _print_measures(console, diagnosis.measures)
     print_plan(console, diagnosis.plan, brief=True)
