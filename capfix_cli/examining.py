@@ -256,7 +256,7 @@ def _gate_evidence(gate: Causes) -> tuple[Evidence, ...]:
     if gate.ranked:
         return tuple(evidence for cause in gate.ranked for evidence in cause.evidence)
     looked = len(gate.ruled_out)
-    evidence = [Evidence("faults looked for and not found", float(looked))]
+    evidence = [Evidence("faults looked for and not found", str(looked))]
     for name, found in gate.ruled_out.items():
         figure = _figure(found)
         if figure:

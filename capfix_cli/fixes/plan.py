@@ -116,6 +116,7 @@ MENDS: Mapping[str, tuple[str, ...]] = {
     "2.3": ("conditioning.constant-attention",),
     "3.1": ("decoder.overconfident",),
     "3.2": ("training.exposure-bias",),
+    "3.6": ("conditioning.ignored",),
     "4.1": ("data.imbalanced",),
     "4.2": ("data.generic-captions",),
     "4.3": ("data.single-caption",),

@@ -117,13 +117,13 @@ def write_recipe(recipe: Recipe, path: Path, shown_as: Path | None = None) -> No
         "trains": recipe.trains,
         "based_on": recipe.based_on,
         "fixes": [{"id": id_, "reason": reason} for id_, reason in recipe.fixes.items()],
-        "model": to_dict(setup.model),
+        "model": _lean(setup.model),
         "data": {"captions": None, "audio": None, **dataclasses.asdict(setup.data)},
         "augmentation": dataclasses.asdict(setup.augmentation),
         "training": dataclasses.asdict(setup.training),
         "expect": recipe.expect,
         "control": {
-            "model": to_dict(control.model),
+            "model": _lean(control.model),
             **{
                 section: changed
                 for section in ("data", "augmentation", "training")
@@ -148,3 +148,11 @@ def _changes(new: Any, old: Any) -> dict[str, Any]:
     return {
         name: kept[name] for name, value in dataclasses.asdict(new).items() if kept[name] != value
     }
+
+
+def _lean(config: CaptionerConfig) -> dict[str, Any]:
+    """Give a configuration without the sizes of an AST that it has not."""
+    model = to_dict(config)
+    if config.encoder.pretrained != "ast":
+        model["encoder"].pop("ast", None)
+    return model
