@@ -24,6 +24,7 @@ from capfix_cli.recipes.run import Job, train_own
 from capfix_cli.recipes.shipped import locate, shipped
 from capfix_cli.recipes.switches import SWITCHES, turn_on, without_fixes
 from capfix_cli.records import PlanRow
+from capfix_cli.thresholds import LISTENING_SHARE
 
 NAMES = ("listening", "priority-2", "priority-3", "priority-4", "skewed-data")
 
@@ -67,10 +68,15 @@ def test_recipes_of_before_are_read_and_their_promises_can_be_checked(tmp_path):
     assert recipe.control.training.label_smoothing == 0.0
     assert recipe.control.model.conditioning == "initial-state"
     assert recipe.expect["listening"]["operator"] == ">="
-    before, after = diagnosis(0.2, "collapsed"), diagnosis(0.7, "healthy")
+    before, after = diagnosis(0.4, "collapsed"), diagnosis(1.3, "healthy")
     rows = {row.measure: row for row in hold_to_promises(recipe.expect, before, after)}
     assert rows["listening"].met is True
-    assert rows["listening"].wanted == pytest.approx(0.6)
+    assert rows["listening"].wanted == pytest.approx(1.2)
+    nothing = hold_to_promises(
+        recipe.expect, diagnosis(0.0, "collapsed"), diagnosis(0.7, "generic")
+    )
+    assert nothing[0].wanted == pytest.approx(LISTENING_SHARE.value * 4.39, abs=0.01)
+    assert nothing[0].met is False, "three times nothing is no promise"
     assert rows["verdict"].met is True
     assert rows["distinct_captions"].met is False  # .5 before and .5 after
     without = {row.measure: row.met for row in hold_to_promises(recipe.expect, None, after)}

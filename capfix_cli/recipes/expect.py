@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from capfix_cli.records import Diagnosis, Expected
+from capfix_cli.thresholds import LISTENING_SHARE
 
 OPERATORS = (">=", "<=", ">", "<", "in")
 MEASURES = (
@@ -28,7 +29,9 @@ def promise(operator: str, value: Any, sentence: str) -> dict[str, Any]:
 
 
 USUAL: Mapping[str, Any] = {
-    "listening": promise(">=", "3 x before", "at least 3 times the bits, on clips it never saw"),
+    "listening": promise(
+        ">=", "3 x before", "at least 3 times the bits and enough to decide, on clips it never saw"
+    ),
     "verdict": promise("in", "healthy generic", "healthy or generic"),
     "distinct_captions": promise(">", "1 x before", "more than now"),
 }
@@ -73,18 +76,30 @@ def hold_to_promises(
         operator, value = row["operator"], row["value"]
         sentence = str(row.get("sentence") or f"{operator} {value}")
         old, now = (None if d is None else _value(d, measure) for d in (before, after))
-        rows.append(_judge(measure, sentence, operator, value, old, now))
+        rows.append(_judge(measure, sentence, operator, value, old, now, _least(measure, after)))
     return tuple(rows)
 
 
-def _judge(measure: str, sentence: str, operator: str, value: Any, old: Any, now: Any) -> Expected:
+def _least(measure: str, after: Diagnosis) -> float:
+    """Give what a multiple of before comes to at least: three times nothing is no promise."""
+    heard = after.listening
+    if measure != "listening" or heard is None:
+        return 0.0
+    return LISTENING_SHARE.value * heard.ceiling_bits
+
+
+def _judge(
+    measure: str, sentence: str, operator: str, value: Any, old: Any, now: Any, least: float = 0.0
+) -> Expected:
     factor = _FACTOR.fullmatch(str(value))
     if now is None or (factor and old is None):
         return Expected(measure, sentence, now, None, None, "could not be measured")
     if operator == "in":
         wanted: Any = str(value).split()
         return Expected(measure, sentence, now, str(value), now in wanted, "")
+    rising = operator.startswith(">")
     wanted = float(factor.group(1)) * old if factor else float(value)
+    wanted = max(wanted, least) if factor and rising else wanted
     met = {
         ">=": now >= wanted,
         "<=": now <= wanted,
