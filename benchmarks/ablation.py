@@ -29,6 +29,7 @@ import torch
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.captioners.own.config import BASELINE, FrontEndConfig
 from capfix_cli.diagnosis.hearing import SAMPLE, hear
+from capfix_cli.fixes.catalogue.measured import SCHEMA
 from capfix_cli.measures.captions_file import read_references
 from capfix_cli.measures.cider import CiderD
 from capfix_cli.measures.intervals import bootstrap_interval
@@ -223,6 +224,7 @@ def observe(captioner: OwnCaptioner, world: Path) -> dict[str, Any]:
 
 # --- the table --------------------------------------------------------------------------------
 
+ENDS = {"change": "value", "low": "low", "high": "high"}
 MEASURES = ("listening", "identified", "cider_d")
 
 
@@ -284,6 +286,20 @@ def markdown(rows: list[dict[str, Any]], budget: int, seeds: int) -> str:
     return "\n".join(lines) + "\n"
 
 
+def shipped(rows: list[dict[str, Any]], budget: int, seeds: int) -> dict[str, Any]:
+    """Give what the catalogue shows of each setting."""
+    settings = [
+        {
+            "setting": row["setting"],
+            **{key: round(row["change"][end], 3) for key, end in ENDS.items()},
+            "effect": row["effect"],
+        }
+        for row in rows
+        if "change" in row
+    ]
+    return {"schema": SCHEMA, "epochs": budget, "seeds": seeds, "settings": settings}
+
+
 def file_of(out: Path, name: str, seed: int, budget: int) -> Path:
     """Where a run is kept."""
     plain = "".join(ch if ch.isalnum() else "-" for ch in name)
@@ -299,6 +315,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--budget", type=int, default=8, help="epochs of every setting")
     parser.add_argument("--only", action="append", help="settings that begin so; may be repeated")
+    parser.add_argument("--ship", action="store_true", help="write what the catalogue shows")
     given = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     (given.out / "runs").mkdir(parents=True, exist_ok=True)
@@ -332,6 +349,9 @@ def main() -> None:
             )
     rows = summarise(results)
     (given.out / "ablation.json").write_text(json.dumps(rows, indent=1) + "\n")
+    if given.ship:
+        text = json.dumps(shipped(rows, given.budget, given.seeds), indent=1)
+        (ROOT / "capfix_cli" / "fixes" / "catalogue" / "ablation.json").write_text(text + "\n")
     table = markdown(rows, given.budget, given.seeds)
     (given.out / "ablation.md").write_text(table)
     print(table)

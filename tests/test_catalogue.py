@@ -24,6 +24,7 @@ from capfix_cli.fixes.catalogue import (
     by_priority,
     fix,
 )
+from capfix_cli.fixes.catalogue.measured import measured_impact
 
 IDS = (
     *("1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7"),
@@ -545,3 +546,18 @@ def test_clipped_step_limits_the_step_and_tells_the_norm():
     with pytest.raises(RuntimeError, match="non-finite"):
         clipped_step(broken, model, optimizer)
     assert model.weight.isfinite().all()
+
+
+def test_what_fixes_did_alone_stands_beside_the_documents_rating(capfix):
+    for entry in FIXES:
+        for row in measured_impact(entry.id):
+            assert row.setting.startswith(f"{entry.id} ")
+            assert row.low <= row.change <= row.high
+            effect = "helps" if row.low > 0 else "harms" if row.high < 0 else "nothing"
+            assert row.effect == effect, row
+    trained = [entry.id for entry in FIXES if entry.retrain and not measured_impact(entry.id)]
+    assert trained == ["2.6"], "it needs weights that cannot be shipped"
+    assert not measured_impact("1.1")
+    (row,) = measured_impact("3.6")
+    assert row.words in " ".join(capfix("fixes", "3.6").out.split())
+    assert "measured alone" in capfix("fixes").out

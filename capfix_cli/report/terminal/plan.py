@@ -9,6 +9,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from capfix_cli.fixes.catalogue import CATEGORY_TITLES, FIXES, PRIORITY_TITLES, Fix
+from capfix_cli.fixes.catalogue.measured import measured_impact
 from capfix_cli.records import PlanRow
 from capfix_cli.report.terminal.style import STATUS_STYLES, columns, heading
 
@@ -48,19 +49,26 @@ def print_catalogue(console: Console) -> None:
     """Print every fix in one line, by category."""
     for category, title in CATEGORY_TITLES.items():
         console.print(heading(f"{category} {title}"))
-        table = columns("fix", "", "impact", "retrain", "priority", "effort")
+        table = columns("fix", "", "impact", "measured alone", "retrain", "priority", "effort")
         for entry in FIXES:
             if entry.category == category:
                 table.add_row(
                     entry.id,
                     entry.title,
                     entry.impact,
+                    _alone(entry.id),
                     "yes" if entry.retrain else "no",
                     str(entry.priority),
                     entry.effort,
                 )
         console.print(table)
     console.print("\n`capfix fixes 1.3` shows one in full, by number or by name.", style="dim")
+
+
+def _alone(fix_id: str) -> str:
+    """Give the best change of listening that a fix made by itself."""
+    rows = measured_impact(fix_id)
+    return f"{max(row.change for row in rows):+.2f} bits" if rows else ""
 
 
 def print_fix(console: Console, entry: Fix) -> None:
@@ -72,6 +80,7 @@ def print_fix(console: Console, entry: Fix) -> None:
     for name, value in (
         ("when", entry.when),
         ("impact", entry.impact),
+        ("measured", "; ".join(f"{row.setting}: {row.words}" for row in measured_impact(entry.id))),
         ("effort", entry.effort),
         ("retrain", "yes" if entry.retrain else "no"),
         ("priority", f"{entry.priority}, {PRIORITY_TITLES[entry.priority]}"),
