@@ -5,7 +5,8 @@
 Captions are those of ``examples/esc10.py``: single events and two-event mixes, training clips of
 folds 1 to 4, test clips of fold 5. The baseline is the document's failing one with every fix off:
 time pooled away, audio in the first state alone, one caption a clip, no dropout, decay or
-clipping. All settings see as many batches. Finished runs are kept in OUT: started again it goes on.
+clipping. All settings see as many batches (oversampling 8 % more). Finished runs are kept in OUT:
+started again it goes on.
 Intervals are 95 %, by bootstrap over clips of the mean over seeds; changes are paired by clip.
 """
 
@@ -74,6 +75,11 @@ def both(*changes: Change) -> Change:
     return change
 
 
+def fewer_epochs(setup: Setup) -> Setup:
+    """Take epochs off where each has 64 batches for 37, so that all see about as many."""
+    return setup.change("training", epochs=max(1, round(setup.training.epochs * 37 / 64)))
+
+
 MASKS = fields("augmentation", mask_bands=8, mask_frames=0.1)
 COPIES = fields(
     "augmentation",
@@ -112,7 +118,9 @@ ALONE: Mapping[str, Change] = {
     "3.5 curriculum, competence": fields("training", curriculum="competence"),
     "3.6 listening objective": fixes("3.6"),
     "4.1 balance, weights": fixes("4.1"),
-    "4.1 balance, oversampling": both(fixes("4.1"), fields("data", balance_by="oversampling")),
+    "4.1 balance, oversampling": both(
+        fixes("4.1"), fields("data", balance_by="oversampling"), fewer_epochs
+    ),
     "4.2 caption filter": fixes("4.2"),
     "4.3 all captions": fixes("4.3"),
     "5.1 dropout": fixes("5.1"),
