@@ -1,6 +1,7 @@
 """What a whole diagnosis costs, in greedy captioning passes over the same clips.
 
-    python benchmarks/diagnose_cost.py [--whisper] [--clips 500] [--model MODEL] [--runs 3]
+    python benchmarks/diagnose_cost.py [--whisper] [--clips 500] [--runs 3]
+    python benchmarks/diagnose_cost.py --model MODEL --audio FOLDER
 
 The peer is capfix's own greedy pass: the audio is read, encoded and captioned, nothing else. Both
 run in this process, in turn, after one warm-up of each on few clips; printed are the medians of
@@ -111,6 +112,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--whisper", action="store_true")
     parser.add_argument("--model")
+    parser.add_argument("--audio", help="a folder of clips such as --model was trained on")
     parser.add_argument("--clips", type=int, default=500)
     parser.add_argument("--runs", type=int, default=3)
     arguments = parser.parse_args()
@@ -118,7 +120,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         model = arguments.model or str((whisper if arguments.whisper else own_model)(folder))
-        audio = str(write_clips(folder / "audio", arguments.clips))
+        audio = arguments.audio or str(write_clips(folder / "audio", arguments.clips))
         few = str(write_clips(folder / "few", 24))
         settings = pipeline.Settings(root=folder)
 
@@ -139,8 +141,8 @@ def main() -> None:
             statistics.median(column) for column in zip(*runs, strict=True)
         )
         print(
-            f"{Path(model).name}, {arguments.clips} clips: greedy {plain_s:.1f} s"
-            f" ({plain_cpu:.1f} CPU), diagnose {full_s:.1f} s ({full_cpu:.1f} CPU): "
+            f"{Path(model).name} on {Path(audio).name}, {arguments.clips} clips: greedy"
+            f" {plain_s:.1f} s ({plain_cpu:.1f} CPU), diagnose {full_s:.1f} s ({full_cpu:.1f} CPU): "
             f"{full_s / plain_s:.2f} times, {full_cpu / plain_cpu:.2f} in CPU seconds"
         )
 
