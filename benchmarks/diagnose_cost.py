@@ -142,8 +142,8 @@ def main() -> None:
         )
         print(
             f"{Path(model).name} on {Path(audio).name}, {arguments.clips} clips: greedy"
-            f" {plain_s:.1f} s ({plain_cpu:.1f} CPU), diagnose {full_s:.1f} s ({full_cpu:.1f} CPU): "
-            f"{full_s / plain_s:.2f} times, {full_cpu / plain_cpu:.2f} in CPU seconds"
+            f" {plain_s:.1f} s ({plain_cpu:.1f} CPU), diagnose {full_s:.1f} s ({full_cpu:.1f} CPU):"
+            f" {full_s / plain_s:.2f} times, {full_cpu / plain_cpu:.2f} in CPU seconds"
         )
 
 
