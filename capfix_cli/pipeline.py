@@ -11,7 +11,7 @@ from typing import Any
 from capfix_cli import __version__, runs
 from capfix_cli.captioners.adapters import blame
 from capfix_cli.captioners.given import NOTHING, Given
-from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
+from capfix_cli.captioners.inspection.inspect import settings_beside
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.decoding.config_file import DECODING, write_decoding
@@ -130,7 +130,7 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
 def _beside(model: str) -> dict[str, Any] | None:
     """Give the settings that lie beside the weights, where the file tells any."""
     with contextlib.suppress(CapfixError):
-        return inspect_checkpoint(model).config
+        return settings_beside(model)
     return None
 
 

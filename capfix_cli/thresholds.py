@@ -86,7 +86,7 @@ TRIAL_PART = Threshold(
     0.25,
     "of a plain pass over 500 clips",
     "ours: ten trials then take about as long as that pass, since scoring known captions is "
-    "quicker an operation than encoding; benchmarks/causes.py and the cost table hold it",
+    "quicker an operation than encoding; benchmarks/diagnose_cost.py measures the whole",
 )
 SEARCH_FROM = Threshold(
     0.5,

@@ -12,12 +12,17 @@ from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from capfix_cli.errors import CapfixError
-from capfix_cli.measures import diversity
 from capfix_cli.measures.captions_file import match_references, read_references
 from capfix_cli.measures.intervals import bootstrap_interval
 from capfix_cli.measures.repetition import repeating
 from capfix_cli.measures.selfbleu import self_bleu_scores
-from capfix_cli.measures.table import cuts, judge_diversity, measure_captions
+from capfix_cli.measures.table import (
+    caption_counts,
+    cuts,
+    expected_distinct,
+    judge_diversity,
+    measure_captions,
+)
 from capfix_cli.measures.tokens import tokenise
 from capfix_cli.records import ClipCaption
 from capfix_cli.words import split_words
@@ -85,11 +90,11 @@ def test_repeats(text, repeats):
 
 
 def test_rarefaction_equals_the_average_over_all_subsets():
-    captions = [(word,) for word in "aaabbcdd"]
+    captions = list("aaabbcdd")
     for size in (1, 3, 5, 8):
         subsets = list(itertools.combinations(captions, size))
         mean = sum(len(set(some)) for some in subsets) / len(subsets) / size
-        assert diversity.expected_distinct(captions, size) == pytest.approx(mean)
+        assert expected_distinct(caption_counts(captions), size) == pytest.approx(mean)
 
 
 def test_intervals_cover_the_truth_about_as_often_as_they_say():

@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from capfix_cli.measures.corpus import Corpus, Counted
 from capfix_cli.measures.corpus_measures import measure_corpus
-from capfix_cli.measures.diversity import Words
 from capfix_cli.measures.intervals import mean_interval
 from capfix_cli.measures.signature import signature
 from capfix_cli.records import ClipCaption, Evidence, Measure
@@ -27,6 +26,7 @@ from capfix_cli.thresholds import (
 from capfix_cli.words import split_words
 
 Integers = NDArray[np.int64]
+Words = tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from capfix_cli.captioners.base import Captioner, Memory, rows_of
+from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding.absent import make_absent
 from capfix_cli.decoding.scoring import Tokens
 from capfix_cli.probes.sample import Untestable
@@ -119,8 +119,3 @@ def measure_prefix(
     mask = inside(captions)
     moved = divergence(along(captioner, memory, captions), along(captioner, memory, others))
     return mean_over(moved[:, 1:], mask[:, 1:])
-
-
-def first_rows(captioner: Captioner, memory: Memory) -> int:
-    """Count the clips of a memory."""
-    return rows_of(memory, captioner.memory_batch_dim)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -161,8 +160,3 @@ def separates(captioner: Captioner) -> bool:
         kind.features is not Captioner.features
         and kind.encode_features is not Captioner.encode_features
     )
-
-
-def shares_by_clip(vectors: Sequence[Tensor]) -> list[float]:
-    """Between-clip shares of several [clips, ...] tensors."""
-    return [spread(one).share for one in vectors]

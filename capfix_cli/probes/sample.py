@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -81,14 +79,3 @@ class Sample:
         if not waveforms or len(waveforms) < len(self.names):
             raise Untestable("the files of the clips, to read them at other rates")
         return Sample(self.names, tuple(waveforms), rate, self.clips)
-
-
-def take_sample(
-    names: Sequence[str], waveforms: Sequence[Tensor], rate: int, paths: Sequence[Path] = ()
-) -> Sample:
-    """Make a sample of waveforms that are at hand, and of their files where those are known."""
-    clips = tuple(
-        Clip(name, path, len(waveform) / rate, rate)
-        for name, path, waveform in zip(names, paths, waveforms, strict=False)
-    )
-    return Sample(tuple(names), tuple(waveforms), rate, clips)

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
-from capfix_cli.recipes.filtering import specific_words
+from capfix_cli.diagnosis.training.content_words import specific_words
 from capfix_cli.recipes.options import DataOptions, TrainingOptions
 from capfix_cli.recipes.schedules import CURRICULA
 from capfix_cli.words import split_words

@@ -76,6 +76,15 @@ def inspect_checkpoint(path: str) -> Inspection:
     )
 
 
+def settings_beside(path: str) -> dict[str, Any] | None:
+    """Give the settings found beside the weights, and nothing that needs their bytes.
+
+    Raises:
+        CapfixError: as :func:`inspect_checkpoint`.
+    """
+    return _config(read_whole(path).value)
+
+
 def sha256_of(files: Sequence[Path]) -> str:
     """Hash a file's bytes; of several files, their digests in order.
 

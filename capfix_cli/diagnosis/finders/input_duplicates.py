@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+
 from capfix_cli.diagnosis.finders.case import Case, Finding, not_tested
-from capfix_cli.measures.diversity import expected_distinct
-from capfix_cli.measures.table import cuts
+from capfix_cli.measures.table import cuts, expected_distinct
 from capfix_cli.records import Evidence
 from capfix_cli.thresholds import JUDGED_AT
 
@@ -19,9 +20,10 @@ def find(case: Case) -> Finding:
     if len(digests) < 2:
         return not_tested(ID, "two clips or more")
     size = min(len(digests), int(JUDGED_AT.value))
-    distinct = expected_distinct([(digest.hex(),) for digest in digests], size)
+    counts = np.array(list(Counter(digests).values()))
+    distinct = expected_distinct(counts, size)
     cut, _ = cuts(size)
-    copies = len(digests) - len(Counter(digests))
+    copies = len(digests) - len(counts)
     evidence = Evidence(
         f"distinct waveforms at N={size}",
         distinct,

@@ -35,7 +35,7 @@ _VAGUE = """
     faint faintly low high slight slightly background foreground distance distant nearby close place
     places area space environment somewhere time times moment short long brief briefly sudden
     suddenly first second last next once twice consistent steady steadily source object objects item
-    items
+    items someone
 """
 VAGUE_WORDS = frozenset(_VAGUE.split())
 ENOUGH = 2_000  # captions that show their language

@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from capfix_cli.diagnosis.training.content_words import FUNCTION_WORDS
 from capfix_cli.errors import CapfixError
-from capfix_cli.recipes.filtering import specific_words
 from capfix_cli.words import split_words
 
 _SOUNDS = (
@@ -82,11 +82,10 @@ def replace_synonyms(
         known: synonyms must be among these; any where None.
     """
     words = split_words(caption)
-    specific = set(specific_words(caption))
     told = []
     for place, word in enumerate(words):
         chosen = word
-        if word in specific and word not in SOUND_WORDS:
+        if word not in FUNCTION_WORDS and word not in SOUND_WORDS:
             part = part_of_speech(words, place, thesaurus)
             others = thesaurus.synonyms(word, part) if part else []
             if known is not None:
