@@ -90,6 +90,7 @@ def examine(
     fault = "" if gate.ranked and gate.ranked[0].id == UNTRAINED else gate.first_step
     trials_of = _Trials(laboratory, watch)
     prediction = predict(case) if case.ill and case.finite and not fault else None
+    laboratory.doubted = prediction is not None and not prediction.works
     walked = walk(
         Observations(
             fault,

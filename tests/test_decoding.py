@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 
+import numpy as np
 import pytest
 import torch
 import toys
@@ -191,6 +192,30 @@ def test_rows_are_taken_from_any_nesting(rows, first):
     assert torch.equal(taken["a"][0], tensor[index])
     assert torch.equal(taken["a"][1][0], tensor[index])
     assert (taken["b"], taken["c"]) == (None, 3)
+
+
+def test_rows_of_one_form_are_joined_and_others_are_not():
+    tensor = torch.arange(24.0).view(6, 2, 2)
+
+    def memory(rows, width=2, extra="a", scale=1.0):
+        frames = tensor[rows, :width]
+        return {"frames": (frames, [frames.sum((1, 2))]), "scale": torch.tensor(scale), "b": extra}
+
+    joined = nested.join([memory(slice(0, 2)), memory(slice(2, 6))])
+    assert torch.equal(joined["frames"][0], tensor)
+    assert torch.equal(joined["frames"][1][0], tensor.sum((1, 2)))
+    assert (joined["scale"], joined["b"]) == (torch.tensor(1.0), "a")
+    first = memory(slice(0, 2))
+    for other in (
+        memory(slice(2, 4), width=1),
+        memory(slice(2, 4), extra="c"),
+        memory(slice(2, 4), scale=2.0),
+        {**memory(slice(2, 4)), "more": 1},
+        memory(slice(2, 4), extra=np.ones(2)),
+    ):
+        assert nested.join([first, other]) is None
+    arrays = memory(slice(0, 2), extra=np.ones(2))
+    assert nested.join([arrays, memory(slice(2, 4), extra=np.ones(2))]) is None
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,8 @@ from torch import nn
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.loading import Loaded
+from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.config import from_dict
 from capfix_cli.diagnosis.hearing import NOT_FINITE, hear, unwatched
 from capfix_cli.fixes.repairs import match_names
 from capfix_cli.pipeline import examine
@@ -19,7 +21,7 @@ from capfix_cli.probes.geometry import spread
 from capfix_cli.probes.language import measure_running
 from capfix_cli.probes.sample import Untestable
 from capfix_cli.probes.steps import divergence
-from capfix_cli.probes.variants import derive
+from capfix_cli.probes.variants import derive, on_features, remembering
 from capfix_cli.records import ModelSummary
 from capfix_cli.words import split_words
 
@@ -114,6 +116,36 @@ def test_without_statistics_front_ends_are_ranked_by_listening_alone(ear, folder
     recovery = experiments(Quiet(ear), folder, ears.references()).recovery
     assert recovery.by == "listening alone"
     assert recovery.best.front_end.waveform == 32768
+
+
+def test_a_search_computes_the_features_of_the_same_samples_once(ear, folder):
+    asked = []
+
+    def features(self, waveforms, lengths):
+        asked.append(float(waveforms.abs().max()))
+        return ear.features(waveforms, lengths)
+
+    counting = derive(ear, features=features, encode=type(ear).encode)
+    same = remembering(counting)
+    waveforms, lengths = experiments(ear, folder).sample.cropped(8)
+    for change in (lambda x: x, lambda x: 2 * x, lambda x: x):
+        found, counts = on_features(same, change).features(waveforms, lengths)
+        frames, expected = ear.features(waveforms, lengths)
+        assert torch.equal(found, change(frames))
+        assert torch.equal(counts, expected)
+    assert len(asked) == 1
+    same.features(waveforms / 2, lengths)
+    assert len(asked) == 2
+
+
+def test_front_ends_are_not_searched_for_a_network_that_was_never_trained(ear, folder):
+    torch.manual_seed(0)
+    fresh = OwnCaptioner(from_dict({"conditioning": "every-step"}), [*SPECIAL, "tone", "noise"])
+    fresh.module.eval()
+    _, found = examined(fresh, folder, None)
+    assert found.causes[0].id == "weights.untrained"
+    needs = {one.cause: one.needs for one in found.not_tested}
+    assert needs["input.feature-scale"] == needs["input.sample-rate"] == "a network that was trained"
 
 
 def test_the_signal_dies_where_it_is_cut(ear, folder):

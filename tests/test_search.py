@@ -146,4 +146,37 @@ def test_trials_on_fewer_clips_say_so(name, tmp_path):
     part = made.attempt(DECODING_FIXES[name], 24)
     assert part.clips == 24
     assert "on 24 clips" in part.reason
-    assert not part.kept
+
+
+def test_what_a_search_left_behind_is_not_kept(tmp_path, monkeypatch):
+    monkeypatch.setattr("capfix_cli.fixes.search.FEWEST_CLIPS", toys.CLIPS // 3)
+    made = laboratory(toys.needs_contrast, tmp_path)
+    found = made.search()
+    part = [trial for trial in found if trial.clips < made.scale.clips]
+    assert part
+    assert not any(trial.kept for trial in part)
+    assert all(trial.reason.endswith(", others went on") for trial in part)
+    assert any(trial.kept for trial in found)
+
+
+def test_doubted_trials_are_made_on_few_clips_and_on_all_only_if_they_work(tmp_path, monkeypatch):
+    monkeypatch.setattr("capfix_cli.fixes.trials.DOUBTED_CLIPS", 20)
+    for rule in (toys.deaf, toys.hidden_by_search):
+        folder = tmp_path / rule.__name__
+        folder.mkdir()
+        made = laboratory(rule, folder)
+        made.doubted = True
+        trial = made.trial("temperature-0.8-top-p-0.9")
+        works = rule is toys.hidden_by_search
+        assert trial.kept == works
+        assert trial.clips == (toys.CLIPS if works else 20)
+        assert trial.reason.endswith("on 20 clips") != works
+
+
+def test_a_part_of_the_clips_is_decoded_side_by_side_and_says_the_same(tmp_path):
+    made = laboratory(toys.needs_contrast, tmp_path)
+    options = DecodingOptions(do_sample=True, top_p=0.9)
+    whole = {c.file_name: c.tokens for c in made.observe(options).captions}
+    part = made.observe(options, 12).captions
+    assert {c.file_name: c.tokens for c in part} == {c.file_name: whole[c.file_name] for c in part}
+    assert max(len(chunk.names) for chunk in made._parts(12)) > 12 * 8 / toys.CLIPS

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
 
-def apply(value: Any, change: Callable[[Tensor], Tensor]) -> Any:
+def apply(value: Any, change: Callable[[Tensor], Any]) -> Any:
     """Change every tensor of a nesting, keeping its form; other values stay."""
     if isinstance(value, Tensor):
         return change(value)
@@ -51,6 +51,42 @@ def repeat(value: Any, times: int, dim: int = 0, *, copy: bool = False) -> Any:
         return tensor.repeat_interleave(times, dim)
 
     return apply(value, spread)
+
+
+def join(values: Sequence[Any], dim: int = 0) -> Any | None:
+    """Put the rows of nestings of one form below one another along ``dim``.
+
+    Returns:
+        None where they differ in more than their rows: another form, other sizes, other values.
+    """
+    tensors: list[list[Tensor]] = []
+    forms = []
+    for value in values:
+        found: list[Tensor] = []
+
+        def collect(tensor: Tensor, into: list[Tensor] = found) -> None:
+            into.append(tensor)
+
+        forms.append(apply(value, collect))
+        tensors.append(found)
+    try:
+        if any(form != forms[0] for form in forms[1:]):
+            return None
+    except ValueError:  # arrays, of which equality is no single answer
+        return None
+    joined: list[Tensor] = []
+    for same in zip(*tensors, strict=True):
+        if same[0].ndim <= dim:
+            if not all(torch.equal(same[0], other) for other in same[1:]):
+                return None
+            joined.append(same[0])
+            continue
+        sizes = {(*t.shape[:dim], *t.shape[dim + 1 :], t.dtype) for t in same}
+        if len(sizes) > 1:
+            return None
+        joined.append(torch.cat(list(same), dim))
+    waiting = iter(joined)
+    return apply(values[0], lambda tensor: next(waiting))
 
 
 def all_finite(value: Any) -> bool:

@@ -67,7 +67,7 @@ def merit(trial: Trial) -> tuple[bool, float]:
     """Rank by whether it works at all, then by how much the audio decides."""
     listening = trial.listening
     return (
-        trial.kept,
+        trial.kept or trial.outcome == "outrun",
         0.0 if listening is None else listening.deciding_bits / listening.ceiling_bits,
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import torch
@@ -34,6 +34,7 @@ from capfix_cli.thresholds import (
 
 References = Mapping[str, Sequence[str]]
 DEAR_SETTINGS = 6  # searched where trials must do with a part of the clips
+DOUBTED_CLIPS = 40  # of a trial that is foretold not to work; one that does is made again on all
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,10 @@ class Laboratory:
         self._trials: dict[tuple[DecodingOptions, int], Trial] = {}
         self._baselines: dict[tuple[DecodingOptions, int], Outcome] = {}
         self._absent: dict[AbsentKind, Absent] = {}
+        self._parted: dict[int, Sequence[Chunk]] = {}
         self.ranked = ranked(scorer.names, seed)
         self.searched = False
+        self.doubted = False  # whether trials are foretold not to work
 
     @cached_property
     def scale(self) -> Scale:
@@ -91,15 +94,26 @@ class Laboratory:
             contrast: clips on which each caption is tried, its own included; the usual number if
                 None.
         """
-        wanted = None if clips is None else set(self.ranked[:clips])
         captions: list[ClipCaption] = []
-        for chunk in self.scorer.chunks:
-            part = chunk if wanted is None else _part(chunk, wanted, self.scorer)
-            if part.names:
-                captions += decode(
-                    self.scorer.captioner, part, options, self.seed, self._without(options)
-                )
+        for part in self.scorer.chunks if clips is None else self._parts(clips):
+            captions += decode(
+                self.scorer.captioner, part, options, self.seed, self._without(options)
+            )
         return self.judge(sorted(captions, key=lambda caption: caption.file_name), contrast)
+
+    def _parts(self, clips: int) -> Sequence[Chunk]:
+        """The first so many clips of the drawn order, in as few chunks as their shapes allow."""
+        if clips >= len(self.ranked):
+            return self.scorer.chunks
+        if clips not in self._parted:
+            wanted = set(self.ranked[:clips])
+            parts = [_part(chunk, wanted, self.scorer) for chunk in self.scorer.chunks]
+            self._parted[clips] = _joined(
+                [part for part in parts if part.names],
+                max(len(chunk.names) for chunk in self.scorer.chunks),
+                self.scorer.captioner.memory_batch_dim,
+            )
+        return self._parted[clips]
 
     def _without(self, options: DecodingOptions) -> Absent | None:
         """What stands for "no audio", the same for every clip and trial."""
@@ -138,12 +152,27 @@ class Laboratory:
         if options == GREEDY and clips >= len(self.ranked):
             return self.greedy
         if (options, clips) not in self._baselines:
-            self._baselines[options, clips] = self.observe(options, clips, self.scale.contrast)
+            contrast = self.scale.contrast
+            if options == GREEDY:
+                wanted = set(self.ranked[:clips])
+                part = [c for c in self.greedy.captions if c.file_name in wanted]
+                found = self.judge(part, contrast)
+            else:
+                found = self.observe(options, clips, contrast)
+            self._baselines[options, clips] = found
         return self._baselines[options, clips]
 
     def trial(self, name: str) -> Trial:
-        """Make one of ``DECODING_FIXES`` and say whether it works; made once, then remembered."""
-        return self.attempt(DECODING_FIXES[name], self.scale.clips)
+        """Make one of ``DECODING_FIXES`` and say whether it works; made once, then remembered.
+
+        Where trials are doubted it is made on few clips, and on all only if it works on those.
+        """
+        fix = DECODING_FIXES[name]
+        if self.doubted:
+            few = self.attempt(fix, min(DOUBTED_CLIPS, self.scale.clips))
+            if not few.kept:
+                return few
+        return self.attempt(fix, self.scale.clips)
 
     def promising(self, trials: Sequence[Trial]) -> bool:
         """Say whether a search can be hoped to find a decoding that works.
@@ -178,7 +207,8 @@ class Laboratory:
             nonlocal done
             watch(done, total)
             done += 1
-            return self.attempt(fix, clips)
+            trial = self.attempt(fix, clips)
+            return trial if clips >= self.scale.clips else _outrun(trial)
 
         return halve(fresh, self.scale.clips, attempt)
 
@@ -192,8 +222,7 @@ class Laboratory:
                 outcome = self.observe(fix.options, clips, self.scale.contrast)
             result, reason = self._verdict(outcome, clips)
             if clips < self.scale.clips:
-                result = "outrun" if result == "kept" else result
-                reason += f"; on {clips} clips, others went on"
+                reason += f"; on {clips} clips"
             self.captions[fix.options.describe()] = outcome.captions
             self._trials[key] = Trial(
                 fix=fix.fix,
@@ -265,6 +294,16 @@ class Laboratory:
         return ""
 
 
+def _outrun(trial: Trial) -> Trial:
+    """Say of a setting that a search has tried on a part of the clips that it went no further."""
+    return replace(
+        trial,
+        kept=False,
+        outcome="outrun" if trial.kept else trial.outcome,
+        reason=f"{trial.reason}, others went on",
+    )
+
+
 def _percent(share: object) -> str:
     return f"{100 * share:.0f} %" if isinstance(share, float) else str(share)
 
@@ -287,3 +326,16 @@ def _part(chunk: Chunk, wanted: set[str], scorer: Scorer) -> Chunk:
     index = torch.tensor(rows, dtype=torch.long)
     memory = nested.select(chunk.memory, index, scorer.captioner.memory_batch_dim)
     return Chunk(tuple(chunk.names[row] for row in rows), memory)
+
+
+def _joined(parts: Sequence[Chunk], most: int, dim: int) -> list[Chunk]:
+    """Join neighbours whose memories have one shape, up to ``most`` clips each."""
+    found: list[Chunk] = []
+    for part in parts:
+        if found and len(found[-1].names) + len(part.names) <= most:
+            memory = nested.join([found[-1].memory, part.memory], dim)
+            if memory is not None:
+                found[-1] = Chunk((*found[-1].names, *part.names), memory)
+                continue
+        found.append(part)
+    return found

@@ -14,6 +14,7 @@ from capfix_cli.measures.tokens import Ints, Tokens
 Floats = NDArray[np.float64]
 
 PAIRS = 100_000  # compared at most; all of them up to 447 captions
+WORDS = 3_000_000  # in them at most, so that captions of over 15 words have fewer pairs
 
 
 def pair_bleu(
@@ -57,6 +58,8 @@ def pairwise_bleu(counted: Counted, seed: int, most: int = PAIRS) -> tuple[float
     caption i's pairs.
     """
     said = np.random.default_rng([seed, 2]).permutation(counted.said())
+    words = float(counted.tokens.lengths[said].mean()) if len(said) else 0.0
+    most = min(most, max(1, round(WORDS / max(1.0, 2 * words))))
     size = min(len(said), most)
     said = said[:size]
     if size * (size - 1) // 2 <= most:

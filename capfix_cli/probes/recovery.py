@@ -25,6 +25,7 @@ from capfix_cli.probes.listening import listen
 from capfix_cli.probes.normalisation import Fit, expected_spread, measure_fit
 from capfix_cli.probes.sample import PROBED, Sample, Untestable
 from capfix_cli.probes.scoring import Scorer
+from capfix_cli.probes.variants import remembering
 from capfix_cli.records import Listening
 from capfix_cli.thresholds import FIT_MISFIT, FRONT_END_TIE
 
@@ -88,6 +89,7 @@ def recover(
         references: clip name -> references, or None.
         rates: try other sample rates too, which reads the files again.
     """
+    captioner = remembering(captioner)
     candidates = [None, *list_candidates(captioner, sample, rates=rates)]
     try:
         tried = [_fit(captioner, sample, one) for one in candidates]

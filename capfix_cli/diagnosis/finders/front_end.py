@@ -16,6 +16,8 @@ def find_front_end(case: Case, cause: str) -> Finding:
     Searched where the features do not fit what BatchNorm remembers, and where the captioner listens
     wrongly; elsewhere the present front end is right.
     """
+    if _untrained(case):
+        return not_tested(cause, "a network that was trained")
     evidence: list[Evidence] = []
     misfit = None
     try:
@@ -44,6 +46,14 @@ def find_front_end(case: Case, cause: str) -> Finding:
     except Untestable as reason:
         return not_tested(cause, reason.needs)
     return _judge(case, cause, found, misfit, evidence)
+
+
+def _untrained(case: Case) -> bool:
+    """Say whether no front end can be right, since training had none."""
+    try:
+        return case.experiments.weights.untrained.value is True
+    except Untestable:
+        return False
 
 
 def _misfits(misfit: float | None) -> bool:
