@@ -19,7 +19,8 @@ import torch
 from torch import Tensor, nn
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captioners.own.captioner import BOS, EOS, OwnCaptioner
+from capfix_cli.captioners.huggingface import HuggingFaceCaptioner
+from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.decoding import nested
 from capfix_cli.probes.front_ends import RATES
 from capfix_cli.probes.variants import derive, on_features, on_waveforms
@@ -40,13 +41,23 @@ class World:
     seed: int
 
 
-Break = Callable[[OwnCaptioner, World], Captioner | None]
+Break = Callable[[Any, World], Any]  # None where the fault cannot be there
 
 
-def _copy(captioner: OwnCaptioner) -> OwnCaptioner:
+def _copy(captioner: Any) -> Any:
     changed = copy.copy(captioner)
     changed.module = copy.deepcopy(captioner.module)
     return changed
+
+
+def _encoder(captioner: Any) -> Any:
+    module = captioner.module
+    return module.encoder if isinstance(captioner, OwnCaptioner) else module.get_encoder()
+
+
+def _decoder(captioner: Any) -> Any:
+    module = captioner.module
+    return module.decoder if isinstance(captioner, OwnCaptioner) else module.get_decoder()
 
 
 def _constant(world: World, memory: Any, dim: int = 0) -> Any:
@@ -79,15 +90,18 @@ _SCALES: tuple[Callable[[Tensor], Tensor], ...] = (
 )
 
 
-def feature_scale(captioner: OwnCaptioner, world: World) -> Captioner:
+def feature_scale(captioner: Any, world: World) -> Any:
     """Feed features on another scale."""
+    if isinstance(captioner, HuggingFaceCaptioner):
+        factor = (math.log(10), 1.0, 10.0)[world.seed % 3]  # ln, log10 and dB of power
+        return on_features(captioner, lambda x: factor * (4 * x - 4))
     kind = world.seed % (len(_SCALES) + 1)
     if kind == len(_SCALES):
         return on_waveforms(captioner, lambda samples: 32768 * samples)
     return on_features(captioner, _SCALES[kind])
 
 
-def sample_rate(captioner: OwnCaptioner, world: World) -> Captioner:
+def sample_rate(captioner: Any, world: World) -> Any:
     """Claim another sample rate."""
     others = [r for r in RATES if r != captioner.sample_rate]
     return derive(captioner, sample_rate=others[world.seed % len(others)])
@@ -96,29 +110,33 @@ def sample_rate(captioner: OwnCaptioner, world: World) -> Captioner:
 # Weights
 
 
-def weights_missing(captioner: OwnCaptioner, world: World) -> Captioner:
+def weights_missing(captioner: Any, world: World) -> Any:
     """Leave a part as its constructor made it."""
     changed = _copy(captioner)
-    module = changed.module
-    encoder: Any = module.encoder
-    parts: tuple[list[Any], ...] = (
-        [encoder],
-        [module.decoder],
-        [encoder.blocks, encoder.out],
-    )
+    encoder, decoder = _encoder(changed), _decoder(changed)
+    own = isinstance(captioner, OwnCaptioner)
+    deep = [encoder.blocks, encoder.out] if own else [encoder.layers, encoder.layer_norm]
     torch.manual_seed(world.seed)
-    for part in parts[world.seed % len(parts)]:
+    for part in ([encoder], [decoder], deep)[world.seed % 3]:
         for layer in part.modules():
-            reset: Any = getattr(layer, "reset_parameters", None)
-            if reset is not None:
-                reset()
+            if own and hasattr(layer, "reset_parameters"):
+                layer.reset_parameters()
+            elif not own:
+                layer._is_hf_initialized = False
+                for parameter in layer.parameters(recurse=False):
+                    parameter._is_hf_initialized = False
+                changed.module._init_weights(layer)  # as for keys that a file lacks
     return changed
 
 
-def weights_untrained(captioner: OwnCaptioner, world: World) -> Captioner:
+def weights_untrained(captioner: Any, world: World) -> Any:
     """Leave all of it so."""
     torch.manual_seed(world.seed)
-    fresh = OwnCaptioner(captioner.config, captioner.vocabulary)
+    if isinstance(captioner, OwnCaptioner):
+        fresh: Any = OwnCaptioner(captioner.config, captioner.vocabulary)
+    else:
+        fresh = copy.copy(captioner)
+        fresh.module = type(captioner.module)(captioner.module.config)
     fresh.module.eval()
     return fresh
 
@@ -126,7 +144,7 @@ def weights_untrained(captioner: OwnCaptioner, world: World) -> Captioner:
 # Evaluation
 
 
-def batch_dependence(captioner: OwnCaptioner, world: World) -> Captioner:
+def batch_dependence(captioner: Any, world: World) -> Any:
     """A position is indexed by the row of the batch and not by time."""
 
     def encode(self: Captioner, waveforms: Tensor, lengths: Tensor) -> Any:
@@ -145,7 +163,7 @@ def batch_dependence(captioner: OwnCaptioner, world: World) -> Captioner:
     return derive(captioner, encode=encode)
 
 
-def train_mode(captioner: OwnCaptioner, world: World) -> Captioner:
+def train_mode(captioner: Any, world: World) -> Any:
     """Put the network in training mode whenever it encodes."""
     changed = _copy(captioner)
     for layer in changed.module.modules():
@@ -153,6 +171,8 @@ def train_mode(captioner: OwnCaptioner, world: World) -> Captioner:
             layer.p = max(layer.p, 0.3)
         if isinstance(layer, nn.modules.batchnorm._BatchNorm):
             layer.momentum = 0.0  # what it remembers is not to change while it is looked at
+        if isinstance(getattr(layer, "dropout", None), float):  # of transformers
+            layer.dropout = max(layer.dropout, 0.3)
 
     def encode(self: Captioner, waveforms: Tensor, lengths: Tensor) -> Any:
         changed.module.train()
@@ -161,8 +181,10 @@ def train_mode(captioner: OwnCaptioner, world: World) -> Captioner:
     return derive(changed, encode=encode)
 
 
-def padding(captioner: OwnCaptioner, world: World) -> Captioner:
-    """Lengths are not used: padding counts as sound."""
+def padding(captioner: Any, world: World) -> Any:
+    """Lengths are not used: padding counts as sound, as it always does for Whisper."""
+    if isinstance(captioner, HuggingFaceCaptioner):
+        return None
 
     def encode(self: Captioner, waveforms: Tensor, lengths: Tensor) -> Any:
         return captioner.encode(waveforms, torch.full_like(lengths, waveforms.shape[1]))
@@ -173,7 +195,7 @@ def padding(captioner: OwnCaptioner, world: World) -> Captioner:
 # Vocabulary
 
 
-def vocabulary(captioner: OwnCaptioner, world: World) -> Captioner:
+def vocabulary(captioner: Any, world: World) -> Any:
     """Mix the word list, or move it by one."""
     words = list(captioner.vocabulary)
     special, rest = words[:4], words[4:]
@@ -182,22 +204,33 @@ def vocabulary(captioner: OwnCaptioner, world: World) -> Captioner:
     else:
         order = np.random.default_rng(world.seed).permutation(len(rest))
         rest = [rest[i] for i in order]
-    changed = derive(captioner, vocabulary=[*special, *rest])
+    mixed = [*special, *rest]
+    changed = derive(captioner, vocabulary=mixed)
     changed.__dict__.pop("_words", None)
+    if isinstance(captioner, HuggingFaceCaptioner):
+
+        def tokenize(self: Captioner, text: str) -> list[int]:
+            return [mixed.index(words[number]) for number in captioner.tokenize(text)]
+
+        def detokenize(self: Captioner, ids: Sequence[int]) -> str:
+            return " ".join(mixed[number] for number in ids if number >= len(special))
+
+        changed = derive(changed, tokenize=tokenize, detokenize=detokenize)
     return changed
 
 
-def special_tokens(captioner: OwnCaptioner, world: World) -> Captioner:
+def special_tokens(captioner: Any, world: World) -> Any:
     """End with the padding, or exchange begin and end."""
     if world.seed % 2:
         return derive(captioner, eos_id=0, pad_id=None)
-    return derive(captioner, bos_id=EOS, eos_id=BOS)
+    begin, end = captioner.bos_id, captioner.eos_id
+    return derive(captioner, bos_id=end, eos_id=begin, forced=[end])
 
 
 # Encoder and conditioning
 
 
-def encoder_collapsed(captioner: OwnCaptioner, world: World) -> Captioner:
+def encoder_collapsed(captioner: Any, world: World) -> Any:
     """Bring all memories near their mean."""
 
     def encode(self: Captioner, waveforms: Tensor, lengths: Tensor) -> Any:
@@ -236,16 +269,23 @@ class _Pooled(nn.Module):
         return mean * inside, mask
 
 
-def time_pooling(captioner: OwnCaptioner, world: World) -> Captioner | None:
+def time_pooling(captioner: Any, world: World) -> Any:
     """Average the frames over time and hand out the mean for each."""
+    if isinstance(captioner, HuggingFaceCaptioner):
+
+        def encode(self: Captioner, waveforms: Tensor, lengths: Tensor) -> Any:
+            hidden = captioner.encode(waveforms, lengths)["hidden"]
+            return {"hidden": hidden.mean(1, keepdim=True).expand_as(hidden).contiguous()}
+
+        return derive(captioner, encode=encode)
     if captioner.config.encoder.pooling == "time":
         return None
     changed = _copy(captioner)
-    changed.module.encoder = _Pooled(changed.module.encoder)  # type: ignore[assignment]
+    changed.module.encoder = _Pooled(changed.module.encoder)
     return changed
 
 
-def _by_prefix(captioner: OwnCaptioner, logits: Callable[..., Tensor]) -> Captioner:
+def _by_prefix(captioner: Any, logits: Callable[..., Any]) -> Captioner:
     return derive(
         captioner,
         logits=logits,
@@ -254,37 +294,42 @@ def _by_prefix(captioner: OwnCaptioner, logits: Callable[..., Tensor]) -> Captio
         step=Captioner.step,
         open=Captioner.open,
         prepare=Captioner.prepare,
+        shares_memory=False,
     )
 
 
-def ignored(captioner: OwnCaptioner, world: World) -> Captioner:
+def ignored(captioner: Any, world: World) -> Any:
     """Let the decoder hear the mean memory for ever."""
 
-    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Tensor:
+    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Any:
         return captioner.logits(prefix, _constant(world, memory))
 
     return _by_prefix(captioner, logits)
 
 
-def first_step_only(captioner: OwnCaptioner, world: World) -> Captioner:
+def first_step_only(captioner: Any, world: World) -> Any:
     """Let it hear the clip at the first word, or two, alone."""
 
-    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Tensor:
+    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Any:
         heard = memory if prefix.shape[1] <= 1 + world.seed % 2 else _constant(world, memory)
         return captioner.logits(prefix, heard)
 
     return _by_prefix(captioner, logits)
 
 
-def constant_attention(captioner: OwnCaptioner, world: World) -> Captioner | None:
+def constant_attention(captioner: Any, world: World) -> Any:
     """Make the scores of attention a thousandth."""
     changed = _copy(captioner)
-    decoder: Any = changed.module.decoder
+    decoder = _decoder(changed)
     scores: list[Any] = []
     if getattr(decoder, "attention", None) is not None:
         scores = [decoder.attention.score]
     elif hasattr(decoder, "layers"):
-        scores = [layer.cross_attention.query for layer in decoder.layers]
+        own = isinstance(captioner, OwnCaptioner)
+        scores = [
+            layer.cross_attention.query if own else layer.encoder_attn.q_proj
+            for layer in decoder.layers
+        ]
     if not scores:
         return None
     with torch.no_grad():
@@ -297,30 +342,31 @@ def constant_attention(captioner: OwnCaptioner, world: World) -> Captioner | Non
 # Decoder
 
 
-def prefix_blind(captioner: OwnCaptioner, world: World) -> Captioner:
+def prefix_blind(captioner: Any, world: World) -> Any:
     """Feed the begin token for ever."""
 
-    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Tensor:
+    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Any:
         return captioner.logits(torch.full_like(prefix, captioner.bos_id), memory)
 
     return _by_prefix(captioner, logits)
 
 
-def overconfident(captioner: OwnCaptioner, world: World) -> Captioner:
+def overconfident(captioner: Any, world: World) -> Any:
     """Multiply the scores of words."""
     changed = _copy(captioner)
-    with torch.no_grad():
-        factor = (4.0, 6.0, 8.0)[world.seed % 3]
-        changed.module.decoder.out.weight.mul_(factor)
-        changed.module.decoder.out.bias.mul_(factor)
+    factor = (4.0, 6.0, 8.0)[world.seed % 3]
+    own = isinstance(captioner, OwnCaptioner)
+    out = changed.module.decoder.out if own else changed.module.proj_out
+    for name, parameter in list(out.named_parameters()):
+        setattr(out, name, nn.Parameter(factor * parameter.detach()))  # no longer tied
     return changed
 
 
-def search(captioner: OwnCaptioner, world: World) -> Captioner:
+def search(captioner: Any, world: World) -> Any:
     """One bland caption leads at the first word by a little, and is then followed to its end."""
     favourite = world.references[world.seed % len(world.references)]
 
-    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Tensor:
+    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Any:
         scores = captioner.logits(prefix, memory).log_softmax(dim=1)
         said = prefix[:, 1:]
         place = said.shape[1]
@@ -338,12 +384,12 @@ def search(captioner: OwnCaptioner, world: World) -> Captioner:
     return _by_prefix(captioner, logits)
 
 
-def exposure_bias(captioner: OwnCaptioner, world: World) -> Captioner:
+def exposure_bias(captioner: Any, world: World) -> Any:
     """Sound as long as the words before are people's; after its own it loses the thread."""
     known = {tuple(r[:n]) for r in world.references for n in range(len(r) + 1)}
     size = len(captioner.vocabulary)
 
-    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Tensor:
+    def logits(self: Captioner, prefix: Tensor, memory: Any) -> Any:
         scores = captioner.logits(prefix, memory)
         lost = [tuple(row[1:]) not in known for row in prefix.tolist()]
         wander = scores.clone()

@@ -117,7 +117,9 @@ def main() -> int:
     for name in given.sets.split(","):
         held: Set = open_set(name, given.work, given.esc10)
         for architecture in given.architectures.split(","):
-            captioner, _ = trained(held, architecture, "sound", 0, given.work)
+            captioner = trained(held, architecture, "sound", 0, given.work)[0].captioner
+            if not isinstance(captioner, OwnCaptioner):
+                raise TypeError(architecture)
             heard = hear(
                 captioner, str(held.world.test_audio), batch_size=32, seed=0, only_sample=True
             )

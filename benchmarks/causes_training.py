@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import causes_whisper
 import numpy as np
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from capfix_cli.audio.batches import iterate_batches
 from capfix_cli.audio.files import read_headers
-from capfix_cli.captioners.loading import load
+from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.captioners.own.checkpoint import save
 from capfix_cli.captioners.own.config import CaptionerConfig, from_dict
@@ -25,9 +26,9 @@ from capfix_cli.recipes.data import build_vocabulary
 
 Captions = dict[str, list[str]]
 
-# GRU decoders that hear every step or attend are what thresholds were set on; the Transformer is
-# held out whole: nothing was tuned on it.
-TUNED, HELD_OUT = ("every-step", "attention"), "transformer"
+# GRU decoders that hear every step or attend are what thresholds were set on; the Transformer and a
+# small Whisper of transformers are held out whole: no threshold was tuned on them.
+TUNED, HELD_OUT = ("every-step", "attention"), ("transformer", causes_whisper.NAME)
 _COMMON = {
     "front_end": {"n_mels": 32, "n_fft": 1024, "hop_length": 512},
     "encoder": {"pooling": "frequency", "channels": 12, "width": 64, "dropout": 0.1},
@@ -40,6 +41,7 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
     "attention": {**_COMMON, "conditioning": "attention"},
     "transformer": {**_COMMON, "conditioning": "attention", "decoder": "transformer", "hidden": 64},
 }
+ALL = (*ARCHITECTURES, causes_whisper.NAME)
 EPOCHS = 24
 
 
@@ -149,14 +151,12 @@ def write_csv(path: Path, captions: Captions) -> Path:
     return path
 
 
-def trained(
-    held: Set, architecture: str, fault: str, seed: int, work: Path
-) -> tuple[OwnCaptioner, Path]:
+def trained(held: Set, architecture: str, fault: str, seed: int, work: Path) -> tuple[Loaded, Path]:
     """Train a captioner, or load the one that was; give it with its training file.
 
     Args:
         held: audio set.
-        architecture: key of ``ARCHITECTURES``.
+        architecture: one of ``ALL``.
         fault: ``sound``, ``decoder.undertrained`` or a key of ``DATA``.
         seed: of weights and draws, and the variant of the fault.
         work: where models are kept.
@@ -164,25 +164,43 @@ def trained(
     captions = DATA[fault](held.captions, seed) if fault in DATA else held.captions
     name = f"{held.world.folder.name}-{architecture}-{fault}-{seed}"
     table = write_csv(work / f"{name}.csv", captions)
+    undertrained = fault == "decoder.undertrained"
+    if architecture == causes_whisper.NAME:
+        path = work / name
+        if not path.exists():
+            epochs = 1 if undertrained else causes_whisper.EPOCHS
+            texts = [text for own in _worded(held, captions).values() for text in own]
+            features = _whisper_features(held)
+            causes_whisper.train(captions, texts, features, path, epochs, seed)
+        return load(str(path)), table
     path = work / f"{name}.pt"
     if not path.exists():
-        epochs = 1 if fault == "decoder.undertrained" else EPOCHS
-        config = from_dict(ARCHITECTURES[architecture])
-        captioner = _fit(config, held, captions, epochs, seed)
+        epochs = 1 if undertrained else EPOCHS
+        captioner = _fit(from_dict(ARCHITECTURES[architecture]), held, captions, epochs, seed)
         save(captioner, path, training={"epochs": epochs}, overwrite=True)
-    captioner_again = load(str(path)).captioner
-    if not isinstance(captioner_again, OwnCaptioner):
-        raise TypeError(path)
-    return captioner_again, table
+    return load(str(path)), table
+
+
+def _whisper_features(held: Set) -> dict[str, Tensor]:
+    cached = held.world.folder / "whisper-features.pt"
+    if not cached.exists():
+        torch.save(causes_whisper.features_of(held.world.train_audio), cached)
+    features: dict[str, Tensor] = torch.load(cached, weights_only=True)
+    return features
+
+
+def _worded(held: Set, captions: Captions) -> Captions:
+    """The captions whose words the vocabulary has: the set's own unless others are learnt."""
+    bland = set(_BLAND) & {text for texts in captions.values() for text in texts}
+    return captions if bland else held.captions
 
 
 def _fit(
     config: CaptionerConfig, held: Set, captions: Captions, epochs: int, seed: int
 ) -> OwnCaptioner:
     torch.manual_seed(seed)
-    captioner = OwnCaptioner(config, build_vocabulary(list(held.captions.values())))
-    if set(_BLAND) & {t for texts in captions.values() for t in texts}:
-        captioner = OwnCaptioner(config, build_vocabulary(list(captions.values())))
+    words = build_vocabulary(list(_worded(held, captions).values()))
+    captioner = OwnCaptioner(config, words)
     module = captioner.module.train()
     optimizer = torch.optim.AdamW(module.parameters(), lr=2e-3)
     generator = np.random.default_rng(seed)

@@ -66,6 +66,42 @@ def save_whisper(folder: Path, seed: int = 0, **saving: object) -> Path:
     return folder
 
 
+def save_speech2text(folder: Path, seed: int = 0) -> Path:
+    from transformers import (
+        Speech2TextConfig,
+        Speech2TextFeatureExtractor,
+        Speech2TextForConditionalGeneration,
+    )
+
+    torch.manual_seed(seed)
+    tokenizer = _tokenizer()
+    config = Speech2TextConfig(
+        vocab_size=len(tokenizer),
+        d_model=16,
+        encoder_layers=1,
+        decoder_layers=1,
+        encoder_attention_heads=2,
+        decoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_ffn_dim=32,
+        input_feat_per_channel=40,
+        conv_channels=16,
+        max_target_positions=14,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+        init_std=0.4,
+    )
+    model = Speech2TextForConditionalGeneration(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save_pretrained(folder)
+        Speech2TextFeatureExtractor(feature_size=40, num_mel_bins=40).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
+
+
 def save_speech_encoder_decoder(folder: Path, seed: int = 0) -> Path:
     from transformers import (
         BartConfig,

@@ -27,6 +27,8 @@ from capfix_cli.captioners.loading import load
 from capfix_cli.captioners.vocabulary import load_vocabulary
 from capfix_cli.captioners.weights import load_module, load_weights
 from capfix_cli.errors import CapfixError
+from capfix_cli.probes.geometry import separates
+from capfix_cli.probes.variants import on_features
 
 
 class Net(nn.Module):
@@ -544,6 +546,36 @@ def test_sharded_hugging_face_folders_load(tmp_path):
     path = hugging.save_whisper(tmp_path / "sharded", max_shard_size="20KB")
     assert (path / "model.safetensors.index.json").exists()
     assert load_folder(str(path), "cpu").max_length == 11
+
+
+def test_features_of_whisper_are_had_apart_and_encode_to_the_same(tmp_path):
+    captioner = load_folder(str(hugging.save_whisper(tmp_path / "w")), "cpu")
+    assert separates(captioner)
+    waveforms, lengths = torch.randn(2, 16_000) * 0.1, torch.tensor([16_000, 9_000])
+    with torch.inference_mode():
+        frames, counts = captioner.features(waveforms, lengths)
+        assert frames.shape == (2, 3000, 80)
+        assert counts.tolist() == [3000, 3000]
+        whole = captioner.encode(waveforms, lengths)["hidden"]
+        assert torch.equal(captioner.encode_features(frames, counts)["hidden"], whole)
+        loud = on_features(captioner, lambda x: x + 1).encode(waveforms, lengths)["hidden"]
+    assert not torch.allclose(loud, whole)
+
+
+def test_features_with_a_mask_are_had_apart_and_encode_to_the_same(tmp_path):
+    captioner = load_folder(str(hugging.save_speech2text(tmp_path / "s")), "cpu")
+    assert separates(captioner)
+    waveforms, lengths = torch.randn(2, 16_000) * 0.1, torch.tensor([16_000, 9_000])
+    with torch.inference_mode():
+        frames, counts = captioner.features(waveforms, lengths)
+        assert (frames.shape[0], frames.shape[2]) == (2, 40)
+        assert counts[1] < counts[0] == frames.shape[1]
+        whole = captioner.encode(waveforms, lengths)
+        again = captioner.encode_features(frames, counts)
+        wave = load_folder(str(hugging.save_speech_encoder_decoder(tmp_path / "e")), "cpu")
+    assert torch.equal(whole["hidden"], again["hidden"])
+    assert torch.equal(whole["mask"], again["mask"])
+    assert not separates(wave)
 
 
 def change(folder: Path, name: str, **values: object) -> None:

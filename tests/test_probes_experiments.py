@@ -145,7 +145,9 @@ def test_front_ends_are_not_searched_for_a_network_that_was_never_trained(ear, f
     _, found = examined(fresh, folder, None)
     assert found.causes[0].id == "weights.untrained"
     needs = {one.cause: one.needs for one in found.not_tested}
-    assert needs["input.feature-scale"] == needs["input.sample-rate"] == "a network that was trained"
+    assert (
+        needs["input.feature-scale"] == needs["input.sample-rate"] == "a network that was trained"
+    )
 
 
 def test_the_signal_dies_where_it_is_cut(ear, folder):

@@ -68,6 +68,8 @@ CASES = [
     ("specaug: False", "3.4", "needed"),
     ("model: {spec_augment: true}", "3.4", "done"),
     ("mixup_alpha: 0.4", "3.4", "done"),
+    ("{apply_spec_augment: true, mask_time_prob: 0.05}", "3.4", "done"),
+    ("{apply_spec_augment: false, mask_time_prob: 0.05}", "3.4", "unknown"),
     ("augment: {p_noise: 0.0, p_gain: 0.0}", "3.4", "needed"),
     ("augment: {p_noise: 0.3, p_gain: 0.0}", "3.4", "done"),
     ("captions_per_clip: 5", "4.3", "done"),

@@ -73,8 +73,11 @@ class HuggingFaceCaptioner(Captioner):
 
     def encode(self, waveforms: Tensor, lengths: Tensor) -> Memory:
         """Waveforms -> {hidden [B, frames, D], mask [B, ...] where the model uses one}."""
+        return self._encode(self.inputs(waveforms, lengths))
+
+    def _encode(self, inputs: dict[str, Tensor]) -> Memory:
         device = next(self.module.parameters()).device  # type: ignore[union-attr]
-        fed = {name: part.to(device) for name, part in self.inputs(waveforms, lengths).items()}
+        fed = {name: part.to(device) for name, part in inputs.items()}
         # Whisper's and Speech2Text's encoders take features alone or with their mask.
         hidden = self.module.get_encoder()(**fed, return_dict=True).last_hidden_state  # type: ignore[union-attr,operator]
         mask = fed.get("attention_mask")
@@ -193,6 +196,45 @@ class HuggingFaceCaptioner(Captioner):
             **{self.cache_name: cache},
             **extra,
         )
+
+
+class SpectrogramCaptioner(HuggingFaceCaptioner):
+    """One whose encoder takes ``input_features``, apart from which other front ends can be tried.
+
+    Arguments are those of :class:`HuggingFaceCaptioner`.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        inputs: Inputs,
+        sample_rate: int,
+        prefix: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(model, tokenizer, inputs, sample_rate, prefix)
+        noise = 0.1 * torch.randn(sample_rate, generator=torch.Generator().manual_seed(0))
+        fed = inputs(noise.unsqueeze(0), torch.tensor([sample_rate]))
+        self.masked = "attention_mask" in fed
+        bands = getattr(model.config, "num_mel_bins", None)
+        self.bands_first = fed["input_features"].shape[1] == bands  # as Whisper takes them
+
+    def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        """Waveforms -> [B, frames, bands] and how many of the frames the encoder hears, [B]."""
+        fed = self.inputs(waveforms, lengths)
+        frames = fed["input_features"]
+        if self.bands_first:
+            frames = frames.transpose(1, 2)
+        counts = torch.full((len(frames),), frames.shape[1])
+        return frames, fed["attention_mask"].sum(1).long() if self.masked else counts
+
+    def encode_features(self, features: Tensor, lengths: Tensor) -> Memory:
+        """[B, frames, bands] -> as :meth:`encode`."""
+        fed = {"input_features": features.transpose(1, 2) if self.bands_first else features}
+        if self.masked:
+            inside = torch.arange(features.shape[1]) < lengths.cpu().unsqueeze(1)
+            fed["attention_mask"] = inside.long()
+        return self._encode(fed)
 
 
 def _token(config: Any, model: Any, name: str, fallback: int | None, needed: bool = True) -> Any:

@@ -11,7 +11,12 @@ from typing import Any
 from torch import Tensor
 
 from capfix_cli.captioners.given import given
-from capfix_cli.captioners.huggingface import HuggingFaceCaptioner, Inputs, forced_prefix
+from capfix_cli.captioners.huggingface import (
+    HuggingFaceCaptioner,
+    Inputs,
+    SpectrogramCaptioner,
+    forced_prefix,
+)
 from capfix_cli.captioners.inspection.families import TO_DO, WHAT, role_of
 from capfix_cli.captioners.inspection.folders import read_json, weight_files
 from capfix_cli.captioners.inspection.formats import read_content
@@ -81,7 +86,9 @@ def load_folder(path: str, device: str) -> HuggingFaceCaptioner:
             f"{type(extractor).__name__}.",
             "Copy the preprocessor_config.json of the captioner's own audio features.",
         )
-    return HuggingFaceCaptioner(model, tokenizer, _extraction(extractor), rate, prefix)
+    named = getattr(extractor, "model_input_names", None) or [""]
+    made = SpectrogramCaptioner if named[0] == "input_features" else HuggingFaceCaptioner
+    return made(model, tokenizer, _extraction(extractor), rate, prefix)
 
 
 def load_tokenizer(

@@ -129,9 +129,16 @@ def _special(case: Case, checkpoint: str) -> Iterator[Repair]:
             changes["eos_id"] = ends.last[0]
     if changes:
         line = ", ".join(f"{name} = {i}  # {str(words[i])!r}" for name, i in changes.items())
-        yield Repair(
-            "vocabulary.special-tokens", "other special tokens", line, derive(captioner, **changes)
-        )
+        changed = derive(captioner, **changes)
+        if "bos_id" in changes:
+
+            def start_prefix(self: Captioner, batch: int) -> Tensor:
+                prefix = captioner.start_prefix(batch).clone()
+                prefix[:, 0] = self.bos_id
+                return prefix
+
+            changed = derive(changed, start_prefix=start_prefix)
+        yield Repair("vocabulary.special-tokens", "other special tokens", line, changed)
 
 
 def _words(case: Case, checkpoint: str) -> Iterator[Repair]:

@@ -124,6 +124,7 @@ def feature_candidates(known: Statistics) -> Iterator[FrontEnd]:
     """List the changes of features that undo a usual mistake, the simplest first."""
     if known.least < 0 or known.most < MOST_LOGARITHM:
         yield from _between_logarithms()
+        yield from _whispers()
         yield from _to_power()
     if known.least >= 0:
         yield from _from_power()
@@ -150,6 +151,41 @@ def _between_logarithms() -> Iterator[FrontEnd]:
                 yield _scale(name, used, f"{hint}; {line}", _scaled(factor), loud)
             else:
                 yield _scale(expected, used, line, _scaled(factor))
+
+
+# Features per unit of log10 of power.
+_LOGARITHMS = (("ln of power", LN10), ("log10 of power", 1.0), ("dB", 10.0))
+
+
+def _whispers() -> Iterator[FrontEnd]:
+    """Whisper's normalised log10: at most eight below a clip's loudest, then (x + 4) / 4."""
+
+    def normalised(unit: float) -> Change:
+        def change(x: Tensor) -> Tensor:
+            found = x / unit
+            return (torch.maximum(found, found.amax((1, 2), keepdim=True) - 8) + 4) / 4
+
+        return change
+
+    def plain(unit: float) -> Change:
+        return lambda x: unit * (4 * x - 4)
+
+    for name, unit in _LOGARITHMS:
+        part = f"features / {unit:.6g}" if unit != 1 else "features"
+        yield _scale(
+            "log10 of power normalised as Whisper's",
+            name,
+            f"features = ({part} + 4) / 4  # at most 8 below each clip's largest {part}",
+            normalised(unit),
+        )
+    for name, unit in _LOGARITHMS:
+        factor = f"{unit:.6g} * " if unit != 1 else ""
+        yield _scale(
+            name,
+            "log10 of power normalised as Whisper's",
+            f"features = {factor}(4 * features - 4)  # {name}",
+            plain(unit),
+        )
 
 
 _RANGE = {"x32768": "int16 range, as training had it", "/32768": "[-1, 1], as training had it"}

@@ -98,7 +98,7 @@ class Opening:
 
 
 def measure_opening(captioner: Captioner, memory: Memory, references: Sequence[Tokens]) -> Opening:
-    """Open captions with other special tokens.
+    """Open captions with other special tokens; none begins with the one for unknown words.
 
     Raises:
         Untestable: the captioner opens captions by itself.
@@ -107,7 +107,8 @@ def measure_opening(captioner: Captioner, memory: Memory, references: Sequence[T
         raise Untestable("a captioner that opens captions with bos_id")
     first = torch.tensor([tokens[0] for tokens in references]).unsqueeze(1)
     losses = {}
-    for token in dict.fromkeys([captioner.bos_id, *special_ids(captioner)]):
+    others = [token for token in special_ids(captioner) if token != captioner.unk_id]
+    for token in dict.fromkeys([captioner.bos_id, *others]):
         opened = derive(captioner, bos_id=token)
         found = along(opened, memory, [tokens[:1] for tokens in references])[:, 0]
         losses[token] = -float(found.gather(1, first).clamp_min(-1e4).mean())

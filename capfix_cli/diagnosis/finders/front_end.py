@@ -29,23 +29,29 @@ def find_front_end(case: Case, cause: str) -> Finding:
             Evidence("of it, shift in deviations", first.shift),
         ]
     except Untestable as reason:
-        if isinstance(reason, Unsettled):  # hardly trained: no front end would make it listen
+        # Hardly trained: no front end would make it listen.
+        unsettled = isinstance(reason, Unsettled)
+        if unsettled or (case.ill and not case.experiments.sample.names):
             return not_tested(cause, reason.needs)
         if not case.ill:
             return Finding(cause, 0.0, (Evidence("verdict", case.decision.verdict),))
-        if not case.experiments.sample.names:
-            return not_tested(cause, reason.needs)
-    # Without statistics whoever is deaf is searched. With them, what does not fit; and what fits
-    # but listens wrongly, since other rates leave the statistics nearly as they were.
-    wrongly = case.deaf and case.heard_by_itself >= LISTENING_SHARE.value / 2
-    asked = case.deaf if misfit is None else _misfits(misfit) or wrongly
-    if not asked:
+    if not _asked(case, misfit):
         return Finding(cause, 0.0, tuple(evidence))
     try:
         found = case.experiments.recovery
     except Untestable as reason:
         return not_tested(cause, reason.needs)
     return _judge(case, cause, found, misfit, evidence)
+
+
+def _asked(case: Case, misfit: float | None) -> bool:
+    """Say whether to search.
+
+    Without statistics whoever is deaf is searched. With them, what does not fit; and what fits but
+    listens wrongly, since other rates leave the statistics nearly as they were.
+    """
+    wrongly = case.deaf and case.heard_by_itself >= LISTENING_SHARE.value / 2
+    return case.deaf if misfit is None else _misfits(misfit) or wrongly
 
 
 def _untrained(case: Case) -> bool:

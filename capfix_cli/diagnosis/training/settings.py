@@ -118,7 +118,7 @@ def _walk(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
         return
     if isinstance(value, Mapping):
         for key, inner in value.items():
-            if str(key).lower() in WORDS:
+            if str(key).lower() in WORDS or _unused(str(key), value):
                 continue
             yield from _walk(inner, f"{path}.{key}" if path else str(key), depth + 1)
     elif isinstance(value, Sequence) and not isinstance(value, str | bytes):
@@ -126,6 +126,12 @@ def _walk(value: Any, path: str, depth: int) -> Iterator[tuple[str, Any]]:
             yield from _walk(inner, f"{path}.{place}", depth + 1)
     elif value is None or isinstance(value, str | bool | int | float):
         yield path, value
+
+
+def _unused(key: str, among: Mapping[Any, Any]) -> bool:
+    """Say whether a setting is one that transformers keeps and does not use: masks switched off."""
+    masks = key.startswith(("mask_time_", "mask_feature_"))
+    return masks and among.get("apply_spec_augment") is False
 
 
 class _Inert(yaml.SafeLoader):
