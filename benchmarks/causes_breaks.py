@@ -22,7 +22,7 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.huggingface import HuggingFaceCaptioner
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.decoding import nested
-from capfix_cli.probes.front_ends import RATES
+from capfix_cli.probes.front_end_candidates import RATES
 from capfix_cli.probes.variants import derive, on_features, on_waveforms
 
 

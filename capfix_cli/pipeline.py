@@ -12,7 +12,7 @@ from capfix_cli import __version__, runs
 from capfix_cli.captioners.adapters import blame
 from capfix_cli.captioners.given import NOTHING, Given
 from capfix_cli.captioners.inspection.inspect import settings_beside
-from capfix_cli.captioners.loading import Loaded, load
+from capfix_cli.captioners.loading import HANDED_TRAINING, Loaded, load
 from capfix_cli.captioners.own.captioner import OwnCaptioner
 from capfix_cli.decoding.config_file import DECODING, write_decoding
 from capfix_cli.decoding.options import DecodingOptions, options_from_dict
@@ -194,6 +194,11 @@ def _notes(
         )
     if examined.listening is not None and examined.listening.note:
         notes.append(f"Listening: {examined.listening.note}.")
+    if loaded.summary.facts.get(HANDED_TRAINING):
+        notes.append(
+            "The network was handed over in train mode, and capfix put it into eval mode: make sure"
+            " that your own captioning calls model.eval(), since dropout or BatchNorm differ there."
+        )
     broken = "" if training is None else broken_data(training)
     notes += [f"{broken}."] if broken else []
     notes += [f"{mend}." for mend in examined.mends[:3]]

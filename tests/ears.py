@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.probes.front_ends import FLOOR
+from capfix_cli.probes.front_end_candidates import FLOOR
 
 RATE = 8_000
 PITCHES = 6

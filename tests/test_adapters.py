@@ -16,6 +16,7 @@ from toys import BOS, EOS, PAD, Toy, deaf, healthy
 from capfix_cli.captioners import adapters, contract
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.contract import check_contract
+from capfix_cli.captioners.loading import HANDED_TRAINING
 from capfix_cli.captioners.recurrent import RecurrentCaptioner
 from capfix_cli.captioners.vocabulary import Vocabulary
 from capfix_cli.errors import CapfixError
@@ -436,6 +437,25 @@ class Late(Toy):
 def load(checkpoint, device):
     return Late(deaf, 20)
 """
+
+
+@pytest.mark.parametrize("mode", [True, False])
+def test_a_network_handed_over_in_train_mode_is_told_of(mode, capfix, world, tmp_path):
+    (tmp_path / "modes.py").write_text(
+        "import torch.nn as nn\nfrom toys import Toy, healthy\n\n\n"
+        "def load(checkpoint, device):\n"
+        "    toy = Toy(healthy)\n"
+        f"    toy.module = nn.Sequential(nn.Linear(2, 2), nn.Dropout(0.5)).train({mode})\n"
+        "    return toy\n"
+    )
+    done = capfix(
+        "diagnose", "x", "--audio", world.test_audio, "--adapter", "modes.py:load", "--json"
+    )
+    assert done.status == 0, done.err
+    found = json.loads(done.out)
+    told = any("handed over in train mode" in note for note in found["notes"])
+    assert told == mode
+    assert found["model"]["facts"].get(HANDED_TRAINING, False) == mode
 
 
 def test_an_adapter_that_fails_on_real_clips_is_blamed_in_a_line(capfix, world, tmp_path):

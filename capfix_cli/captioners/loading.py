@@ -25,6 +25,9 @@ from capfix_cli.captioners.weights import load_module
 from capfix_cli.errors import CapfixError
 from capfix_cli.records import ModelSummary
 
+# The fact that a network came in train mode; capfix puts it into eval mode.
+HANDED_TRAINING = "evaluation.handed_in_train_mode"
+
 
 @dataclass(frozen=True)
 class Loaded:
@@ -46,6 +49,8 @@ def load(
     with use(options):
         loaded = _load(path, adapter, device)
     if loaded.captioner.module is not None:
+        if any(_differs_in_training(layer) for layer in loaded.captioner.module.modules()):
+            loaded.summary.facts[HANDED_TRAINING] = True
         loaded.captioner.module.eval()
     if loaded.summary.format in {"adapter", "huggingface", "pickle"}:
         wrong = smoke(loaded.captioner)
@@ -55,6 +60,13 @@ def load(
                 f"`capfix adapter check {adapter} {path}` tries every clause." if adapter else "",
             )
     return loaded
+
+
+def _differs_in_training(layer: nn.Module) -> bool:
+    """Say whether a layer is in train mode and computes otherwise for it."""
+    kinds = nn.modules.dropout._DropoutNd | nn.modules.batchnorm._BatchNorm
+    recurrent = isinstance(layer, nn.RNNBase) and layer.dropout > 0
+    return layer.training and (isinstance(layer, kinds) or recurrent)
 
 
 def _load(path: str, adapter: str | None, device: str) -> Loaded:

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-import torch
-
-from capfix_cli.decoding import nested
 from capfix_cli.decoding.absent import Absent, make_absent
 from capfix_cli.decoding.options import GREEDY, AbsentKind, DecodingOptions
 from capfix_cli.decoding.search import Chunk, decode
 from capfix_cli.diagnosis.verdict import Decision, audio_decides, decide
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, NATURAL, SEARCHED, DecodingFix
+from capfix_cli.fixes.portion import portion, ranked
 from capfix_cli.fixes.scale import Scale, affordable
 from capfix_cli.fixes.search import halve, merit, rungs
 from capfix_cli.measures.table import judge_diversity, measure_captions
@@ -106,13 +103,9 @@ class Laboratory:
         if clips >= len(self.ranked):
             return self.scorer.chunks
         if clips not in self._parted:
+            dim = self.scorer.captioner.memory_batch_dim
             wanted = set(self.ranked[:clips])
-            parts = [_part(chunk, wanted, self.scorer) for chunk in self.scorer.chunks]
-            self._parted[clips] = _joined(
-                [part for part in parts if part.names],
-                max(len(chunk.names) for chunk in self.scorer.chunks),
-                self.scorer.captioner.memory_batch_dim,
-            )
+            self._parted[clips] = portion(self.scorer.chunks, wanted, dim)
         return self._parted[clips]
 
     def _without(self, options: DecodingOptions) -> Absent | None:
@@ -306,36 +299,3 @@ def _outrun(trial: Trial) -> Trial:
 
 def _percent(share: object) -> str:
     return f"{100 * share:.0f} %" if isinstance(share, float) else str(share)
-
-
-def ranked(names: Sequence[str], seed: int) -> list[str]:
-    """Put clips in an order drawn by the seed: the first n are a sample, and of the next n + m."""
-
-    def rank(name: str) -> bytes:
-        text = f"{seed}/{name}".encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(text, digest_size=8).digest()
-
-    return sorted(names, key=rank)
-
-
-def _part(chunk: Chunk, wanted: set[str], scorer: Scorer) -> Chunk:
-    """Take the wanted clips of a chunk."""
-    rows = [row for row, name in enumerate(chunk.names) if name in wanted]
-    if len(rows) == len(chunk.names):
-        return chunk
-    index = torch.tensor(rows, dtype=torch.long)
-    memory = nested.select(chunk.memory, index, scorer.captioner.memory_batch_dim)
-    return Chunk(tuple(chunk.names[row] for row in rows), memory)
-
-
-def _joined(parts: Sequence[Chunk], most: int, dim: int) -> list[Chunk]:
-    """Join neighbours whose memories have one shape, up to ``most`` clips each."""
-    found: list[Chunk] = []
-    for part in parts:
-        if found and len(found[-1].names) + len(part.names) <= most:
-            memory = nested.join([found[-1].memory, part.memory], dim)
-            if memory is not None:
-                found[-1] = Chunk((*found[-1].names, *part.names), memory)
-                continue
-        found.append(part)
-    return found

@@ -12,14 +12,12 @@ from torch import Tensor
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.decoding.options import GREEDY
 from capfix_cli.decoding.search import Chunk, decode
-from capfix_cli.probes.front_ends import (
-    FrontEnd,
-    Statistics,
-    describe_features,
+from capfix_cli.probes.front_end_candidates import (
     feature_candidates,
     rate_candidates,
     waveform_candidates,
 )
+from capfix_cli.probes.front_ends import FrontEnd, Statistics, describe_features
 from capfix_cli.probes.geometry import separates
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.normalisation import Fit, expected_spread, measure_fit
