@@ -214,12 +214,16 @@ def main() -> int:
     parser.add_argument(
         "--quick", action="store_true", help="one seed, first set, two architectures"
     )
+    parser.add_argument(
+        "--only", default="", help="jobs whose name SET/ARCHITECTURE/SEED/FAULT has it"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     given.work.mkdir(parents=True, exist_ok=True)
     sets = given.sets.split(",")[: 1 if given.quick else None]
     architectures = ["every-step", HELD_OUT[0]] if given.quick else given.architectures.split(",")
     listed = jobs(sets, architectures, 1 if given.quick else given.seeds, given.quick)
+    listed = [job for job in listed if given.only in job.key]
     kept = given.work / "results.jsonl"
     done = {}
     if kept.exists():

@@ -58,6 +58,14 @@ class Case:
         return 0.0 if found is None else found.bits / found.ceiling_bits
 
     @property
+    def heard_on_references(self) -> float | None:
+        """The same on references; None where none were given."""
+        found = self.listening
+        if found is None or found.reference_bits is None:
+            return None
+        return found.reference_bits / found.ceiling_bits
+
+    @property
     def deaf(self) -> bool:
         """Whether the audio does not decide the captions."""
         return self.heard < LISTENING_SHARE.value

@@ -32,14 +32,16 @@ def find(case: Case) -> Finding:
         return Finding(ID, sure, (design,), mend=_MEND)
     share = found.later / early
     fades = ramp(share, 2 * LATER_SHARE.value, LATER_SHARE.value / 2)
-    faint = ramp(case.heard, FAINT_LISTENING.value + 0.1, FAINT_LISTENING.value - 0.1)
+    # Who listens on references all the way has not forgotten the clip, whatever its search says.
+    heard = max(case.heard, case.heard_on_references or 0.0)
+    faint = ramp(heard, FAINT_LISTENING.value + 0.1, FAINT_LISTENING.value - 0.1)
     return Finding(
         ID,
         fades * faint * 0.95,
         (
             beside("KL from the third word on, of the first words'", share, LATER_SHARE),
             Evidence("KL by place, nats", " ".join(f"{value:.2f}" for value in places[:10])),
-            beside("listening, share of the ceiling", case.heard, FAINT_LISTENING),
+            beside("listening, share of the ceiling", heard, FAINT_LISTENING),
             design,
         ),
         mend=_MEND,
