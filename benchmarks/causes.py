@@ -80,7 +80,7 @@ def run(job: Job, held: Set, work: Path) -> dict[str, object] | None:
     audio = held.world.test_audio
     broken: Captioner | None = captioner
     if job.fault in BREAKS:
-        broken = BREAKS[job.fault](captioner, _around(captioner, held, job.seed))
+        broken = BREAKS[job.fault](captioner, around(captioner, held, job.seed))
     if broken is None:
         return None
     if job.fault in AUDIO:
@@ -120,7 +120,8 @@ def run(job: Job, held: Set, work: Path) -> dict[str, object] | None:
 
 
 @torch.inference_mode()
-def _around(captioner: Captioner, held: Set, seed: int) -> Around:
+def around(captioner: Captioner, held: Set, seed: int) -> Around:
+    """Give what breaks may use besides the captioner."""
     clips, _ = read_headers(held.world.train_audio)
     batch = next(iterate_batches(clips[:16], captioner.sample_rate, 16))
     memory = captioner.encode(batch.waveforms, batch.lengths)

@@ -237,6 +237,33 @@ def test_repairs_that_need_no_training_are_applied_and_measured(ear, folder):
     assert any(trial.kept and "eval()" in trial.repair for trial in mode.walk.trials)
 
 
+def test_words_off_by_one_are_moved_back(ear, folder):
+    words = list(ears.WORDS)
+    first = words.index("then")
+    off = [*words[:first], *words[first + 1 :], words[first]]
+    shifted = derive(ear, vocabulary=off)
+    shifted.__dict__.pop("_words", None)
+    found = examined(shifted, folder)
+    assert names(found)[0] == "vocabulary.mismatch"
+    (trial,) = [trial for trial in found.walk.trials if trial.repair]
+    assert trial.kept
+    assert trial.name == "words moved by 1"
+    assert trial.listening.deciding_bits == examined(ear, folder).listening.deciding_bits
+
+
+def test_padding_goes_in_front_only_where_the_captioner_reads_from_the_end(ear, folder):
+    size = 2 * (ears.RATE // 3)
+
+    def encode(self, waveforms, lengths):
+        return ear.encode(waveforms[:, -size:], torch.full_like(lengths, size))
+
+    from_the_end = examined(derive(ear, encode=encode), folder)
+    assert names(from_the_end) == ["evaluation.padding"]
+    assert [t.repair[:15] for t in from_the_end.walk.trials if t.kept] == ["pad on the left"]
+    anywhere = examined(without_lengths(ear), folder)
+    assert ["one clip at a time" in t.repair for t in anywhere.walk.trials if t.repair] == [True]
+
+
 @pytest.mark.parametrize("factor", [10 / math.log(10), 0.5])
 def test_front_ends_are_recovered(factor, ear, folder):
     found = examined(on_features(ear, lambda x: factor * x), folder)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from capfix_cli.errors import CapfixError
 from capfix_cli.probes.modules import eval_forced
 from capfix_cli.probes.sample import Untestable
 from capfix_cli.probes.variants import derive
-from capfix_cli.thresholds import END_LIKELY, OFF_NATS
+from capfix_cli.thresholds import END_LIKELY, MOVED, OFF_NATS
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -77,7 +77,7 @@ def _train_mode(case: Case, checkpoint: str) -> Iterator[Repair]:
     yield Repair("evaluation.train-mode", "every layer in eval mode", "model.eval()", changed)
 
 
-def _alone(cause: str) -> Callable[[Case, str], Iterator[Repair]]:
+def _one_by_one(cause: str) -> Callable[[Case, str], Iterator[Repair]]:
     def make(case: Case, checkpoint: str) -> Iterator[Repair]:
         yield Repair(
             cause,
@@ -86,24 +86,30 @@ def _alone(cause: str) -> Callable[[Case, str], Iterator[Repair]]:
             case.captioner,
             one_by_one=True,
         )
-        if cause == "evaluation.padding":
-            captioner = case.captioner
-
-            def encode(self: Captioner, waveforms: Tensor, lengths: Tensor) -> Memory:
-                import torch
-
-                size = waveforms.shape[1]
-                rows = [row.roll(size - int(n)) for row, n in zip(waveforms, lengths, strict=True)]
-                return captioner.encode(torch.stack(rows), torch.full_like(lengths, size))
-
-            yield Repair(
-                cause,
-                "padding in front of the clips",
-                "pad on the left, as training did: padding_side='left'",
-                derive(captioner, encode=encode),
-            )
 
     return make
+
+
+def _padding(case: Case, checkpoint: str) -> Iterator[Repair]:
+    """Pad in front where that is what the captioner does not hear; else, or if that fails, not."""
+    captioner = case.captioner
+    found = case.experiments.invariance
+    if found.in_front is not None and found.in_front <= MOVED.value * found.clip:
+
+        def encode(self: Captioner, waveforms: Tensor, lengths: Tensor) -> Memory:
+            import torch
+
+            size = waveforms.shape[1]
+            rows = [row.roll(size - int(n)) for row, n in zip(waveforms, lengths, strict=True)]
+            return captioner.encode(torch.stack(rows), torch.full_like(lengths, size))
+
+        yield Repair(
+            "evaluation.padding",
+            "padding in front of the clips",
+            "pad on the left, as training did: padding_side='left'",
+            derive(captioner, encode=encode),
+        )
+    yield from _one_by_one("evaluation.padding")(case, checkpoint)
 
 
 def _front_end(case: Case, checkpoint: str) -> Iterator[Repair]:
@@ -143,15 +149,12 @@ def _special(case: Case, checkpoint: str) -> Iterator[Repair]:
 
 def _words(case: Case, checkpoint: str) -> Iterator[Repair]:
     captioner = case.captioner
-    shift, _ = case.experiments.language.shift
-    if not shift:
+    known = case.experiments.language
+    shift, loss = known.shift
+    if not shift or known.loss - loss <= OFF_NATS.value:
         return
-    words = list(captioner.vocabulary)
-    keep = {captioner.bos_id, captioner.eos_id, captioner.pad_id}
-    moved = list(words)
-    for place, word in enumerate(words):
-        if place not in keep and 0 <= place + shift < len(moved) and place + shift not in keep:
-            moved[place + shift] = word
+    special = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}
+    moved = shift_words(captioner.vocabulary, shift, special)
     changed = derive(captioner, vocabulary=moved)
     changed.__dict__.pop("_words", None)
     yield Repair(
@@ -160,6 +163,25 @@ def _words(case: Case, checkpoint: str) -> Iterator[Repair]:
         f"vocabulary = shift the words by {shift}: special tokens are missing or too many",
         changed,
     )
+
+
+def shift_words(words: Sequence[str], shift: int, keep: Collection[int | None]) -> list[str]:
+    """Move words by some places; those that fall out take the places that are left free.
+
+    >>> shift_words(["<eos>", "b", "c", "d", "a"], 1, {0})
+    ['<eos>', 'a', 'b', 'c', 'd']
+    """
+    moved: list[str | None] = [word if place in keep else None for place, word in enumerate(words)]
+    out = []
+    for place, word in enumerate(words):
+        if place in keep:
+            continue
+        if 0 <= place + shift < len(moved) and place + shift not in keep:
+            moved[place + shift] = word
+        else:
+            out.append(word)
+    waiting = iter(out)
+    return [next(waiting) if word is None else word for word in moved]
 
 
 def _prefixes(case: Case, checkpoint: str) -> Iterator[Repair]:
@@ -223,8 +245,8 @@ def match_names(module: nn.Module, found: dict[str, Tensor]) -> dict[str, Tensor
 
 _MAKERS: dict[str, Callable[[Case, str], Iterator[Repair]]] = {
     "evaluation.train-mode": _train_mode,
-    "evaluation.batch-dependence": _alone("evaluation.batch-dependence"),
-    "evaluation.padding": _alone("evaluation.padding"),
+    "evaluation.batch-dependence": _one_by_one("evaluation.batch-dependence"),
+    "evaluation.padding": _padding,
     "input.feature-scale": _front_end,
     "input.sample-rate": _front_end,
     "vocabulary.special-tokens": _special,

@@ -237,7 +237,9 @@ class Experiments:
 
         def make() -> Opening:
             memory, own, _, _ = self._tokens()
-            return measure_opening(self.captioner, memory, [texts[0] for texts in own])
+            first = [texts[0] for texts in own]
+            temperature = max(1.0, self.language.temperature)
+            return measure_opening(self.captioner, memory, first, temperature)
 
         return self._once("opening", make)
 

@@ -13,6 +13,7 @@ from capfix_cli.decoding.scoring import Tokens
 from capfix_cli.probes.modules import eval_forced, noisy_layers
 from capfix_cli.probes.sample import Sample, Untestable
 from capfix_cli.probes.steps import along, divergence, inside, mean_over, rolled
+from capfix_cli.thresholds import MOVED_NATS
 
 CLIPS = 8  # each is encoded some six times
 ALONE = 4  # of them one by one
@@ -29,6 +30,8 @@ class Invariance:
         alone: when clips are encoded one by one and not together.
         permuted: when they stand in another order.
         padded: when zeros are added behind them and their lengths told.
+        in_front: when the zeros are added in front, as part of the clip; tried where those behind
+            move anything, else None.
         training: when every layer is held in eval mode; None where that changes nothing to try.
         noisy: layers of Dropout and BatchNorm that ran in training mode.
     """
@@ -38,6 +41,7 @@ class Invariance:
     alone: float
     permuted: float
     padded: float
+    in_front: float | None
     training: float | None
     noisy: tuple[str, ...]
 
@@ -85,8 +89,13 @@ def measure_invariance(captioner: Captioner, sample: Sample, caption: Tokens) ->
     extra = torch.zeros(rows, int(PADDING * waveforms.shape[1]))
     longer = follow(captioner.encode(torch.cat([waveforms, extra], dim=1), lengths))
     padded = mean_over(divergence(own, longer), mask)
+    in_front = None
+    if padded > MOVED_NATS.value:
+        late = torch.cat([extra, waveforms], dim=1)
+        heard = captioner.encode(late, torch.full_like(lengths, late.shape[1]))
+        in_front = mean_over(divergence(own, follow(heard)), mask)
     training, noisy = _mode(captioner, waveforms, lengths, own, captions, mask)
-    return Invariance(clip, repeat, alone, permuted, padded, training, noisy)
+    return Invariance(clip, repeat, alone, permuted, padded, in_front, training, noisy)
 
 
 def _mode(

@@ -97,8 +97,16 @@ class Opening:
     rival: tuple[int, float]
 
 
-def measure_opening(captioner: Captioner, memory: Memory, references: Sequence[Tokens]) -> Opening:
+def measure_opening(
+    captioner: Captioner, memory: Memory, references: Sequence[Tokens], temperature: float = 1.0
+) -> Opening:
     """Open captions with other special tokens; none begins with the one for unknown words.
+
+    Args:
+        captioner: any.
+        memory: of the clips.
+        references: one a clip.
+        temperature: that scores are divided by, so that being too sure is not taken for a loss.
 
     Raises:
         Untestable: the captioner opens captions by itself.
@@ -111,7 +119,8 @@ def measure_opening(captioner: Captioner, memory: Memory, references: Sequence[T
     for token in dict.fromkeys([captioner.bos_id, *others]):
         opened = derive(captioner, bos_id=token)
         found = along(opened, memory, [tokens[:1] for tokens in references])[:, 0]
-        losses[token] = -float(found.gather(1, first).clamp_min(-1e4).mean())
+        found = (found.clamp_min(-1e4) / temperature).log_softmax(dim=1)
+        losses[token] = -float(found.gather(1, first).mean())
     own = losses.pop(captioner.bos_id)
     rival = min(losses, key=losses.__getitem__, default=captioner.bos_id)
     return Opening(own, (rival, losses.get(rival, own)))
