@@ -175,9 +175,9 @@ MEMORISED_SHARE = Threshold(
     "midpoint of healthy captioners (.53 to .64: CoNeTTE, a Whisper captioner, aac-metrics' sound "
     "example, all against AudioCaps) and one that copies every caption",
 )
-# Of the finders of causes (capfix_cli/diagnosis/finders). "Calibrated" ones were set on GRU decoders
-# that hear the audio at every step or attend to it; a Transformer decoder and a small Whisper were
-# held out whole. benchmarks/causes_figures.py prints the figures (docs/benchmarks.md).
+# Of the finders of causes (capfix_cli/diagnosis/finders). "Calibrated" ones were set on GRUs that
+# hear the audio at every step or attend to it; a Transformer decoder and a small Whisper were held
+# out whole. benchmarks/causes_figures.py prints the figures (docs/benchmarks.md).
 _CALIBRATED = "ours, calibrated by benchmarks/causes.py"
 CAUSE_FROM = Threshold(0.5, "confidence", "ours: more likely than not")
 FAINT_LISTENING = Threshold(

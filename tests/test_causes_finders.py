@@ -237,6 +237,20 @@ def test_repairs_that_need_no_training_are_applied_and_measured(ear, folder):
     assert any(trial.kept and "eval()" in trial.repair for trial in mode.walk.trials)
 
 
+def test_another_opening_token_is_found_and_mended(ear, folder):
+    def logits(prefix, memory):
+        scores = ear.logits(prefix, memory)
+        lost = torch.full_like(scores, -30.0)
+        lost[:, ears.THEN] = 0.0
+        return torch.where((prefix[:, 0] == ears.BOS).unsqueeze(1), scores, lost)
+
+    opened = by_logits(ear, logits)
+    assert names(examined(opened, folder)) == []
+    found = examined(derive(opened, bos_id=ears.PAD), folder)
+    assert names(found)[0] == "vocabulary.special-tokens"
+    assert [t.repair for t in found.walk.trials if t.kept] == ["bos_id = 1  # '<bos>'"]
+
+
 def test_words_off_by_one_are_moved_back(ear, folder):
     words = list(ears.WORDS)
     first = words.index("then")

@@ -236,10 +236,10 @@ class Experiments:
         """The token that opens captions."""
 
         def make() -> Opening:
-            memory, own, _, _ = self._tokens()
+            memory, own, every, _ = self._tokens()
             first = [texts[0] for texts in own]
             temperature = max(1.0, self.language.temperature)
-            return measure_opening(self.captioner, memory, first, temperature)
+            return measure_opening(self.captioner, memory, first, every, temperature)
 
         return self._once("opening", make)
 

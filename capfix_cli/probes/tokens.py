@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -91,14 +93,20 @@ class Opening:
     Attributes:
         loss: of the first word, in nats.
         rival: the other token that opens best, and the loss it gives.
+        counted: loss of how often each word comes first, clip or no clip.
     """
 
     loss: float
     rival: tuple[int, float]
+    counted: float
 
 
 def measure_opening(
-    captioner: Captioner, memory: Memory, references: Sequence[Tokens], temperature: float = 1.0
+    captioner: Captioner,
+    memory: Memory,
+    references: Sequence[Tokens],
+    all_texts: Sequence[Sequence[Tokens]],
+    temperature: float = 1.0,
 ) -> Opening:
     """Open captions with other special tokens; none begins with the one for unknown words.
 
@@ -106,6 +114,7 @@ def measure_opening(
         captioner: any.
         memory: of the clips.
         references: one a clip.
+        all_texts: those of every clip: what first words are counted on.
         temperature: that scores are divided by, so that being too sure is not taken for a loss.
 
     Raises:
@@ -123,4 +132,7 @@ def measure_opening(
         losses[token] = -float(found.gather(1, first).mean())
     own = losses.pop(captioner.bos_id)
     rival = min(losses, key=losses.__getitem__, default=captioner.bos_id)
-    return Opening(own, (rival, losses.get(rival, own)))
+    counts = Counter(tokens[0] for texts in all_texts for tokens in texts)
+    total = counts.total()
+    counted = -sum(math.log(counts[tokens[0]] / total) for tokens in references) / len(references)
+    return Opening(own, (rival, losses.get(rival, own)), counted)

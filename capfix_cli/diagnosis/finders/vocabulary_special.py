@@ -53,7 +53,8 @@ def find(case: Case) -> Finding:
     token, loss = opening.rival
     gain = opening.loss - loss
     evidence.append(beside(f"what opening with {words[token]!r} gains", gain, OFF_NATS))
-    if gain > OFF_NATS.value and loss < found.unigram:
+    # Rightly opened, a decoder guesses first words at least as well as their counts do.
+    if gain > OFF_NATS.value and loss < opening.counted:
         sure = max(sure, 0.6 + 0.4 * ramp(gain, OFF_NATS.value, 3 * OFF_NATS.value))
         why = f"bos_id should be {token} ({words[token]!r})"
     return Finding(ID, sure, tuple(evidence), mend=_mend(why))
