@@ -238,8 +238,7 @@ class Experiments:
         def make() -> Opening:
             memory, own, every, _ = self._tokens()
             first = [texts[0] for texts in own]
-            temperature = max(1.0, self.language.temperature)
-            return measure_opening(self.captioner, memory, first, every, temperature)
+            return measure_opening(self.captioner, memory, first, every)
 
         return self._once("opening", make)
 

@@ -98,7 +98,7 @@ def measure_language(
         rest = at_end.clone()
         rest[captioner.eos_id] = 0.0
         rival = (int(rest.argmax()), float(rest.max()))
-    temperature, tempered = _best_temperature(found, target, mask)
+    temperature, tempered = best_temperature(found[mask], target[mask].unsqueeze(1))
     unigram, bigram = _counted(references, own_texts, all_texts, len(captioner.vocabulary), places)
     return Language(
         loss=-float((own * mask).sum() / words),
@@ -135,9 +135,17 @@ def _mean(values: Tensor, mask: Tensor) -> float:
     return float((values * mask).sum() / mask.sum().clamp_min(1))
 
 
-def _best_temperature(found: Tensor, target: Tensor, mask: Tensor) -> tuple[float, float]:
-    """Scale the scores to the least loss (temperature scaling, arXiv 1706.04599)."""
-    flat, words = found[mask].clamp_min(-1e4), target[mask].unsqueeze(1)
+def best_temperature(scores: Tensor, words: Tensor) -> tuple[float, float]:
+    """Scale scores to the least loss (temperature scaling, arXiv 1706.04599).
+
+    Args:
+        scores: [N, V] log-probabilities.
+        words: [N, 1] the right ones.
+
+    Returns:
+        the temperature and its loss in nats a word.
+    """
+    flat = scores.clamp_min(-1e4)
     losses = [-float((flat / t).log_softmax(dim=1).gather(1, words).mean()) for t in TEMPERATURES]
     return min(zip(TEMPERATURES, losses, strict=True), key=lambda pair: pair[1])
 

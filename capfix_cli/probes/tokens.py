@@ -12,6 +12,7 @@ import torch
 
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding.scoring import Tokens
+from capfix_cli.probes.language import best_temperature
 from capfix_cli.probes.sample import Untestable
 from capfix_cli.probes.steps import along
 from capfix_cli.probes.variants import derive
@@ -106,7 +107,6 @@ def measure_opening(
     memory: Memory,
     references: Sequence[Tokens],
     all_texts: Sequence[Sequence[Tokens]],
-    temperature: float = 1.0,
 ) -> Opening:
     """Open captions with other special tokens; none begins with the one for unknown words.
 
@@ -115,7 +115,6 @@ def measure_opening(
         memory: of the clips.
         references: one a clip.
         all_texts: those of every clip: what first words are counted on.
-        temperature: that scores are divided by, so that being too sure is not taken for a loss.
 
     Raises:
         Untestable: the captioner opens captions by itself.
@@ -128,8 +127,8 @@ def measure_opening(
     for token in dict.fromkeys([captioner.bos_id, *others]):
         opened = derive(captioner, bos_id=token)
         found = along(opened, memory, [tokens[:1] for tokens in references])[:, 0]
-        found = (found.clamp_min(-1e4) / temperature).log_softmax(dim=1)
-        losses[token] = -float(found.gather(1, first).mean())
+        # At the temperature that fits best: being too sure is another fault.
+        _, losses[token] = best_temperature(found, first)
     own = losses.pop(captioner.bos_id)
     rival = min(losses, key=losses.__getitem__, default=captioner.bos_id)
     counts = Counter(tokens[0] for texts in all_texts for tokens in texts)
