@@ -24,9 +24,9 @@ from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.diagnosis.hearing import hear
+from capfix_cli.diagnosis.hearing import draw_sample, hear
 from capfix_cli.measures.captions_file import match_references, read_references
-from capfix_cli.probes.recovery import Recovery, listen_quickly, recover
+from capfix_cli.probes.recovery import FITTED, Recovery, listen_quickly, recover
 from capfix_cli.probes.sample import Sample
 from capfix_cli.probes.variants import on_features, on_waveforms
 
@@ -64,7 +64,10 @@ def fed_with(captioner: OwnCaptioner, name: str) -> Captioner:
 
 
 def pairs(
-    captioner: OwnCaptioner, sample: Sample, references: dict[str, list[str]]
+    captioner: OwnCaptioner,
+    sample: Sample,
+    references: dict[str, list[str]],
+    fitted: Sample | None,
 ) -> tuple[int, int, int, list[str]]:
     """Try every pair: give how many, how many recovered, how many within 5 %, and the misses."""
     healthy = listen_quickly(captioner, sample, 0, references)
@@ -78,7 +81,9 @@ def pairs(
             if used == expected:
                 continue
             tried += 1
-            found = recover(fed_with(network, used), sample, 0, references, rates=False)
+            found = recover(
+                fed_with(network, used), sample, 0, references, rates=False, fitted=fitted
+            )
             known = _undoes(found, network, sample, expected, used)
             share = found.best.share if found.best is not None else found.current.share
             bits = share * healthy.ceiling_bits
@@ -111,7 +116,10 @@ def main() -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--esc10", type=Path, default=Path("esc10"))
     parser.add_argument("--sets", default="synthesised")
-    parser.add_argument("--architectures", default="every-step")
+    parser.add_argument("--architectures", default="every-step,attention,transformer")
+    parser.add_argument(
+        "--train-audio", action="store_true", help="fit features on clips of the training set"
+    )
     given = parser.parse_args()
     torch.set_num_threads(1)
     for name in given.sets.split(","):
@@ -123,13 +131,18 @@ def main() -> int:
             heard = hear(
                 captioner, str(held.world.test_audio), batch_size=32, seed=0, only_sample=True
             )
+            fitted, note = None, ""
+            if given.train_audio:
+                folder = str(held.world.train_audio)
+                fitted = draw_sample(folder, captioner.sample_rate, FITTED, 0)
+                note = " with --train-audio"
             texts = read_references(held.world.test_captions)
             known = match_references(texts, list(heard.sample.names), "test.csv")
             references = {clip: list(own) for clip, own in known.items()}
-            tried, right, near, missed = pairs(captioner, heard.sample, references)
+            tried, right, near, missed = pairs(captioner, heard.sample, references, fitted)
             print(
-                f"{name}, {architecture}: {right} of {tried} recovered, {near} within 5 % of the"
-                " healthy captioner's listening",
+                f"{name}, {architecture}{note}: {right} of {tried} recovered, {near} within 5 % of"
+                " the healthy captioner's listening",
                 flush=True,
             )
             for line in missed:

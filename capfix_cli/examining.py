@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.diagnosis.finders.case import Case, Finding, not_tested
 from capfix_cli.diagnosis.finders.table import INTEGRITY, MODEL
-from capfix_cli.diagnosis.hearing import Heard, Watch
+from capfix_cli.diagnosis.hearing import Heard, Watch, draw_sample
 from capfix_cli.diagnosis.prediction import predict
 from capfix_cli.diagnosis.ranking import Causes, look, rank
 from capfix_cli.diagnosis.tree import Observations, Walk, walk
@@ -21,7 +21,8 @@ from capfix_cli.fixes.status import Mark
 from capfix_cli.fixes.trials import Laboratory
 from capfix_cli.measures.table import judge_diversity
 from capfix_cli.probes.experiments import Experiments
-from capfix_cli.probes.sample import Untestable
+from capfix_cli.probes.recovery import FITTED
+from capfix_cli.probes.sample import Sample, Untestable
 from capfix_cli.probes.scoring import Scorer
 from capfix_cli.records import (
     Cause,
@@ -68,6 +69,7 @@ def examine(
     watch: Watch,
     training: Sequence[Cause] | None = None,
     marks: Mapping[str, Mark] | None = None,
+    train_audio: str | None = None,
 ) -> Examined:
     """Judge what was heard: integrity first, then verdict, tree with trials, causes and plan.
 
@@ -79,10 +81,20 @@ def examine(
         watch: called as the work goes on.
         training: causes that its training data showed; None where they were not given.
         marks: what is known of fixes from settings of training and training captions.
+        train_audio: folder of the clips that it was trained on, or None.
     """
     scorer = Scorer(loaded.captioner, heard.chunks)
     laboratory = Laboratory(scorer, references, seed, heard.sample)
-    case = _open_case(loaded, heard, references, laboratory, seed, watch, training)
+    experiments = Experiments(
+        loaded.captioner,
+        heard.sample,
+        heard.chunks,
+        heard.captions,
+        references,
+        seed,
+        None if train_audio is None else _training_clips(loaded, train_audio, seed),
+    )
+    case = _open_case(loaded, heard, references, laboratory, experiments, watch, training)
     watch("testing input, weights and evaluation", 0, 1)
     gate = _gate(case)
     watch("testing input, weights and evaluation", 1, 1)
@@ -151,14 +163,15 @@ def _open_case(
     heard: Heard,
     references: Mapping[str, Sequence[str]] | None,
     laboratory: Laboratory,
-    seed: int,
+    experiments: Experiments,
     watch: Watch,
     training: Sequence[Cause] | None,
 ) -> Case:
     people = None
     if references is not None:
         people = [references.get(caption.file_name, ()) for caption in heard.captions]
-    diversity = judge_diversity([caption.text for caption in heard.captions], people, seed)
+    texts = [caption.text for caption in heard.captions]
+    diversity = judge_diversity(texts, people, experiments.seed)
     listening = None
     if heard.finite and _finite(loaded):
         watch("measuring listening", 0, 1)
@@ -166,7 +179,7 @@ def _open_case(
         watch("measuring listening", 1, 1)
     return Case(
         loaded.captioner,
-        Experiments(loaded.captioner, heard.sample, heard.chunks, heard.captions, references, seed),
+        experiments,
         decide(diversity, listening),
         listening,
         loaded.summary.facts,
@@ -176,6 +189,10 @@ def _open_case(
         heard.broken,
         training,
     )
+
+
+def _training_clips(loaded: Loaded, folder: str, seed: int) -> Callable[[], Sample]:
+    return lambda: draw_sample(folder, loaded.captioner.sample_rate, FITTED, seed)
 
 
 def _finite(loaded: Loaded) -> bool:

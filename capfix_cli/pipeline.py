@@ -95,7 +95,10 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
         if training is not None:
             marks |= training_data_marks(training)  # what was trained on outweighs a setting
             write_rows(training, run.folder / runs.TRAINING_ROWS)
-        examined = examine(loaded, heard, references, settings.seed, watch, found, marks)
+        examined = examine(
+            *(loaded, heard, references, settings.seed, watch, found, marks),
+            train_audio=settings.train_audio,
+        )
         recipe = _recipe(examined, loaded, run.id, audio)
         path = settings.root / runs.STORE / run.id / runs.RECIPE  # where it will be
         if recipe is not None:

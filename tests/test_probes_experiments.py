@@ -6,6 +6,7 @@ import math
 
 import ears
 import pytest
+import soundfile
 import torch
 from torch import nn
 
@@ -13,16 +14,19 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.config import from_dict
-from capfix_cli.diagnosis.hearing import NOT_FINITE, hear, unwatched
+from capfix_cli.diagnosis.hearing import NOT_FINITE, draw_sample, hear, unwatched
 from capfix_cli.fixes.repairs import match_names
 from capfix_cli.pipeline import examine
 from capfix_cli.probes.experiments import Experiments
+from capfix_cli.probes.front_end_candidates import UNITS, feature_candidates
+from capfix_cli.probes.front_ends import describe_features
 from capfix_cli.probes.geometry import spread
 from capfix_cli.probes.language import measure_running
 from capfix_cli.probes.sample import Untestable
 from capfix_cli.probes.steps import divergence
 from capfix_cli.probes.variants import derive, on_features, remembering
 from capfix_cli.records import ModelSummary
+from capfix_cli.thresholds import FIT_MISFIT
 from capfix_cli.words import split_words
 
 
@@ -148,6 +152,37 @@ def test_front_ends_are_not_searched_for_a_network_that_was_never_trained(ear, f
     assert (
         needs["input.feature-scale"] == needs["input.sample-rate"] == "a network that was trained"
     )
+
+
+@pytest.mark.parametrize("used", ["ln of power", "log10 of power", "dB", "ln of magnitude"])
+def test_what_the_features_are_now_is_told_by_the_clips(used):
+    generator = torch.Generator().manual_seed(0)
+    ln_mel = (3 * torch.randn(8, 50, 16, generator=generator) - 4).clamp_min(-13.0)
+    ln_mel[::2, :20] = -13.8  # silence, which other front ends floor elsewhere
+    features = UNITS[used] * torch.where(ln_mel == -13.8, -23.0, ln_mel)
+    known = describe_features(features, None, ln_mel)
+    assert known.slope == pytest.approx(UNITS[used], rel=0.03)
+    named = {front.used for front in feature_candidates(known)}
+    assert named & set(UNITS) == {used}
+    anything = describe_features(features, None, None)
+    assert set(UNITS) <= {front.used for front in feature_candidates(anything)}
+
+
+def test_features_are_fitted_on_training_clips_where_they_are_given(ear, folder, tmp_path):
+    quiet = tmp_path / "quiet"
+    quiet.mkdir()
+    for path in folder.iterdir():
+        samples, rate = soundfile.read(path)
+        samples[: int(0.7 * len(samples))] = 0
+        soundfile.write(quiet / path.name, samples, rate, subtype="FLOAT")
+    heard = hear(ear, str(quiet), batch_size=16, seed=0)
+
+    def fit(trained_on):
+        asked = (ear, heard.sample, heard.chunks, heard.captions, None, 0, trained_on)
+        return Experiments(*asked).fit[0].misfit
+
+    assert fit(None) > FIT_MISFIT.value
+    assert fit(lambda: draw_sample(str(folder), ears.RATE, 96, 0)) < 0.1
 
 
 def test_the_signal_dies_where_it_is_cut(ear, folder):

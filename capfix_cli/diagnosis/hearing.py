@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from capfix_cli.audio.batches import Batch, iterate_batches
+from capfix_cli.audio.batches import Batch, iterate_batches, read_waveform
 from capfix_cli.audio.files import Clip, read_headers
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding import nested
@@ -136,6 +136,23 @@ def hear(
             tuple(probed[name] for name in order),
         ),
         tuple(sorted(names)),
+    )
+
+
+def draw_sample(folder: str, sample_rate: int, count: int, seed: int) -> Sample:
+    """Read a few clips of a folder, drawn by the seed; unusable files are left out.
+
+    Raises:
+        CapfixError: no such folder or no audio in it.
+    """
+    chosen, _ = split_sample(read_headers(folder)[0], count, seed)
+    read = [(clip, read_waveform(clip, sample_rate)) for clip in chosen]
+    kept = [(clip, one) for clip, one in read if not isinstance(one, SkippedClip)]
+    return Sample(
+        tuple(clip.name for clip, _ in kept),
+        tuple(one.samples for _, one in kept),
+        sample_rate,
+        tuple(clip for clip, _ in kept),
     )
 
 

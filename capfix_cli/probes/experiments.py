@@ -53,6 +53,8 @@ class Experiments:
         captions: its own, greedy, of at least the chunks' clips.
         references: clip name -> references, or None.
         seed: of what is drawn.
+        trained_on: gives clips of the training set, which BatchNorm statistics are of; None where
+            they are not known, and the sample must do.
     """
 
     def __init__(
@@ -63,6 +65,7 @@ class Experiments:
         captions: Sequence[ClipCaption],
         references: Mapping[str, Sequence[str]] | None,
         seed: int,
+        trained_on: Callable[[], Sample] | None = None,
     ) -> None:
         self.captioner = captioner
         self.sample = sample
@@ -70,6 +73,7 @@ class Experiments:
         self.captions = captions
         self.references = references
         self.seed = seed
+        self.trained_on = trained_on
         self._known: dict[str, Any] = {}
 
     def _once(self, name: str, make: Callable[[], Result]) -> Result:
@@ -181,11 +185,16 @@ class Experiments:
         return self._once("attention", make)
 
     @property
+    def fitted(self) -> Sample:
+        """Clips that features are fitted to BatchNorm statistics on."""
+        return self._once("fitted", self.trained_on or (lambda: self.sample))
+
+    @property
     def fit(self) -> list[Fit]:
         """How real features fit the BatchNorms."""
 
         def make() -> list[Fit]:
-            waveforms, lengths = self.sample.cropped(FITTED)
+            waveforms, lengths = self.fitted.cropped(FITTED)
             return measure_fit(
                 self.captioner,
                 lambda: self.captioner.encode(waveforms, lengths),
@@ -211,7 +220,14 @@ class Experiments:
         """Which front end training had."""
         return self._once(
             "recovery",
-            lambda: recover(self.captioner, self.sample, self.seed, self.references, rates=True),
+            lambda: recover(
+                self.captioner,
+                self.sample,
+                self.seed,
+                self.references,
+                rates=True,
+                fitted=self.fitted,
+            ),
         )
 
     @property

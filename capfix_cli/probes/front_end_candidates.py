@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 import torch
 from torch import Tensor
@@ -15,6 +15,28 @@ FULL_SCALE = 32_768.0  # of 16-bit audio read as integers
 FLOOR = 1e-10  # below which power counts as silence where logarithms are taken
 LN10 = math.log(10)
 MOST_LOGARITHM = 200.0  # no logarithm of power is larger, not even in dB of 16-bit samples
+
+
+# Deviations per deviation of the ln of power.
+_WHISPER = "log10 of power normalised as Whisper's"
+UNITS = {
+    "ln of power": 1.0,
+    "log10 of power": 1 / LN10,
+    "dB": 10 / LN10,
+    "ln of magnitude": 0.5,
+    _WHISPER: 0.25 / LN10,
+}
+# The nearest two, log10 of power and ln of magnitude, are .14 apart in ln.
+NEAR, FAR = 0.07, 0.35
+
+
+def _told(slope: float | None) -> Collection[str]:
+    """Name the units that features of this slope may have; where none is near, those not far."""
+    if slope is None or slope <= 0:
+        return UNITS
+    off = {name: abs(math.log(slope / unit)) for name, unit in UNITS.items()}
+    least = NEAR if min(off.values()) < NEAR else FAR
+    return [name for name, value in off.items() if value < least]
 
 
 def _scaled(factor: float) -> Change:
@@ -39,11 +61,15 @@ _RATIOS = (
 
 
 def feature_candidates(known: Statistics) -> Iterator[FrontEnd]:
-    """List the changes of features that undo a usual mistake, the simplest first."""
+    """List the changes of features that undo a usual mistake, the simplest first.
+
+    What the features are now is told by the clips themselves, where their ln-mel could be had:
+    mistakes that would have made other features of them are left out.
+    """
     if known.least < 0 or known.most < MOST_LOGARITHM:
-        yield from _between_logarithms()
-        yield from _whispers()
-        yield from _to_power()
+        for front in (*_between_logarithms(), *_whispers(), *_to_power()):
+            if front.used not in UNITS or front.used in _told(known.slope):
+                yield front
     if known.least >= 0:
         yield from _from_power()
     yield from _standardised(known)
@@ -91,7 +117,7 @@ def _whispers() -> Iterator[FrontEnd]:
     for name, unit in _LOGARITHMS:
         part = f"features / {unit:.6g}" if unit != 1 else "features"
         yield _scale(
-            "log10 of power normalised as Whisper's",
+            _WHISPER,
             name,
             f"features = ({part} + 4) / 4  # at most 8 below each clip's largest {part}",
             normalised(unit),
@@ -100,7 +126,7 @@ def _whispers() -> Iterator[FrontEnd]:
         factor = f"{unit:.6g} * " if unit != 1 else ""
         yield _scale(
             name,
-            "log10 of power normalised as Whisper's",
+            _WHISPER,
             f"features = {factor}(4 * features - 4)  # {name}",
             plain(unit),
         )

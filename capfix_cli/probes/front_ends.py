@@ -67,6 +67,8 @@ class Statistics:
         most: the largest.
         expected: mean and deviation that training had; None where nothing tells.
         ln_mel: mean and deviation of a plain ln-mel of the same clips.
+        slope: deviation of the features per deviation of the ln of power, where there is sound: 1
+            for ln of power, 10 / ln 10 for dB; None where it is not known.
     """
 
     mean: float
@@ -75,12 +77,19 @@ class Statistics:
     most: float
     expected: tuple[float, float] | None
     ln_mel: tuple[float, float] | None = None
+    slope: float | None = None
 
 
 def describe_features(
-    features: Tensor, expected: tuple[float, float] | None, ln_mel: tuple[float, float] | None
+    features: Tensor, expected: tuple[float, float] | None, ln_mel: Tensor | None
 ) -> Statistics:
-    """Take the statistics that candidates are made from."""
+    """Take the statistics that candidates are made from.
+
+    Args:
+        features: [B, frames, bands] as they are now.
+        expected: mean and deviation that training had; None where nothing tells.
+        ln_mel: [B, frames, bands] of the same clips, nearly as many of both; None for none.
+    """
     flat = features.float()
     return Statistics(
         float(flat.mean()),
@@ -88,5 +97,18 @@ def describe_features(
         float(flat.min()),
         float(flat.max()),
         expected,
-        ln_mel,
+        None if ln_mel is None else (float(ln_mel.mean()), float(ln_mel.std())),
+        None if ln_mel is None else _slope(flat, ln_mel),
     )
+
+
+def _slope(features: Tensor, ln_mel: Tensor) -> float | None:
+    """Compare deviations where there is sound: floors of silence differ between front ends."""
+    if features.shape[2] != ln_mel.shape[2]:
+        return None
+    frames = min(features.shape[1], ln_mel.shape[1])
+    features, ln_mel = features[:, :frames], ln_mel[:, :frames]
+    sound = ln_mel > float(ln_mel.min()) + 0.1
+    if int(sound.sum()) < 100:
+        return None
+    return float(features[sound].std() / ln_mel[sound].std().clamp_min(1e-12))

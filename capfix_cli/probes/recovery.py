@@ -27,7 +27,7 @@ from capfix_cli.probes.variants import remembering
 from capfix_cli.records import Listening
 from capfix_cli.thresholds import FIT_MISFIT, FRONT_END_TIE
 
-FITTED = PROBED  # clips on which fit is measured: fewer differ from training by chance alone
+FITTED = 96  # clips on which fit is measured at most: fewer differ from training by chance alone
 FINALISTS = 3  # that are listened to
 QUICK = 12  # clips and
 QUICK_CONTRAST = 6  # contrasts where all candidates must be listened to
@@ -76,7 +76,13 @@ class Recovery:
 
 
 def recover(
-    captioner: Captioner, sample: Sample, seed: int, references: References | None, *, rates: bool
+    captioner: Captioner,
+    sample: Sample,
+    seed: int,
+    references: References | None,
+    *,
+    rates: bool,
+    fitted: Sample | None = None,
 ) -> Recovery:
     """Search the usual front ends.
 
@@ -86,11 +92,13 @@ def recover(
         seed: of contrast sets.
         references: clip name -> references, or None.
         rates: try other sample rates too, which reads the files again.
+        fitted: clips that features are fitted on, of the training set at best; the sample if None.
     """
     captioner = remembering(captioner)
-    candidates = [None, *list_candidates(captioner, sample, rates=rates)]
+    told = fitted or sample
+    candidates = [None, *list_candidates(captioner, told, rates=rates)]
     try:
-        tried = [_fit(captioner, sample, one) for one in candidates]
+        tried = [_fit(captioner, told, one) for one in candidates]
         by = "fit and listening"
         fitting = [one for one in tried if one.misfit is not None]
         order = _by_fit(fitting)
@@ -98,7 +106,10 @@ def recover(
         most = (tried[0].misfit or 0.0) + FIT_MISFIT.value / 10
         order = [one for one in order if (one.misfit or 0.0) <= most]
         usual = [one for one in order if one.front_end is not None and not _fitted(one)]
-        chosen = [*usual[:FINALISTS], *(one for one in order if _fitted(one))]
+        own = [one for one in order if _fitted(one)]
+        # Where none of the usual ones fits as training's own would, the fitted one comes first.
+        fits = bool(usual) and (usual[0].misfit or 0.0) < FIT_MISFIT.value
+        chosen = [*usual[:FINALISTS], *own] if fits else [*own, *usual[:FINALISTS]]
     except Untestable:
         by = "listening alone"
         # Each costs captions: two mistakes at once are left to those whose statistics tell.
@@ -160,10 +171,8 @@ def _statistics(captioner: Captioner, sample: Sample) -> Statistics:
     return describe_features(features, expected, _ln_mel(waveforms, captioner, features))
 
 
-def _ln_mel(
-    waveforms: Tensor, captioner: Captioner, features: Tensor
-) -> tuple[float, float] | None:
-    """Give mean and deviation of a plain ln-mel with as many bands and frames."""
+def _ln_mel(waveforms: Tensor, captioner: Captioner, features: Tensor) -> Tensor | None:
+    """Give a plain ln-mel, [B, frames, bands], with as many bands and frames."""
     if features.ndim != 3:
         return None
     from torchaudio.transforms import MelSpectrogram
@@ -175,8 +184,8 @@ def _ln_mel(
         hop_length=hop,
         n_mels=min(features.shape[2], hop // 2 or 1),
     )
-    found = mel(waveforms).clamp_min(1e-6).log()
-    return float(found.mean()), float(found.std())
+    found: Tensor = mel(waveforms).clamp_min(1e-6).log()
+    return found.transpose(1, 2)
 
 
 def _encoding(captioner: Captioner, sample: Sample) -> Callable[[], object]:
