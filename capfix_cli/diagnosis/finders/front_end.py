@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from capfix_cli.diagnosis.finders.case import Case, Finding, beside, not_tested
 from capfix_cli.probes.normalisation import Unsettled
-from capfix_cli.probes.recovery import Recovery
+from capfix_cli.probes.recovery import Recovery, Tried
 from capfix_cli.probes.sample import Untestable
 from capfix_cli.records import Evidence
 from capfix_cli.thresholds import FIT_MISFIT, FRONT_END_TIE, LISTENING_SHARE
@@ -92,6 +92,24 @@ def _judge(
             "against the input as it is, on the same clips",
         )
     )
+    rival = _rival(found, best)
+    if rival and case.experiments.trained_on is None:
+        evidence.append(
+            Evidence("fits nearly as well", rival, None, "--train-audio DIR tells them apart")
+        )
     better = by_ear or best.misfit is None or best.misfit < (misfit or 0.0) / 2
     sure = 0.95 if better and best.share >= LISTENING_SHARE.value else 0.6 if better else 0.4
     return Finding(cause, sure, tuple(evidence), mend=f"Mend the input: {front.line}")
+
+
+def _rival(found: Recovery, best: Tried) -> str:
+    """Name a usual front end that other clips than those of training cannot tell from the best."""
+    for one in found.tried:
+        if one is best or one.front_end is None or one.front_end.fitted:
+            continue
+        if one.misfit is None or best.misfit is None:
+            continue
+        fits = one.misfit < best.misfit + FIT_MISFIT.value / 2
+        if fits and abs(one.share - best.share) <= FRONT_END_TIE.value:
+            return one.front_end.name
+    return ""
