@@ -181,7 +181,9 @@ MEMORISED_SHARE = Threshold(
 _CALIBRATED = "ours, calibrated by benchmarks/causes.py"
 CAUSE_FROM = Threshold(0.5, "confidence", "ours: more likely than not")
 FAINT_LISTENING = Threshold(
-    0.6, "share of the ceiling", f"{_CALIBRATED}: sound captioners are above .75"
+    0.6,
+    "share of the ceiling",
+    f"{_CALIBRATED}: sound captioners are at .64 to .76 on ESC-10, above .87 on synthesised sounds",
 )
 MOVED = Threshold(
     0.02,
