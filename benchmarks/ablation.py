@@ -27,22 +27,22 @@ from typing import Any
 import numpy as np
 import torch
 
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.captioners.own.config import BASELINE, FrontEndConfig
-from capfix_cli.diagnosis.hearing import SAMPLE, hear
-from capfix_cli.fixes.catalogue.measured import SCHEMA
-from capfix_cli.measures.captions_file import read_references
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.captioners.own.own_config import BASELINE, FrontEndConfig
+from capfix_cli.captions.captions_file import read_references
+from capfix_cli.core.text import split_words
+from capfix_cli.decoding.encode_pass import SAMPLE, hear
+from capfix_cli.fixes.ablation import SCHEMA
 from capfix_cli.measures.cider import CiderD
 from capfix_cli.measures.intervals import bootstrap_interval
 from capfix_cli.probes.listening import _draw_references, ending, information_bound
-from capfix_cli.probes.scoring import Scorer
-from capfix_cli.recipes.data import load_training_clips
-from capfix_cli.recipes.options import Setup
-from capfix_cli.recipes.prepare import prepare
-from capfix_cli.recipes.switches import turn_on, without_fixes
-from capfix_cli.recipes.training import new_captioner, train
-from capfix_cli.recipes.variants import make_variants
-from capfix_cli.words import split_words
+from capfix_cli.probes.pair_scoring import Scorer
+from capfix_cli.training.caption_data import load_training_clips
+from capfix_cli.training.clip_variants import make_variants
+from capfix_cli.training.data_preparation import prepare
+from capfix_cli.training.switches import turn_on, without_fixes
+from capfix_cli.training.training_config import Setup
+from capfix_cli.training.training_loop import new_captioner, train
 
 ROOT = Path(__file__).parent.parent
 # Frames every 80 ms: a quarter of the default's time, and events of ESC-10 last for seconds.
@@ -359,7 +359,7 @@ def main() -> None:
     (given.out / "ablation.json").write_text(json.dumps(rows, indent=1) + "\n")
     if given.ship:
         text = json.dumps(shipped(rows, given.budget, given.seeds), indent=1)
-        (ROOT / "capfix_cli" / "fixes" / "catalogue" / "ablation.json").write_text(text + "\n")
+        (ROOT / "capfix_cli" / "fixes" / "ablation.json").write_text(text + "\n")
     table = markdown(rows, given.budget, given.seeds)
     (given.out / "ablation.md").write_text(table)
     print(table)

@@ -30,14 +30,14 @@ from causes_breaks import World as Around
 from causes_training import ALL, DATA, HELD_OUT, Set, open_set, trained
 
 import capfix_cli
-from capfix_cli.audio.batches import iterate_batches
-from capfix_cli.audio.files import read_headers
+from capfix_cli.audio.audio_batches import iterate_batches
+from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.diagnosis.hearing import hear, unwatched
-from capfix_cli.diagnosis.training.captions_data import examine_training
-from capfix_cli.examining import examine
-from capfix_cli.measures.captions_file import match_references, read_references
-from capfix_cli.records import Cause
+from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.decoding.encode_pass import hear, unwatched
+from capfix_cli.diagnosis.diagnose import examine
+from capfix_cli.diagnosis.training_data.data_checks import examine_training
+from capfix_cli.schemas.records import Cause
 
 SOUND = "sound"
 UNDERTRAINED = "decoder.undertrained"

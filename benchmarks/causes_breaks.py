@@ -19,11 +19,11 @@ import torch
 from torch import Tensor, nn
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captioners.huggingface import HuggingFaceCaptioner
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.decoding import nested
+from capfix_cli.captioners.huggingface.huggingface_captioner import HuggingFaceCaptioner
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.decoding import nested_tensors as nested
+from capfix_cli.probes.captioner_variants import derive, on_features, on_waveforms
 from capfix_cli.probes.front_end_candidates import RATES
-from capfix_cli.probes.variants import derive, on_features, on_waveforms
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
     python benchmarks/causes_figures.py --work FOLDER      (models of benchmarks/causes.py)
 
-One line a threshold of ``capfix_cli/thresholds.py``: the range of its figure over all sound
+One line a threshold of ``capfix_cli/core/thresholds.py``: the range of its figure over all sound
 captioners of the folder, and over the same captioners broken in the way that it is to tell.
 """
 
@@ -20,14 +20,8 @@ from causes_breaks import BREAKS
 from causes_training import ALL, Set, open_set, trained
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.diagnosis.hearing import hear
-from capfix_cli.fixes.trials import Laboratory
-from capfix_cli.measures.captions_file import match_references, read_references
-from capfix_cli.probes.experiments import Experiments
-from capfix_cli.probes.sample import Untestable
-from capfix_cli.probes.scoring import Scorer
-from capfix_cli.records import Listening
-from capfix_cli.thresholds import (
+from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.core.thresholds import (
     BLIND_NATS,
     DEAF_NATS,
     FAINT_LISTENING,
@@ -41,6 +35,12 @@ from capfix_cli.thresholds import (
     TIME_SHARE,
     Threshold,
 )
+from capfix_cli.decoding.encode_pass import hear
+from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory
+from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.pair_scoring import Scorer
+from capfix_cli.probes.probe_cache import Experiments
+from capfix_cli.schemas.records import Listening
 
 
 @dataclass(frozen=True)

@@ -23,12 +23,12 @@ from causes_training import Set, open_set, trained
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.diagnosis.hearing import draw_sample, hear
-from capfix_cli.measures.captions_file import match_references, read_references
-from capfix_cli.probes.recovery import FITTED, Recovery, listen_quickly, recover
-from capfix_cli.probes.sample import Sample
-from capfix_cli.probes.variants import on_features, on_waveforms
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.decoding.encode_pass import draw_sample, hear
+from capfix_cli.probes.captioner_variants import on_features, on_waveforms
+from capfix_cli.probes.clip_sample import Sample
+from capfix_cli.probes.front_end_search import FITTED, Recovery, listen_quickly, recover
 
 LN10 = math.log(10)
 LOUD = 2 * math.log(32768)  # what full-scale integers add to the ln of power

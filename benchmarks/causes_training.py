@@ -16,15 +16,15 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
-from capfix_cli.audio.batches import iterate_batches
-from capfix_cli.audio.files import read_headers
+from capfix_cli.audio.audio_batches import iterate_batches
+from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.loading import Loaded, load
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.captioners.own.checkpoint import save
-from capfix_cli.captioners.own.config import CaptionerConfig, from_dict
-from capfix_cli.demo.world import World, make_world
-from capfix_cli.measures.captions_file import read_references
-from capfix_cli.recipes.data import build_vocabulary
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.captioners.own.own_checkpoint import save
+from capfix_cli.captioners.own.own_config import CaptionerConfig, from_dict
+from capfix_cli.captions.captions_file import read_references
+from capfix_cli.demo.synthetic_world import World, make_world
+from capfix_cli.training.caption_data import build_vocabulary
 
 Captions = dict[str, list[str]]
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from capfix_cli.audio.batches import iterate_batches
-from capfix_cli.audio.files import read_headers
+from capfix_cli.audio.audio_batches import iterate_batches
+from capfix_cli.audio.audio_files import read_headers
 
 NAME = "whisper"
 BANDS, HOP, RATE, SECONDS = 32, 320, 16_000, 5

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from capfix_cli.measures.caption_tokens import Tokens
 from capfix_cli.measures.corpus import Counted, same_captions
-from capfix_cli.measures.tokens import Tokens
 
 WORDS = [f"{number:05d}" for number in range(2000)]  # sorted, as a counted corpus has them
 Drawer = Callable[[np.random.Generator, int], Tokens]

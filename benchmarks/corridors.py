@@ -4,8 +4,8 @@
 
 Each published output is subsampled at each size over many seeds. A system's range is the 2.5th to
 97.5th percentile of its draws; a corridor is the hull of the ranges of all healthy systems and
-people, widened by the literature's figures. Writes ``capfix_cli/measures/corridors.json`` and
-``docs/corridors.svg``.
+people, widened by the literature's figures. Writes
+``capfix_cli/measures/reference_ranges.json`` and ``docs/corridors.svg``.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from pathlib import Path
 import bands
 import numpy as np
 
-from capfix_cli.measures.bleu_reference import bleu, bleu_statistics
-from capfix_cli.measures.corridors import SCHEMA
-from capfix_cli.measures.reading import CaptionTable, read_captions
-from capfix_cli.measures.references import own_and_shuffled
-from capfix_cli.measures.table import measure_captions
-from capfix_cli.words import split_words
+from capfix_cli.captions.caption_layouts import CaptionTable, read_captions
+from capfix_cli.core.text import split_words
+from capfix_cli.measures.measure_table import measure_captions
+from capfix_cli.measures.reference_bleu import bleu, bleu_statistics
+from capfix_cli.measures.reference_listening import own_and_shuffled
+from capfix_cli.measures.reference_ranges import SCHEMA
 
 ROOT = Path(__file__).parent.parent
 SIZES = (20, 50, 100, 200, 400, 800)
@@ -186,7 +186,7 @@ def main() -> None:
         "sources": [*SYSTEMS.values(), *PEOPLE.values(), *(who for _, who, _, _ in LITERATURE)],
         "sizes": sizes,
     }
-    target = ROOT / "capfix_cli" / "measures" / "corridors.json"
+    target = ROOT / "capfix_cli" / "measures" / "reference_ranges.json"
     target.write_text(as_text(data, table), encoding="utf-8")
     lines = {
         name: {

@@ -16,10 +16,10 @@ from functools import partial
 
 import torch
 
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.config import CaptionerConfig, EncoderConfig
-from capfix_cli.decoding.options import GREEDY, DecodingOptions
-from capfix_cli.decoding.search import Chunk, decode
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_config import CaptionerConfig, EncoderConfig
+from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
 
 STEPS = 22  # words and end of a long Clotho caption
 SIZES = ((64, 512, 256, 4368), (64, 256, 256, 1500), (256, 512, 256, 4368))

@@ -20,9 +20,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from capfix_cli.captioners.huggingface import HuggingFaceCaptioner
-from capfix_cli.decoding.options import DecodingOptions
-from capfix_cli.decoding.search import Chunk, decode
+from capfix_cli.captioners.huggingface.huggingface_captioner import HuggingFaceCaptioner
+from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
 
 TOKENS = 30

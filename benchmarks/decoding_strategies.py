@@ -23,17 +23,17 @@ from typing import Any
 import scatter
 import torch
 
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.captioners.own.config import BASELINE, PRIORITY_2
-from capfix_cli.decoding.options import ABSENT_KINDS, GREEDY, DecodingOptions
-from capfix_cli.diagnosis.hearing import hear
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.captioners.own.own_config import BASELINE, PRIORITY_2
+from capfix_cli.core.text import split_words
+from capfix_cli.decoding.decoding_options import ABSENT_KINDS, GREEDY, DecodingOptions
+from capfix_cli.decoding.encode_pass import hear
+from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED
-from capfix_cli.fixes.trials import Laboratory
-from capfix_cli.probes.scoring import Scorer
-from capfix_cli.recipes.data import load_training_clips
-from capfix_cli.recipes.training import TrainingOptions, fit
-from capfix_cli.records import Listening, Measure
-from capfix_cli.words import split_words
+from capfix_cli.probes.pair_scoring import Scorer
+from capfix_cli.schemas.records import Listening, Measure
+from capfix_cli.training.caption_data import load_training_clips
+from capfix_cli.training.training_loop import TrainingOptions, fit
 
 ROOT = Path(__file__).parent.parent
 TRAINING = TrainingOptions(batch_size=16, learning_rate=2e-3)

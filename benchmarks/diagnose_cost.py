@@ -26,11 +26,11 @@ import numpy as np
 import soundfile
 import torch
 
-from capfix_cli import pipeline
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.checkpoint import save
-from capfix_cli.captioners.own.config import BASELINE
-from capfix_cli.decoding.options import GREEDY
+from capfix_cli import api as pipeline
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_checkpoint import save
+from capfix_cli.captioners.own.own_config import BASELINE
+from capfix_cli.decoding.decoding_options import GREEDY
 
 RATE, SECONDS = 16_000, 5.0
 WORDS = 51_865  # of Whisper

@@ -23,12 +23,12 @@ import numpy as np
 import soundfile
 import torch
 
-from capfix_cli.captioners.own.config import BASELINE, EncoderConfig, FrontEndConfig
-from capfix_cli.recipes.batches import TrainingBatches
-from capfix_cli.recipes.data import load_training_clips
-from capfix_cli.recipes.options import Setup, TrainingOptions
-from capfix_cli.recipes.sampling import Batches, Epochs
-from capfix_cli.recipes.training import new_captioner, train
+from capfix_cli.captioners.own.own_config import BASELINE, EncoderConfig, FrontEndConfig
+from capfix_cli.training.caption_data import load_training_clips
+from capfix_cli.training.item_order import Batches, Epochs
+from capfix_cli.training.training_batches import TrainingBatches
+from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_loop import new_captioner, train
 
 SECONDS, RATE, EPOCHS = 10.0, 44_100, 4
 SMALL = dataclasses.replace(

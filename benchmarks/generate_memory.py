@@ -12,9 +12,9 @@ import numpy as np
 import soundfile
 import torch
 
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.checkpoint import save
-from capfix_cli.captioners.own.config import CaptionerConfig, EncoderConfig
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_checkpoint import save
+from capfix_cli.captioners.own.own_config import CaptionerConfig, EncoderConfig
 
 SECONDS, RATE = 0.5, 16_000
 SIZES = (1_000, 10_000)

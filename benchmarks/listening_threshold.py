@@ -16,18 +16,18 @@ from pathlib import Path
 
 import torch
 
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.captioners.own.config import PRIORITY_2
-from capfix_cli.decoding.options import GREEDY, DecodingOptions
-from capfix_cli.demo.show import CONFIG, TRAINING, score
-from capfix_cli.demo.world import World, make_world
-from capfix_cli.diagnosis.hearing import hear
-from capfix_cli.fixes.trials import Laboratory
-from capfix_cli.measures.captions_file import match_references, read_references
-from capfix_cli.probes.scoring import Scorer
-from capfix_cli.recipes.data import load_training_clips
-from capfix_cli.recipes.training import fit
-from capfix_cli.thresholds import LISTENING_SHARE
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.captioners.own.own_config import PRIORITY_2
+from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.core.thresholds import LISTENING_SHARE
+from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
+from capfix_cli.decoding.encode_pass import hear
+from capfix_cli.demo.story import CONFIG, TRAINING, score
+from capfix_cli.demo.synthetic_world import World, make_world
+from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory
+from capfix_cli.probes.pair_scoring import Scorer
+from capfix_cli.training.caption_data import load_training_clips
+from capfix_cli.training.training_loop import fit
 
 REPAIRED = dataclasses.replace(PRIORITY_2, front_end=CONFIG.front_end)
 TRAININGS = [(CONFIG, epochs) for epochs in (2, 8, 32)] + [

@@ -25,12 +25,12 @@ from typing import Any
 
 import numpy as np
 
+from capfix_cli.measures.caption_tokens import tokenise
 from capfix_cli.measures.corpus import Corpus, Counted
 from capfix_cli.measures.corpus_measures import measure_corpus
 from capfix_cli.measures.ngrams import ngrams_of
 from capfix_cli.measures.repetition import self_repetition
-from capfix_cli.measures.selfbleu import bleu, closest_lengths, matched, self_bleu_scores
-from capfix_cli.measures.tokens import tokenise
+from capfix_cli.measures.self_bleu import bleu, closest_lengths, matched, self_bleu_scores
 from capfix_cli.measures.vendi import vendi
 
 WORDS = 5000

@@ -22,7 +22,7 @@ import soundfile
 import torch
 import torchaudio
 
-from capfix_cli.captioners.inspection.melbank import (
+from capfix_cli.checkpoints.xray.mel_bank import (
     HIGHEST,
     LOWEST,
     SAMPLE_RATES,

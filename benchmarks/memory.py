@@ -11,16 +11,16 @@ import numpy as np
 import soundfile
 import torch
 
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.checkpoint import save
-from capfix_cli.captioners.own.config import PRIORITY_3
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_checkpoint import save
+from capfix_cli.captioners.own.own_config import PRIORITY_3
 
 SECONDS, RATE = 1.0, 16_000
 
 CHILD = """
 import os, resource, sys
 from pathlib import Path
-from capfix_cli.pipeline import Settings, diagnose
+from capfix_cli.api import Settings, diagnose
 diagnose(sys.argv[1], sys.argv[2], Settings(root=Path(sys.argv[3])))
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
 """

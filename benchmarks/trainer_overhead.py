@@ -18,12 +18,12 @@ import time
 import numpy as np
 import torch
 
-from capfix_cli.captioners.own.config import BASELINE
-from capfix_cli.recipes.batches import TrainingBatches
-from capfix_cli.recipes.clips import TrainingClips
-from capfix_cli.recipes.options import Setup, TrainingOptions
-from capfix_cli.recipes.sampling import Batches, Epochs
-from capfix_cli.recipes.training import new_captioner, train
+from capfix_cli.captioners.own.own_config import BASELINE
+from capfix_cli.training.item_order import Batches, Epochs
+from capfix_cli.training.training_batches import TrainingBatches
+from capfix_cli.training.training_clips import TrainingClips
+from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_loop import new_captioner, train
 
 CLIPS, FRAMES, EPOCHS = 128, 250, 3  # five seconds each
 SENTENCE = "a dog barks loudly and then rain falls on the roof while an engine hums far away"

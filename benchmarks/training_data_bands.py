@@ -23,12 +23,16 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
-from capfix_cli.diagnosis.training.captions_data import examine_training_set
-from capfix_cli.diagnosis.training.findings import TrainingData
-from capfix_cli.diagnosis.training.reading import TrainingSet, read_training, training_set
-from capfix_cli.diagnosis.training.shifted import Witnesses
-from capfix_cli.diagnosis.training.sound_prints import SoundPrints, listen
-from capfix_cli.measures.reading import Columns
+from capfix_cli.captions.caption_layouts import Columns
+from capfix_cli.diagnosis.training_data.data_checks import examine_training_set
+from capfix_cli.diagnosis.training_data.data_findings import TrainingData
+from capfix_cli.diagnosis.training_data.shifted_pairs import Witnesses
+from capfix_cli.diagnosis.training_data.sound_prints import SoundPrints, listen
+from capfix_cli.diagnosis.training_data.training_file import (
+    TrainingSet,
+    read_training,
+    training_set,
+)
 
 ROOT = Path(__file__).parent.parent
 Rows = list[tuple[str, tuple[str, ...]]]

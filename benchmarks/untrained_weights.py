@@ -17,9 +17,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from capfix_cli.captioners.inspection.folders import read_whole
-from capfix_cli.captioners.inspection.initial import Layer, read_layers
-from capfix_cli.captioners.inspection.inspect import inspect_checkpoint, plain_names, weights_of
+from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
+from capfix_cli.checkpoints.inspection import inspect_checkpoint, plain_names, weights_of
+from capfix_cli.checkpoints.xray.initial_layers import Layer, read_layers
 
 SEEDS = 40
 STEPS = (0, 1, 3, 10, 30, 100, 300)

@@ -16,9 +16,9 @@ from pathlib import Path
 
 import numpy as np
 
-from capfix_cli.diagnosis.captions import judge_captions, listen_by_references
-from capfix_cli.measures.reading import read_captions
-from capfix_cli.measures.table import judge_diversity
+from capfix_cli.captions.caption_layouts import read_captions
+from capfix_cli.diagnosis.captions_verdict import judge_captions, listen_by_references
+from capfix_cli.measures.measure_table import judge_diversity
 
 SIZES = (50, 100, 200, 400)
 SEEDS = 20

@@ -9,34 +9,38 @@ __version__ = "0.1.0"
 # Public name -> the module that holds it; imported on first use, so that --help stays light.
 _PUBLIC = {
     "Captioner": "capfix_cli.captioners.base",
-    "CapfixError": "capfix_cli.errors",
+    "CapfixError": "capfix_cli.core.errors",
     "EncodeDecodeCaptioner": "capfix_cli.captioners.generic",
-    "HuggingFaceCaptioner": "capfix_cli.captioners.huggingface",
-    "LogMelFrontEnd": "capfix_cli.captioners.front_end",
+    "HuggingFaceCaptioner": "capfix_cli.captioners.huggingface.huggingface_captioner",
+    "LogMelFrontEnd": "capfix_cli.captioners.log_mel",
     "NonAutoregressiveCaptioner": "capfix_cli.captioners.generic",
     "RecurrentCaptioner": "capfix_cli.captioners.recurrent",
-    "Vocabulary": "capfix_cli.captioners.vocabulary",
-    "load_module": "capfix_cli.captioners.weights",
-    "load_tokenizer": "capfix_cli.captioners.huggingface_folder",
-    "load_vocabulary": "capfix_cli.captioners.vocabulary",
-    "load_weights": "capfix_cli.captioners.weights",
+    "Vocabulary": "capfix_cli.checkpoints.vocabulary",
+    "load_module": "capfix_cli.checkpoints.weights",
+    "load_tokenizer": "capfix_cli.captioners.huggingface.huggingface_folder",
+    "load_vocabulary": "capfix_cli.checkpoints.vocabulary",
+    "load_weights": "capfix_cli.checkpoints.weights",
 }
 
 if TYPE_CHECKING:
     from capfix_cli.captioners.base import Captioner as Captioner
-    from capfix_cli.captioners.front_end import LogMelFrontEnd as LogMelFrontEnd
     from capfix_cli.captioners.generic import EncodeDecodeCaptioner as EncodeDecodeCaptioner
     from capfix_cli.captioners.generic import (
         NonAutoregressiveCaptioner as NonAutoregressiveCaptioner,
     )
-    from capfix_cli.captioners.huggingface import HuggingFaceCaptioner as HuggingFaceCaptioner
-    from capfix_cli.captioners.huggingface_folder import load_tokenizer as load_tokenizer
+    from capfix_cli.captioners.huggingface.huggingface_captioner import (
+        HuggingFaceCaptioner as HuggingFaceCaptioner,
+    )
+    from capfix_cli.captioners.huggingface.huggingface_folder import (
+        load_tokenizer as load_tokenizer,
+    )
+    from capfix_cli.captioners.log_mel import LogMelFrontEnd as LogMelFrontEnd
     from capfix_cli.captioners.recurrent import RecurrentCaptioner as RecurrentCaptioner
-    from capfix_cli.captioners.vocabulary import Vocabulary as Vocabulary
-    from capfix_cli.captioners.vocabulary import load_vocabulary as load_vocabulary
-    from capfix_cli.captioners.weights import load_module as load_module
-    from capfix_cli.captioners.weights import load_weights as load_weights
-    from capfix_cli.errors import CapfixError as CapfixError
+    from capfix_cli.checkpoints.vocabulary import Vocabulary as Vocabulary
+    from capfix_cli.checkpoints.vocabulary import load_vocabulary as load_vocabulary
+    from capfix_cli.checkpoints.weights import load_module as load_module
+    from capfix_cli.checkpoints.weights import load_weights as load_weights
+    from capfix_cli.core.errors import CapfixError as CapfixError
 
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the keys are strings
 

@@ -16,14 +16,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from capfix_cli.audio.batches import Batch, iterate_batches
-from capfix_cli.audio.files import read_headers
+from capfix_cli.audio.audio_batches import Batch, iterate_batches
+from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.decoding.search import Chunk
-from capfix_cli.errors import CapfixError
-from capfix_cli.measures.captions_file import match_references, read_references
-from capfix_cli.recipes.objective import device_of
-from capfix_cli.recipes.watching import Reading, collapse, evaluating, look
+from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.decoding.decode import Chunk
+from capfix_cli.training.epoch_metrics import Reading, collapse, evaluating, look
+from capfix_cli.training.objective import device_of
 
 __all__ = [
     "CollapseWarning",

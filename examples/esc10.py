@@ -26,9 +26,15 @@ import numpy as np
 import soundfile
 from numpy.random import Generator
 
-from capfix_cli.demo.sounds import RATE, Samples
-from capfix_cli.demo.world import Kind, World, claim_folder, sequence_captions, write_captions
-from capfix_cli.errors import EXIT_OK, EXIT_USAGE, CapfixError
+from capfix_cli.core.errors import EXIT_OK, EXIT_USAGE, CapfixError
+from capfix_cli.demo.synthetic_sounds import RATE, Samples
+from capfix_cli.demo.synthetic_world import (
+    Kind,
+    World,
+    claim_folder,
+    sequence_captions,
+    write_captions,
+)
 
 SECONDS = 5.0  # a clip
 TEST_FOLD = 5
@@ -233,10 +239,10 @@ def _captions(names: Sequence[str], generator: Generator) -> list[str]:
 
 def train_baseline(world: World, epochs: int, seed: int) -> Path:
     """Train the document's failing baseline on a set and save it as ``model.pt`` in its folder."""
-    from capfix_cli.captioners.own.checkpoint import save
-    from capfix_cli.captioners.own.config import BASELINE
-    from capfix_cli.recipes.data import load_training_clips
-    from capfix_cli.recipes.training import TrainingOptions, fit
+    from capfix_cli.captioners.own.own_checkpoint import save
+    from capfix_cli.captioners.own.own_config import BASELINE
+    from capfix_cli.training.caption_data import load_training_clips
+    from capfix_cli.training.training_loop import TrainingOptions, fit
 
     clips = load_training_clips(
         world.train_captions, world.train_audio, BASELINE.front_end, _counter("Features")

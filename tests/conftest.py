@@ -10,10 +10,10 @@ import pytest
 import torch
 from hypothesis import settings
 
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.checkpoint import save
-from capfix_cli.captioners.own.config import CaptionerConfig, EncoderConfig
-from capfix_cli.demo.world import World, make_world
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_checkpoint import save
+from capfix_cli.captioners.own.own_config import CaptionerConfig, EncoderConfig
+from capfix_cli.demo.synthetic_world import World, make_world
 
 # No deadlines: a busy machine is no failure. The same examples each time: a red run comes back.
 settings.register_profile("capfix", deadline=None, derandomize=True)

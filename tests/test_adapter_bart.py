@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 import capfix_cli
-from capfix_cli.captioners import contract
-from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
+from capfix_cli.captioners.contract import contract_check as contract
+from capfix_cli.checkpoints.inspection import inspect_checkpoint
 
 MELS, WIDTH = 16, 24
 

@@ -13,8 +13,8 @@ import torch
 from torch import nn
 
 import capfix_cli
-from capfix_cli.captioners.scaffold import GAP
-from capfix_cli.errors import CapfixError
+from capfix_cli.captioners.adapter_template import GAP
+from capfix_cli.core.errors import CapfixError
 
 WORDS = ["<pad>", "<start>", "<end>", "dog", "barks", "rain", "falls"]
 
@@ -258,7 +258,7 @@ def test_a_tokenizer_file_becomes_a_tokenizer(tmp_path):
 
 def test_writing_an_adapter_needs_no_torch(split):
     code = (
-        "import sys\nfrom capfix_cli.captioners.scaffold import new_adapter\n"
+        "import sys\nfrom capfix_cli.captioners.adapter_template import new_adapter\n"
         f"assert new_adapter({str(split)!r})\nassert 'torch' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

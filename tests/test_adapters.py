@@ -13,13 +13,14 @@ import torch
 from torch import nn
 from toys import BOS, EOS, PAD, Toy, deaf, healthy
 
-from capfix_cli.captioners import adapters, contract
+from capfix_cli.captioners import adapters
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captioners.contract import check_contract
+from capfix_cli.captioners.contract import contract_check as contract
+from capfix_cli.captioners.contract.contract_check import check_contract
 from capfix_cli.captioners.loading import HANDED_TRAINING
 from capfix_cli.captioners.recurrent import RecurrentCaptioner
-from capfix_cli.captioners.vocabulary import Vocabulary
-from capfix_cli.errors import CapfixError
+from capfix_cli.checkpoints.vocabulary import Vocabulary
+from capfix_cli.core.errors import CapfixError
 
 EXAMPLES = Path(__file__).parent.parent / "examples" / "adapters"
 STYLES = (

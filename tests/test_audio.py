@@ -10,10 +10,10 @@ import soundfile
 import torch
 from conftest import real_data
 
-from capfix_cli.audio.batches import iterate_batches, plan_batches, read_waveform
-from capfix_cli.audio.files import Clip, read_headers
-from capfix_cli.errors import CapfixError
-from capfix_cli.records import SkippedClip
+from capfix_cli.audio.audio_batches import iterate_batches, plan_batches, read_waveform
+from capfix_cli.audio.audio_files import Clip, read_headers
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.schemas.records import SkippedClip
 
 RATE = 16_000
 

@@ -11,9 +11,9 @@ import torch
 from conftest import TINY
 
 from capfix_cli.captioners.loading import load
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.checkpoint import save
-from capfix_cli.captioners.own.config import (
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_checkpoint import save
+from capfix_cli.captioners.own.own_config import (
     BASELINE,
     PRESETS,
     PRIORITY_2,
@@ -22,7 +22,7 @@ from capfix_cli.captioners.own.config import (
     from_dict,
     to_dict,
 )
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
 
 VARIANTS = [
     (pooling, residual, conditioning, depth)

@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import nn
 
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.fixes.ablation import measured_impact
 from capfix_cli.fixes.catalogue import (
     CATEGORY_TITLES,
     FIXES,
@@ -24,7 +25,6 @@ from capfix_cli.fixes.catalogue import (
     by_priority,
     fix,
 )
-from capfix_cli.fixes.catalogue.measured import measured_impact
 
 IDS = (
     *("1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7"),

@@ -10,14 +10,14 @@ import pytest
 import torch
 from conftest import TINY
 
+from capfix_cli.api import examine
 from capfix_cli.captioners.loading import Loaded
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.diagnosis.finders.table import FINDERS
-from capfix_cli.diagnosis.hearing import hear, unwatched
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.decoding.encode_pass import hear, unwatched
+from capfix_cli.diagnosis.causes.cause_table import FINDERS
 from capfix_cli.diagnosis.ranking import EXPLAINS
-from capfix_cli.pipeline import examine
-from capfix_cli.probes.variants import derive, on_features, on_waveforms
-from capfix_cli.records import Cause, ModelSummary
+from capfix_cli.probes.captioner_variants import derive, on_features, on_waveforms
+from capfix_cli.schemas.records import Cause, ModelSummary
 
 
 @pytest.fixture(scope="module")

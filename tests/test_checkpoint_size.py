@@ -18,7 +18,7 @@ MOST = 300 * MEGABYTE  # as the issue of checkpoints asks for files of 2 GB
 INSPECT = """
 import json, re, sys
 from pathlib import Path
-from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
+from capfix_cli.checkpoints.inspection import inspect_checkpoint
 found = inspect_checkpoint(sys.argv[1])
 status = Path("/proc/self/status").read_text()  # rusage would count the parent's peak too
 peak = 1024 * int(re.search(r"VmHWM:\\s+(\\d+) kB", status)[1])

@@ -19,16 +19,16 @@ from hypothesis import given as examples
 from hypothesis import strategies as st
 from torch import nn
 
-from capfix_cli.captioners.given import Given, use
-from capfix_cli.captioners.huggingface_folder import load_folder
-from capfix_cli.captioners.inspection import families
-from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
+from capfix_cli.captioners.huggingface.huggingface_folder import load_folder
 from capfix_cli.captioners.loading import load
-from capfix_cli.captioners.vocabulary import load_vocabulary
-from capfix_cli.captioners.weights import load_module, load_weights
-from capfix_cli.errors import CapfixError
+from capfix_cli.checkpoints.inspection import inspect_checkpoint
+from capfix_cli.checkpoints.model_options import Given, use
+from capfix_cli.checkpoints.vocabulary import load_vocabulary
+from capfix_cli.checkpoints.weights import load_module, load_weights
+from capfix_cli.checkpoints.xray import huggingface_families as families
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.probes.captioner_variants import on_features
 from capfix_cli.probes.geometry import separates
-from capfix_cli.probes.variants import on_features
 
 
 class Net(nn.Module):
@@ -501,8 +501,8 @@ def test_hugging_face_steps_agree_with_whole_prefixes_and_with_its_own_generate(
     waveforms[1, 9_000:] = 0
     forced = [1, 4, 5] if folder.name == "whisper" else [1]
     assert captioner.start_prefix(2).tolist() == [forced, forced]
-    from capfix_cli.decoding.options import GREEDY
-    from capfix_cli.decoding.search import Chunk, decode
+    from capfix_cli.decoding.decode import Chunk, decode
+    from capfix_cli.decoding.decoding_options import GREEDY
 
     with torch.inference_mode():
         memory = captioner.encode(waveforms, lengths)

@@ -13,9 +13,9 @@ import pytest
 import toys
 import yaml
 
-import capfix_cli.runs
-from capfix_cli.errors import CapfixError
-from capfix_cli.records import diagnosis_from_dict, to_dict
+import capfix_cli.runs.run_store
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.schemas.records import diagnosis_from_dict, to_dict
 
 DEAF = f"{Path(toys.__file__)}:load_deaf"
 HEALTHY = f"{Path(toys.__file__)}:load_healthy"
@@ -36,7 +36,7 @@ def test_diagnose_prints_verdict_tree_trials_plan_and_what_is_next(capfix, tiny_
     for words in ("COLLAPSED", "Decision tree", "Decoding fixes tried", "Causes", "2.1", "Next"):
         assert words in done.out
     assert "Rightness was not judged" in " ".join(done.out.split())
-    (run,) = capfix_cli.runs.all_runs()
+    (run,) = capfix_cli.runs.run_store.all_runs()
     names = {path.name for path in run.folder.iterdir()}
     assert names == {"captions.csv", "diagnosis.json", "plan.json", "recipe.yaml", "command.json"}
     assert run.command()["command"][:2] == ["capfix", "diagnose"]
@@ -61,8 +61,8 @@ def test_diagnose_json_is_the_contract_and_comes_back_as_a_record(capfix, tiny_m
     assert data["listening"]["reference_bits"] is not None
     assert set(data["model"]) == {"path", "format", "sha256", "adapter", "facts"}
     assert set(data["trials"][0]) >= {"decoding", "measures", "listening", "kept", "reason"}
-    stored = capfix_cli.runs.find_run(None).diagnosis()
-    assert json.loads(json.dumps(capfix_cli.runs.jsonable(to_dict(stored)))) == data
+    stored = capfix_cli.runs.run_store.find_run(None).diagnosis()
+    assert json.loads(json.dumps(capfix_cli.runs.run_store.jsonable(to_dict(stored)))) == data
     assert diagnosis_from_dict(data).verdict == "collapsed"
 
 
@@ -91,7 +91,7 @@ def test_generate_and_recommend_use_the_latest_run_and_say_which(capfix, clips):
     assert capfix("diagnose", "toy", "--audio", clips, "--adapter", HEALTHY, "-q").out == (
         "healthy\n"
     )
-    run = capfix_cli.runs.find_run(None)
+    run = capfix_cli.runs.run_store.find_run(None)
     made = capfix("generate")
     assert made.status == 0
     assert run.id in made.err
@@ -107,7 +107,7 @@ def test_generate_and_recommend_use_the_latest_run_and_say_which(capfix, clips):
     assert plan.status == 0
     assert run.id in plan.out
     assert "healthy" in plan.out
-    first = capfix_cli.runs.all_runs()[0]
+    first = capfix_cli.runs.run_store.all_runs()[0]
     assert "needed" in capfix("recommend", first.id).out
     assert json.loads(capfix("recommend", first.id, "--json").out)["run"] == first.id
 
@@ -117,7 +117,7 @@ def test_generate_defaults_to_the_winning_trial(capfix, clips, tmp_path):
         "import toys\ndef load(checkpoint, device): return toys.Toy(toys.hidden_by_search)\n"
     )
     capfix("diagnose", "toy", "--audio", clips, "--adapter", "hidden.py:load", "-q")
-    best = capfix_cli.runs.find_run(None).diagnosis().best_decoding
+    best = capfix_cli.runs.run_store.find_run(None).diagnosis().best_decoding
     assert best is not None
     assert json.loads(capfix("generate", "--json").out)["decoding"] == best
 
@@ -141,7 +141,7 @@ def test_fixes_lists_all_and_shows_one(capfix):
 
 def test_retrain_runs_the_recipe_and_shows_all_three(capfix, tiny_model, world):
     capfix("diagnose", tiny_model, "--audio", world.test_audio, "-q")
-    recipe = capfix_cli.runs.find_run(None).folder / "recipe.yaml"
+    recipe = capfix_cli.runs.run_store.find_run(None).folder / "recipe.yaml"
     data = ("--captions", world.train_captions, "--audio", world.train_audio)
     done = capfix("retrain", recipe, *data, "--epochs", "1", "--output", "new.pt")
     assert done.status == 0, done.err
@@ -149,7 +149,7 @@ def test_retrain_runs_the_recipe_and_shows_all_three(capfix, tiny_model, world):
         assert words in done.out
     assert Path("new.pt").is_file()
     assert Path("new-control.pt").is_file()
-    latest = capfix_cli.runs.find_run(None).diagnosis()
+    latest = capfix_cli.runs.run_store.find_run(None).diagnosis()
     assert latest.model.path == "new.pt"
     assert latest.model.facts["conditioning"] == "every-step"
     before = Path("new.pt").read_bytes()
@@ -170,7 +170,7 @@ def test_retrain_runs_the_recipe_and_shows_all_three(capfix, tiny_model, world):
 def test_demo_tells_the_whole_story(capfix, monkeypatch):
     from conftest import TINY
 
-    from capfix_cli.demo import show
+    from capfix_cli.demo import story as show
 
     small = show.DemoSize(24, 20, 1, 1, TINY)
     monkeypatch.setattr(show, "DemoSize", lambda: small)
@@ -275,25 +275,25 @@ def test_a_store_that_is_a_file_is_refused(capfix, tiny_model, world):
 
 def test_a_run_appears_whole_or_not_at_all(tmp_path):
     def fails_half_way():
-        with capfix_cli.runs.new_run(tmp_path) as run:
+        with capfix_cli.runs.run_store.new_run(tmp_path) as run:
             (run.folder / "diagnosis.json").write_text("{}")
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
         fails_half_way()
-    assert capfix_cli.runs.all_runs(tmp_path) == []
-    assert not list((tmp_path / capfix_cli.runs.STORE).iterdir())
+    assert capfix_cli.runs.run_store.all_runs(tmp_path) == []
+    assert not list((tmp_path / capfix_cli.runs.run_store.STORE).iterdir())
     for _ in range(2):
-        with capfix_cli.runs.new_run(tmp_path) as run:
+        with capfix_cli.runs.run_store.new_run(tmp_path) as run:
             (run.folder / "diagnosis.json").write_text("{}")
-    assert len(capfix_cli.runs.all_runs(tmp_path)) == 2
+    assert len(capfix_cli.runs.run_store.all_runs(tmp_path)) == 2
     with pytest.raises(CapfixError, match="missing or damaged"):
-        capfix_cli.runs.find_run(None, tmp_path).diagnosis()
+        capfix_cli.runs.run_store.find_run(None, tmp_path).diagnosis()
 
 
 def test_a_bug_keeps_its_traceback_and_gives_status_1(tmp_path, tiny_model, world):
     program = (
-        "import sys, capfix_cli.pipeline as pipeline\n"
+        "import sys, capfix_cli.api as pipeline\n"
         "from capfix_cli.cli.app import main\n"
         "pipeline.hear = lambda *given, **named: 1 / 0\n"
         f"sys.argv = ['capfix', 'diagnose', {str(tiny_model)!r}, '--audio', "

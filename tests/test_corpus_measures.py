@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.corpora import DRAWERS, counted_of
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.measures.corpus import Corpus, Counted
 from capfix_cli.measures.corpus_measures import measure_corpus
 from capfix_cli.measures.novelty import novelty, training_corpus
-from capfix_cli.measures.pairwise import pairwise_bleu
-from capfix_cli.measures.richness import type_token_curve
-from capfix_cli.measures.selfbleu import self_bleu_scores
+from capfix_cli.measures.pairwise_bleu import pairwise_bleu
+from capfix_cli.measures.self_bleu import self_bleu_scores
+from capfix_cli.measures.type_token_curve import type_token_curve
 from capfix_cli.measures.within_clip import within_clip_scores, within_clips
 
 texts = st.lists(

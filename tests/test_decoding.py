@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.decoding import filters, nested
-from capfix_cli.decoding.options import GREEDY, DecodingOptions, options_from_dict
-from capfix_cli.decoding.search import Chunk, decode
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.decoding import logit_warpers as filters
+from capfix_cli.decoding import nested_tensors as nested
+from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions, options_from_dict
 
 SAMPLING = DecodingOptions(do_sample=True, temperature=0.8, top_p=0.9)
 

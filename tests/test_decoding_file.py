@@ -7,10 +7,10 @@ import json
 
 import pytest
 
-from capfix_cli.decoding import config_file
-from capfix_cli.decoding.config_file import read_decoding, write_decoding
-from capfix_cli.decoding.options import GREEDY, DecodingOptions
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.decoding import generation_config as config_file
+from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
+from capfix_cli.decoding.generation_config import read_decoding, write_decoding
 
 OPTIONS = (
     GREEDY,

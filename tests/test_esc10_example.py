@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from capfix_cli.demo.world import World, describes
-from capfix_cli.errors import EXIT_OK, EXIT_USAGE, CapfixError
+from capfix_cli.core.errors import EXIT_OK, EXIT_USAGE, CapfixError
+from capfix_cli.demo.synthetic_world import World, describes
 
 ROOT = Path(__file__).resolve().parents[1]
 REAL = ROOT.parent / "shared" / "data" / "esc10"

@@ -25,20 +25,23 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-import capfix_cli.runs
-from capfix_cli import pipeline
-from capfix_cli.audio.batches import plan_batches
-from capfix_cli.audio.files import Clip
-from capfix_cli.cli import generate, options
-from capfix_cli.decoding.config_file import DECODING, read_decoding, write_decoding
-from capfix_cli.decoding.options import GREEDY, DecodingOptions
-from capfix_cli.errors import CapfixError
-from capfix_cli.generating import captioning, publishing, sidefile, teams
-from capfix_cli.generating.made import make_made
-from capfix_cli.generating.run import Delivery
-from capfix_cli.measures.captions_file import Predicted
-from capfix_cli.records import ClipCaption
-from capfix_cli.report.terminal.generation import CaptionTable, line
+import capfix_cli.runs.run_store
+from capfix_cli import api as pipeline
+from capfix_cli.audio.audio_batches import plan_batches
+from capfix_cli.audio.audio_files import Clip
+from capfix_cli.captions.captions_file import Predicted
+from capfix_cli.cli import command_options as options
+from capfix_cli.cli import generate_command as generate
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
+from capfix_cli.decoding.generation_config import DECODING, read_decoding, write_decoding
+from capfix_cli.generation import captioning, publishing
+from capfix_cli.generation import distributed as teams
+from capfix_cli.generation import partial_output as sidefile
+from capfix_cli.generation.caption_folder import Delivery
+from capfix_cli.generation.manifest import make_made
+from capfix_cli.report.terminal.generation_view import CaptionTable, line
+from capfix_cli.schemas.records import ClipCaption
 
 HEALTHY = f"{Path(toys.__file__)}:load_healthy"
 ADAPTERS = '''
@@ -272,7 +275,7 @@ def test_without_options_a_run_says_how_to_decode(capfix, clips, adapters, tmp_p
     model.write_bytes(b"any")
     adapter = f"{adapters}:load_draws"
     capfix("diagnose", model, "--audio", clips, "--adapter", adapter, "-q")
-    run = capfix_cli.runs.find_run(None)
+    run = capfix_cli.runs.run_store.find_run(None)
     best = run.diagnosis().best_decoding
     assert best is not None
     decoding = run.folder / DECODING
@@ -691,7 +694,7 @@ def test_a_contrast_is_with_the_same_in_every_batch(against, capfix, clips, adap
 
 
 def test_what_stands_for_no_audio_is_drawn_by_the_seed_and_skips_unusable_clips(clips):
-    from capfix_cli.audio.files import read_headers
+    from capfix_cli.audio.audio_files import read_headers
 
     samples, rate = soundfile.read(clips / "04.wav")
     soundfile.write(clips / "04.wav", 0 * samples, rate, subtype="FLOAT")
@@ -916,7 +919,9 @@ def test_the_table_shows_how_far_how_fast_and_the_latest(monkeypatch):
     table = CaptionTable(console)
     table("loading PyTorch", 0, 1)
     assert "loading PyTorch" in drawn(table)
-    monkeypatch.setattr("capfix_cli.report.terminal.generation.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr(
+        "capfix_cli.report.terminal.generation_view.time.monotonic", lambda: next(clock)
+    )
     assert table.speed(20) == ""
     assert table.speed(70) == "25.0 clips/s"
     monkeypatch.undo()
@@ -949,7 +954,7 @@ def test_a_caption_is_one_line_between_tabs():
 
 
 def test_a_caption_without_a_finite_log_probability_is_still_json():
-    from capfix_cli.measures.captions_file import predicted, to_row
+    from capfix_cli.captions.captions_file import predicted, to_row
 
     row = predicted(ClipCaption("a.wav", "a dog", logprob=float("-inf")))
     assert row == Predicted("a.wav", ("a dog",), None, True)

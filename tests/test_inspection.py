@@ -23,8 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
-from capfix_cli.errors import CapfixError
+from capfix_cli.checkpoints.inspection import inspect_checkpoint
+from capfix_cli.core.errors import CapfixError
 
 WORDS = {"<pad>": 0, "<sos>": 1, "<eos>": 2, "dog": 3}
 
@@ -629,7 +629,7 @@ def test_bombs_neither_crash_nor_swell(form, tmp_path):
 
 
 def test_a_pickle_cannot_change_the_reader(tmp_path):
-    from capfix_cli.captioners.inspection import inert
+    from capfix_cli.checkpoints.safe_pickle import safe_unpickler as inert
 
     before = dict(vars(inert.Mapping)), dict(vars(inert.Stub))
     for name in ("items of a class", "items of a mapping"):

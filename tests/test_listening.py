@@ -9,11 +9,11 @@ import pytest
 import torch
 import toys
 
-from capfix_cli.decoding.options import GREEDY, DecodingOptions
-from capfix_cli.decoding.search import Chunk, decode_all
+from capfix_cli.decoding.decode import Chunk, decode_all
+from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
 from capfix_cli.probes.listening import contrast_sets, information_bound, listen
-from capfix_cli.probes.scoring import Scorer
-from capfix_cli.records import ClipCaption
+from capfix_cli.probes.pair_scoring import Scorer
+from capfix_cli.schemas.records import ClipCaption
 
 NAMES = [f"{n:02d}.wav" for n in range(toys.CLIPS)]
 

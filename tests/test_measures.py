@@ -11,21 +11,21 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from capfix_cli.errors import CapfixError
-from capfix_cli.measures.captions_file import match_references, read_references
+from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.text import split_words
+from capfix_cli.measures.caption_tokens import tokenise
 from capfix_cli.measures.intervals import bootstrap_interval
-from capfix_cli.measures.repetition import repeating
-from capfix_cli.measures.selfbleu import self_bleu_scores
-from capfix_cli.measures.table import (
+from capfix_cli.measures.measure_table import (
     caption_counts,
     cuts,
     expected_distinct,
     judge_diversity,
     measure_captions,
 )
-from capfix_cli.measures.tokens import tokenise
-from capfix_cli.records import ClipCaption
-from capfix_cli.words import split_words
+from capfix_cli.measures.repetition import repeating
+from capfix_cli.measures.self_bleu import self_bleu_scores
+from capfix_cli.schemas.records import ClipCaption
 
 words = st.lists(st.sampled_from("abcde"), min_size=1, max_size=8)
 
@@ -150,7 +150,7 @@ REAL = [
 
 @pytest.mark.parametrize(("name", "clips", "distinct", "differ"), REAL)
 def test_real_outputs_are_judged_right(name, clips, distinct, differ):
-    from capfix_cli.measures.captions_file import _rows
+    from capfix_cli.captions.captions_file import _rows
 
     rows = _rows(real_data("captions") / name)
     texts = [str(row["caption_predicted"]) for row in rows]

@@ -9,12 +9,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from capfix_cli.errors import CapfixError
-from capfix_cli.measures import aac, semantic
-from capfix_cli.measures.corridors import corridor, published, rescaled, with_corridors
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.measures import external_metrics as aac
+from capfix_cli.measures import semantic
 from capfix_cli.measures.modes import find_modes
-from capfix_cli.measures.pairs import paired_means, paired_statistic
-from capfix_cli.records import ClipCaption, Measure
+from capfix_cli.measures.paired_comparison import paired_means, paired_statistic
+from capfix_cli.measures.reference_ranges import corridor, published, rescaled, with_corridors
+from capfix_cli.schemas.records import ClipCaption, Measure
 
 
 def as_captions(texts):

@@ -10,8 +10,8 @@ import torch
 from conftest import TINY
 from toys import CLIPS, Toy, deaf, healthy, write_clips
 
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.errors import CapfixError
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.monitor import (
     CollapseWarning,
     Watched,
@@ -19,7 +19,7 @@ from capfix_cli.monitor import (
     transformers_callback,
     watch,
 )
-from capfix_cli.recipes.data import build_vocabulary, load_training_clips
+from capfix_cli.training.caption_data import build_vocabulary, load_training_clips
 
 
 @pytest.fixture(scope="module")

@@ -9,17 +9,17 @@ import torch
 from conftest import TINY
 from torch import nn
 
-from capfix_cli.captioners.contract import check_contract
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.checkpoint import FORMAT, build, save
-from capfix_cli.captioners.own.config import PRESETS, from_dict, to_dict
-from capfix_cli.captioners.own.decoder import Decoder
-from capfix_cli.captioners.own.encoder import Encoder
+from capfix_cli.captioners.contract.contract_check import check_contract
+from capfix_cli.captioners.own.cnn_encoder import Encoder
+from capfix_cli.captioners.own.gru_decoder import Decoder
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_checkpoint import FORMAT, build, save
+from capfix_cli.captioners.own.own_config import PRESETS, from_dict, to_dict
 from capfix_cli.captioners.own.transformer_decoder import TransformerDecoder
 from capfix_cli.captioners.own.transformer_encoder import TransformerEncoder
-from capfix_cli.decoding.options import DecodingOptions
-from capfix_cli.decoding.search import Chunk, decode
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decoding_options import DecodingOptions
 
 WORDS = [*SPECIAL, "a", "dog", "barks", "and", "rain", "falls"]
 STRIDED = {"downsampling": "stride"}

@@ -12,12 +12,12 @@ import torch
 from conftest import TINY
 from torch.nn import functional as F
 
-from capfix_cli.captioners.contract import check_contract
+from capfix_cli.captioners.contract.contract_check import check_contract
 from capfix_cli.captioners.loading import load
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.checkpoint import save
-from capfix_cli.captioners.own.config import AstConfig, with_pretrained
-from capfix_cli.errors import CapfixError
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_checkpoint import save
+from capfix_cli.captioners.own.own_config import AstConfig, with_pretrained
+from capfix_cli.core.errors import CapfixError
 
 WORDS = [*SPECIAL, "a", "dog", "barks", "rain", "falls"]
 KEPT = dataclasses.replace(

@@ -8,7 +8,7 @@ import pytest
 
 from capfix_cli.fixes.catalogue import FIXES
 from capfix_cli.fixes.plan import Findings, general_plan, make_plan
-from capfix_cli.records import Listening, Trial
+from capfix_cli.schemas.records import Listening, Trial
 
 
 def status(findings):

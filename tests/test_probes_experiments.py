@@ -10,24 +10,24 @@ import soundfile
 import torch
 from torch import nn
 
+from capfix_cli.api import examine
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.loading import Loaded
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.config import from_dict
-from capfix_cli.diagnosis.hearing import NOT_FINITE, draw_sample, hear, unwatched
-from capfix_cli.fixes.repairs import match_names
-from capfix_cli.pipeline import examine
-from capfix_cli.probes.experiments import Experiments
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_config import from_dict
+from capfix_cli.core.text import split_words
+from capfix_cli.core.thresholds import FIT_MISFIT
+from capfix_cli.decoding.encode_pass import NOT_FINITE, draw_sample, hear, unwatched
+from capfix_cli.diagnosis.repairs.repair_kinds import match_names
+from capfix_cli.probes.captioner_variants import derive, on_features, remembering
+from capfix_cli.probes.clip_sample import Untestable
 from capfix_cli.probes.front_end_candidates import UNITS, feature_candidates
 from capfix_cli.probes.front_ends import describe_features
 from capfix_cli.probes.geometry import spread
-from capfix_cli.probes.language import measure_running
-from capfix_cli.probes.sample import Untestable
-from capfix_cli.probes.steps import divergence
-from capfix_cli.probes.variants import derive, on_features, remembering
-from capfix_cli.records import ModelSummary
-from capfix_cli.thresholds import FIT_MISFIT
-from capfix_cli.words import split_words
+from capfix_cli.probes.language_probe import measure_running
+from capfix_cli.probes.next_word import divergence
+from capfix_cli.probes.probe_cache import Experiments
+from capfix_cli.schemas.records import ModelSummary
 
 
 @pytest.fixture(scope="module")

@@ -11,9 +11,9 @@ from conftest import real_data
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capfix_cli.errors import CapfixError
-from capfix_cli.measures.reading import Columns, read_captions
-from capfix_cli.measures.rows import read_rows
+from capfix_cli.captions.caption_layouts import Columns, read_captions
+from capfix_cli.captions.caption_rows import read_rows
+from capfix_cli.core.errors import CapfixError
 
 CLOTHO = "file_name,caption_1,caption_2\na.wav,a dog barks,dogs bark\nb.wav,rain,it rains\n"
 AUDIOCAPS = (

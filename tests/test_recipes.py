@@ -10,15 +10,15 @@ import torch
 import yaml
 from conftest import TINY
 
-from capfix_cli.captioners.own.config import from_dict
-from capfix_cli.errors import CapfixError
+from capfix_cli.captioners.own.own_config import from_dict
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.plan import Findings, make_plan
-from capfix_cli.proof import conclude
-from capfix_cli.recipes.data import build_vocabulary, load_training_clips
-from capfix_cli.recipes.reading import read_recipe
-from capfix_cli.recipes.recipe import make_recipe, training_like, write_recipe
-from capfix_cli.recipes.training import TrainingOptions, fit
-from capfix_cli.records import AudioSummary, Diagnosis, Listening, Measure, ModelSummary
+from capfix_cli.schemas.records import AudioSummary, Diagnosis, Listening, Measure, ModelSummary
+from capfix_cli.training.caption_data import build_vocabulary, load_training_clips
+from capfix_cli.training.recipe import make_recipe, training_like, write_recipe
+from capfix_cli.training.recipe_reading import read_recipe
+from capfix_cli.training.retraining import conclude
+from capfix_cli.training.training_loop import TrainingOptions, fit
 
 PLAN = make_plan(Findings("collapsed", {}))
 

@@ -10,16 +10,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capfix_cli.measures.bleu_reference import bleu, bleu_statistics
+from capfix_cli.core.text import split_words
 from capfix_cli.measures.cider import CiderD
-from capfix_cli.measures.counting import count_grams
-from capfix_cli.measures.references import (
+from capfix_cli.measures.reference_bleu import bleu, bleu_statistics
+from capfix_cli.measures.reference_listening import (
     AMONG,
     find_own,
     others,
     own_and_shuffled,
 )
-from capfix_cli.words import split_words
+from capfix_cli.measures.sentence_counts import count_grams
 
 sentences = st.lists(st.sampled_from("abcde"), max_size=7)
 corpora = st.lists(
@@ -154,7 +154,7 @@ def test_ties_are_shared_as_the_mean_over_all_draws():
 
 
 def test_many_clips_are_sampled_without_losing_their_own(monkeypatch):
-    from capfix_cli.measures import references as module
+    from capfix_cli.measures import reference_listening as module
 
     references = [[[f"thing{n}"]] for n in range(90)]
     captions = [texts[0] if n % 2 else ["thing0"] for n, texts in enumerate(references)]

@@ -12,11 +12,11 @@ import pytest
 import torch
 from torch import nn
 
-from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
-from capfix_cli.errors import CapfixError
-from capfix_cli.fixes.rewrites.confirm import was_done
+from capfix_cli.checkpoints.inspection import inspect_checkpoint
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.rewrites.rewrite import WRITERS, rewrite
-from capfix_cli.records import Fact
+from capfix_cli.fixes.rewrites.rewrite_confirmation import was_done
+from capfix_cli.schemas.records import Fact
 
 VOCABULARY, EMBEDDING, AUDIO, HIDDEN = 90, 24, 40, 32
 

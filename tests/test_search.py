@@ -10,16 +10,16 @@ import toys
 from hypothesis import given
 from hypothesis import strategies as st
 
-from capfix_cli.decoding.options import DecodingOptions
-from capfix_cli.diagnosis.hearing import hear
+from capfix_cli.core.thresholds import CONTRAST_SET, MIN_CLIPS, TRIAL_BUDGET
+from capfix_cli.decoding.decoding_options import DecodingOptions
+from capfix_cli.decoding.encode_pass import hear
+from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory
+from capfix_cli.diagnosis.trials.settings_search import halve, pareto_front, rungs
+from capfix_cli.diagnosis.trials.trial_budget import affordable
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED, DecodingFix
-from capfix_cli.fixes.scale import affordable
-from capfix_cli.fixes.search import halve, pareto_front, rungs
-from capfix_cli.fixes.trials import Laboratory
-from capfix_cli.probes.cost import Cost, measure_cost
-from capfix_cli.probes.scoring import Scorer
-from capfix_cli.records import Listening, Measure, Trial
-from capfix_cli.thresholds import CONTRAST_SET, MIN_CLIPS, TRIAL_BUDGET
+from capfix_cli.probes.captioner_cost import Cost, measure_cost
+from capfix_cli.probes.pair_scoring import Scorer
+from capfix_cli.schemas.records import Listening, Measure, Trial
 
 
 def trial(name, distinct, bits, kept=True, clips=10):
@@ -149,7 +149,7 @@ def test_trials_on_fewer_clips_say_so(name, tmp_path):
 
 
 def test_what_a_search_left_behind_is_not_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("capfix_cli.fixes.search.FEWEST_CLIPS", toys.CLIPS // 3)
+    monkeypatch.setattr("capfix_cli.diagnosis.trials.settings_search.FEWEST_CLIPS", toys.CLIPS // 3)
     made = laboratory(toys.needs_contrast, tmp_path)
     found = made.search()
     part = [trial for trial in found if trial.clips < made.scale.clips]
@@ -160,7 +160,7 @@ def test_what_a_search_left_behind_is_not_kept(tmp_path, monkeypatch):
 
 
 def test_doubted_trials_are_made_on_few_clips_and_on_all_only_if_they_work(tmp_path, monkeypatch):
-    monkeypatch.setattr("capfix_cli.fixes.trials.DOUBTED_CLIPS", 20)
+    monkeypatch.setattr("capfix_cli.diagnosis.trials.decoding_evaluator.DOUBTED_CLIPS", 20)
     for rule in (toys.deaf, toys.hidden_by_search):
         folder = tmp_path / rule.__name__
         folder.mkdir()

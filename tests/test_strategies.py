@@ -11,15 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.decoding import filters
-from capfix_cli.decoding.absent import make_absent
-from capfix_cli.decoding.beam import largest
-from capfix_cli.decoding.drawing import TRIES, Uniforms, draw
-from capfix_cli.decoding.options import GREEDY, DecodingOptions, options_from_dict
-from capfix_cli.decoding.processors import forbid_repeated_ngrams, penalise_repetition
-from capfix_cli.decoding.scoring import score_sequences
-from capfix_cli.decoding.search import Chunk, decode
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.decoding import logit_warpers as filters
+from capfix_cli.decoding.beam_search import largest
+from capfix_cli.decoding.caption_scoring import score_sequences
+from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions, options_from_dict
+from capfix_cli.decoding.logit_processors import forbid_repeated_ngrams, penalise_repetition
+from capfix_cli.decoding.null_audio import make_absent
+from capfix_cli.decoding.token_sampling import TRIES, Uniforms, draw
 
 WORDS, CLIPS = 12, 6
 
@@ -201,7 +201,7 @@ def test_permuted_clips_give_permuted_captions(options):
 
 def test_many_rows_are_decoded_in_parts(options, monkeypatch):
     whole = captions(Recurrent(), options)
-    monkeypatch.setattr("capfix_cli.decoding.search.MOST_SCORES", options.rows * WORDS * 2)
+    monkeypatch.setattr("capfix_cli.decoding.decode.MOST_SCORES", options.rows * WORDS * 2)
     assert captions(Recurrent(), options) == whole
 
 
@@ -450,8 +450,8 @@ def test_agreement_picks_what_the_candidates_share():
     class Fixed(Recurrent):
         """Says 2 3 or, seldom, 4 5 or 6 7; likeliest is 4 5."""
 
-    from capfix_cli.decoding.found import Found
-    from capfix_cli.decoding.rerank import best_candidates
+    from capfix_cli.decoding.hypothesis import Found
+    from capfix_cli.decoding.reranking import best_candidates
 
     pool = [
         Found((4, 5), -0.1, True, 0.0),

@@ -11,32 +11,39 @@ import pytest
 import soundfile
 from conftest import real_data
 
-from capfix_cli.diagnosis.training import sound_prints
-from capfix_cli.diagnosis.training.captions_data import (
+from capfix_cli.captions.caption_layouts import Columns
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
+from capfix_cli.diagnosis.training_data import sound_prints
+from capfix_cli.diagnosis.training_data.caption_imbalance import caption_evenness, find_imbalance
+from capfix_cli.diagnosis.training_data.captions_per_clip import find_single_caption
+from capfix_cli.diagnosis.training_data.content_words import specific_words
+from capfix_cli.diagnosis.training_data.data_checks import (
     examine_training,
     examine_training_set,
     write_rows,
 )
-from capfix_cli.diagnosis.training.content_words import specific_words
-from capfix_cli.diagnosis.training.coverage import find_lost_words
-from capfix_cli.diagnosis.training.findings import confidence
-from capfix_cli.diagnosis.training.generic import find_generic
-from capfix_cli.diagnosis.training.imbalance import caption_evenness, find_imbalance
-from capfix_cli.diagnosis.training.memorised import Copies, find_memorised
-from capfix_cli.diagnosis.training.near_duplicates import find_copied_audio, find_shared_captions
-from capfix_cli.diagnosis.training.per_clip import find_single_caption
-from capfix_cli.diagnosis.training.reading import TrainingSet, read_training, training_set
-from capfix_cli.diagnosis.training.shift_fits import (
+from capfix_cli.diagnosis.training_data.data_findings import confidence
+from capfix_cli.diagnosis.training_data.generic_captions import find_generic
+from capfix_cli.diagnosis.training_data.memorisation import Copies, find_memorised
+from capfix_cli.diagnosis.training_data.near_duplicates import (
+    find_copied_audio,
+    find_shared_captions,
+)
+from capfix_cli.diagnosis.training_data.shift_fits import (
     fits_of_names,
     fits_of_scores,
     words_in_name,
 )
-from capfix_cli.diagnosis.training.shifted import Witnesses, find_shift
-from capfix_cli.diagnosis.training.shifts import judge_fits
-from capfix_cli.errors import CapfixError
-from capfix_cli.fixes.data_status import broken_data, training_data_marks
-from capfix_cli.measures.reading import Columns
-from capfix_cli.records import to_dict
+from capfix_cli.diagnosis.training_data.shift_tests import judge_fits
+from capfix_cli.diagnosis.training_data.shifted_pairs import Witnesses, find_shift
+from capfix_cli.diagnosis.training_data.training_file import (
+    TrainingSet,
+    read_training,
+    training_set,
+)
+from capfix_cli.diagnosis.training_data.vocabulary_coverage import find_lost_words
+from capfix_cli.schemas.records import to_dict
 
 PEOPLE = ("audiocaps_test_human.csv", "audiocaps_val_human.csv")
 SOURCES = (

@@ -16,22 +16,23 @@ import pytest
 import soundfile
 import torch
 
-from capfix_cli.captioners.own.config import FrontEndConfig
-from capfix_cli.errors import CapfixError
-from capfix_cli.recipes import cache as cache_module
-from capfix_cli.recipes import data as data_module
-from capfix_cli.recipes.augment import audio, captions
-from capfix_cli.recipes.augment.features import draw_mix, mask, mix
-from capfix_cli.recipes.augment.wordnet import WordNet
-from capfix_cli.recipes.batches import TrainingBatches
-from capfix_cli.recipes.cache import CACHE, FeatureCache, Features
-from capfix_cli.recipes.clips import TrainingClips, write_left_out
-from capfix_cli.recipes.data import load_training_clips
-from capfix_cli.recipes.datasets import load_dataset, open_dataset
-from capfix_cli.recipes.options import AugmentationOptions, DataOptions
-from capfix_cli.recipes.prepare import filter_captions, prepare
-from capfix_cli.recipes.sampling import Item, Part
-from capfix_cli.recipes.variants import make_variants
+from capfix_cli.captioners.own.own_config import FrontEndConfig
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.training import caption_data as data_module
+from capfix_cli.training import feature_cache as cache_module
+from capfix_cli.training.augment import caption_augment as captions
+from capfix_cli.training.augment import waveform_augment as audio
+from capfix_cli.training.augment.feature_augment import draw_mix, mask, mix
+from capfix_cli.training.augment.wordnet import WordNet
+from capfix_cli.training.caption_data import load_training_clips
+from capfix_cli.training.clip_variants import make_variants
+from capfix_cli.training.data_preparation import filter_captions, prepare
+from capfix_cli.training.dataset_sources import load_dataset, open_dataset
+from capfix_cli.training.feature_cache import CACHE, FeatureCache, Features
+from capfix_cli.training.item_order import Item, Part
+from capfix_cli.training.training_batches import TrainingBatches
+from capfix_cli.training.training_clips import TrainingClips, write_left_out
+from capfix_cli.training.training_config import AugmentationOptions, DataOptions
 
 RATE = 16_000
 FRONT = FrontEndConfig()

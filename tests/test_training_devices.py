@@ -15,11 +15,11 @@ from conftest import TINY
 from test_training_resume import made_clips
 from torch import nn
 
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.recipes.options import Setup, TrainingOptions
-from capfix_cli.recipes.switches import without_fixes
-from capfix_cli.recipes.synced_norm import synced
-from capfix_cli.recipes.training import new_captioner, train
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.training.switches import without_fixes
+from capfix_cli.training.synced_norm import synced
+from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_loop import new_captioner, train
 
 # No dropout: each process draws its own. Smoothing, decay and clipping as always.
 PLAIN = without_fixes(TINY)

@@ -13,18 +13,18 @@ from conftest import TINY
 from test_recipes import diagnosis
 
 from capfix_cli.captioners.loading import load
-from capfix_cli.errors import CapfixError
-from capfix_cli.fixes.status import training_settings
-from capfix_cli.recipes import run as run_module
-from capfix_cli.recipes.expect import hold_to_promises
-from capfix_cli.recipes.options import Setup, TrainingOptions
-from capfix_cli.recipes.reading import check_recipe, read_recipe
-from capfix_cli.recipes.recipe import Recipe, make_recipe, write_recipe
-from capfix_cli.recipes.run import Job, train_own
-from capfix_cli.recipes.shipped import locate, shipped
-from capfix_cli.recipes.switches import SWITCHES, turn_on, without_fixes
-from capfix_cli.records import PlanRow
-from capfix_cli.thresholds import LISTENING_SHARE
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.thresholds import LISTENING_SHARE
+from capfix_cli.fixes.setting_status import training_settings
+from capfix_cli.schemas.records import PlanRow
+from capfix_cli.training import training_run as run_module
+from capfix_cli.training.expectation import hold_to_promises
+from capfix_cli.training.recipe import Recipe, make_recipe, write_recipe
+from capfix_cli.training.recipe_reading import check_recipe, read_recipe
+from capfix_cli.training.shipped import locate, shipped
+from capfix_cli.training.switches import SWITCHES, turn_on, without_fixes
+from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_run import Job, train_own
 
 NAMES = ("listening", "priority-2", "priority-3", "priority-4", "skewed-data")
 
@@ -255,7 +255,7 @@ def test_retrain_tells_promises_and_what_was_left_out(capfix, tiny_model, world)
 
 
 def test_a_training_killed_after_its_captioner_was_saved_goes_on(capfix, world, monkeypatch):
-    from capfix_cli import proof
+    from capfix_cli.training import retraining as proof
 
     words = (
         *("retrain", "priority-2", "--captions", world.train_captions),

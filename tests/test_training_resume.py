@@ -16,13 +16,13 @@ import pytest
 import torch
 from conftest import TINY
 
-from capfix_cli.captioners.own.checkpoint import build
-from capfix_cli.errors import CapfixError
-from capfix_cli.recipes.clips import TrainingClips
-from capfix_cli.recipes.options import DataOptions, Setup, TrainingOptions
-from capfix_cli.recipes.prepare import prepare
-from capfix_cli.recipes.switches import turn_on
-from capfix_cli.recipes.training import new_captioner, train
+from capfix_cli.captioners.own.own_checkpoint import build
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.training.data_preparation import prepare
+from capfix_cli.training.switches import turn_on
+from capfix_cli.training.training_clips import TrainingClips
+from capfix_cli.training.training_config import DataOptions, Setup, TrainingOptions
+from capfix_cli.training.training_loop import new_captioner, train
 
 SENTENCE = "a dog barks loudly then rain falls on the roof and an engine hums far away"
 WORDS = SENTENCE.split()
@@ -114,7 +114,7 @@ def test_resuming_really_skips_what_was_done(tmp_path):
 
 
 def test_a_state_in_the_middle_of_an_epoch_goes_on_from_there(tmp_path, monkeypatch):
-    from capfix_cli.recipes import lightning_training
+    from capfix_cli.training import lightning_module as lightning_training
 
     monkeypatch.setattr(lightning_training, "SAVE_SECONDS", 0.0)
     setup = everything(5).change("training", batch_size=3)  # five steps an epoch
@@ -188,7 +188,7 @@ def test_a_loss_that_is_no_number_stops_training_and_says_what_to_lower():
 
 
 def test_the_last_good_captioner_is_kept(tmp_path, monkeypatch):
-    from capfix_cli.recipes import losses
+    from capfix_cli.training import losses
 
     setup = Setup(TINY, TrainingOptions(epochs=5, batch_size=8))
     good, _ = run(setup.change("training", epochs=5), None)
@@ -211,7 +211,7 @@ def test_the_last_good_captioner_is_kept(tmp_path, monkeypatch):
 
 
 def test_gradients_that_are_no_number_stop_before_the_step(monkeypatch):
-    from capfix_cli.recipes import losses
+    from capfix_cli.training import losses
 
     plain = losses.token_losses
 
@@ -232,7 +232,7 @@ def test_gradients_that_are_no_number_stop_before_the_step(monkeypatch):
 
 
 def test_a_full_disk_is_told_in_plain_words(tmp_path, monkeypatch):
-    from capfix_cli.recipes import state
+    from capfix_cli.training import training_state as state
 
     def full(*given, **more):
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -264,7 +264,7 @@ def test_early_stopping_without_held_out_clips_is_refused():
 
 def test_the_best_epoch_by_listening_is_what_is_kept(tmp_path):
     """The kept weights, looked at again, give the bits of the best reading."""
-    from capfix_cli.recipes.between import looker
+    from capfix_cli.training.validation import looker
 
     setup = everything(6)
     kept, held = prepare(made_clips(40), setup.data, setup.augmentation, 0)

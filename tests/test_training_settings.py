@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 import torch
 
-from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
 from capfix_cli.captioners.loading import load
-from capfix_cli.diagnosis.training.settings import flatten, read_settings
-from capfix_cli.errors import CapfixError
+from capfix_cli.checkpoints.inspection import inspect_checkpoint
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.catalogue import FIXES
-from capfix_cli.fixes.spellings import RULES
-from capfix_cli.fixes.status import training_settings
-from capfix_cli.recipes.options import TrainingOptions
+from capfix_cli.fixes.setting_spellings import RULES
+from capfix_cli.fixes.setting_status import training_settings
+from capfix_cli.fixes.settings_files import flatten, read_settings
+from capfix_cli.training.training_config import TrainingOptions
 
 MARKED = (
     *("3.1", "3.2", "3.3", "3.4", "3.5", "4.3", "5.1", "5.2", "5.3"),

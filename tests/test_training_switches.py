@@ -12,14 +12,14 @@ import torch
 from conftest import TINY
 from torch.nn import functional as F
 
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.recipes import losses
-from capfix_cli.recipes.filtering import is_specific
-from capfix_cli.recipes.objective import Objective, tokens_of
-from capfix_cli.recipes.options import DataOptions, Setup, TrainingOptions
-from capfix_cli.recipes.sampling import Batches, Epochs, balanced, class_weights, kinds_of
-from capfix_cli.recipes.schedules import competence, inverse_sigmoid, linear, sampling_share
-from capfix_cli.recipes.switches import SWITCHES, turn_on, without_fixes
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.training import losses
+from capfix_cli.training.caption_filter import is_specific
+from capfix_cli.training.item_order import Batches, Epochs, balanced, class_weights, kinds_of
+from capfix_cli.training.objective import Objective, tokens_of
+from capfix_cli.training.schedules import competence, inverse_sigmoid, linear, sampling_share
+from capfix_cli.training.switches import SWITCHES, turn_on, without_fixes
+from capfix_cli.training.training_config import DataOptions, Setup, TrainingOptions
 
 WORDS = ["a", "dog", "barks", "rain", "falls", "then", "bell", "rings"]
 CAPTIONS = ["a dog barks", "rain falls then a bell rings", "a bell rings", "a dog barks then rain"]
@@ -208,8 +208,8 @@ def test_the_listening_objective_is_chance_for_the_deaf_and_teaches_hearing(capt
 
 def test_listening_scores_are_the_probe_s(captioner, batch):
     """What is trained is ln p(caption | clip), as capfix_cli.probes scores it."""
-    from capfix_cli.decoding.search import Chunk
-    from capfix_cli.probes.scoring import Scorer
+    from capfix_cli.decoding.decode import Chunk
+    from capfix_cli.probes.pair_scoring import Scorer
 
     captioner.module.eval()
     memory = captioner.encode_features(*batch)
@@ -384,7 +384,7 @@ def test_weight_decay_shrinks_and_clipping_limits_what_a_step_does(monkeypatch):
     """With a loss that has no gradient AdamW only decays; a clipped step has the clip's norm."""
     from test_training_resume import made_clips
 
-    from capfix_cli.recipes.training import new_captioner, train
+    from capfix_cli.training.training_loop import new_captioner, train
 
     clips = made_clips(8)
     plain = losses.token_losses

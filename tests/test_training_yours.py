@@ -10,17 +10,17 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-import capfix_cli.runs
+import capfix_cli.runs.run_store
 from capfix_cli.captioners.adapters import load_with_adapter
-from capfix_cli.errors import CapfixError
-from capfix_cli.measures.captions_file import read_references
-from capfix_cli.recipes.objective import Objective, TheirLoss, takes_their_loss
-from capfix_cli.recipes.options import Setup, TrainingOptions
-from capfix_cli.recipes.reading import read_recipe
-from capfix_cli.recipes.recipe import Recipe, write_recipe
-from capfix_cli.recipes.switches import SWITCHES, turn_on
-from capfix_cli.recipes.yours import check_trainable, check_words, give_dropout, save_like
-from capfix_cli.words import split_words
+from capfix_cli.captions.captions_file import read_references
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.text import split_words
+from capfix_cli.training.finetuning import check_trainable, check_words, give_dropout, save_like
+from capfix_cli.training.objective import Objective, TheirLoss, takes_their_loss
+from capfix_cli.training.recipe import Recipe, write_recipe
+from capfix_cli.training.recipe_reading import read_recipe
+from capfix_cli.training.switches import SWITCHES, turn_on
+from capfix_cli.training.training_config import Setup, TrainingOptions
 
 ADAPTER = """
 import json, torch
@@ -155,13 +155,13 @@ def test_yours_is_trained_and_saved_as_it_came(capfix, mine, world):
     for name, tensor in new["model"].items():
         assert tensor.shape == old["model"][name].shape
         assert not torch.equal(tensor, old["model"][name]), name
-    latest = capfix_cli.runs.find_run(None).diagnosis()
+    latest = capfix_cli.runs.run_store.find_run(None).diagnosis()
     assert latest.model.path == str(mine / "new.pt")
 
 
 @pytest.mark.parametrize("fix", ["3.2", "3.3", "3.4", "3.5", "4.1", "4.2", "5.1", "5.3"])
 def test_every_fix_that_leaves_the_architecture_runs_on_yours(mine, world, tmp_path, fix):
-    from capfix_cli.recipes.run import Job, train_yours
+    from capfix_cli.training.training_run import Job, train_yours
 
     setup = read_recipe(recipe_for(mine, world, fix)).recipe.setup
     captioner = load_with_adapter(f"{mine / 'mine.py'}:load", str(mine / "mine.pt"), "cpu")
@@ -233,7 +233,7 @@ def test_captions_of_another_vocabulary_are_refused(capfix, mine, world):
 
 
 def test_a_few_unknown_words_are_a_note(mine, world):
-    from capfix_cli.recipes.clips import TrainingClips
+    from capfix_cli.training.training_clips import TrainingClips
 
     captioner = load_with_adapter(f"{mine / 'mine.py'}:load", str(mine / "mine.pt"), "cpu")
     clips = TrainingClips([], [["a dog barks then wuffs"]])
@@ -290,7 +290,7 @@ def test_the_recipe_of_a_diagnosis_of_yours_trains_yours_and_carries_code(capfix
         *("--adapter", f"{mine / 'mine.py'}:load"),
     )
     assert done.status == 0, done.err
-    found = read_recipe(capfix_cli.runs.find_run(None).folder / "recipe.yaml").recipe
+    found = read_recipe(capfix_cli.runs.run_store.find_run(None).folder / "recipe.yaml").recipe
     assert found.trains == "yours"
     changing = {fix for fix in found.fixes if SWITCHES[fix].architecture}
     assert changing

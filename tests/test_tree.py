@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 import toys
 
+from capfix_cli.api import examine
 from capfix_cli.captioners.loading import Loaded, facts
-from capfix_cli.diagnosis.hearing import hear, unwatched
-from capfix_cli.diagnosis.tree import LEAVES, NODES, ROOT, TRIALS_OF
+from capfix_cli.decoding.encode_pass import hear, unwatched
+from capfix_cli.diagnosis.decision_tree import LEAVES, NODES, ROOT, TRIALS_OF
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
-from capfix_cli.pipeline import examine
-from capfix_cli.probes.sample import PROBED
-from capfix_cli.records import ModelSummary
+from capfix_cli.probes.clip_sample import PROBED
+from capfix_cli.schemas.records import ModelSummary
 
 
 def walked(rule, folder, references=None):

@@ -15,9 +15,10 @@ import soundfile
 import torch
 import torchaudio
 
-from capfix_cli.demo import world as world_module
-from capfix_cli.demo.sounds import PEAK, RATE, SOUNDS
-from capfix_cli.demo.world import (
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.demo import synthetic_world as world_module
+from capfix_cli.demo.synthetic_sounds import PEAK, RATE, SOUNDS
+from capfix_cli.demo.synthetic_world import (
     KINDS,
     TEMPLATES,
     Kind,
@@ -31,7 +32,6 @@ from capfix_cli.demo.world import (
     sequence_captions,
     write_captions,
 )
-from capfix_cli.errors import CapfixError
 
 TRAIN_PAIRS, TEST_PAIRS = 176, 64  # as many clips as there are pairs: every pair occurs
 FAINT_ADVERBS = ("faintly", "in the distance", "far away")

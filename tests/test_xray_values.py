@@ -19,18 +19,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from capfix_cli.captioners.inspection.distributions import is_normal, is_uniform
-from capfix_cli.captioners.inspection.folders import read_whole
-from capfix_cli.captioners.inspection.formats import read_content
-from capfix_cli.captioners.inspection.inspect import inspect_checkpoint
-from capfix_cli.captioners.inspection.melbank import MelSettings, fit_mel_bank, mel_bank
-from capfix_cli.captioners.inspection.tensors import Place, TensorInfo
-from capfix_cli.captioners.inspection.untrained import shortest_places
-from capfix_cli.captioners.inspection.values import MOST_VALUES, read_values, sample_values
-from capfix_cli.captioners.own import checkpoint as own_checkpoint
-from capfix_cli.captioners.own.captioner import SPECIAL, OwnCaptioner
-from capfix_cli.captioners.own.config import PRIORITY_3
-from capfix_cli.errors import CapfixError
+from capfix_cli.captioners.own import own_checkpoint
+from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
+from capfix_cli.captioners.own.own_config import PRIORITY_3
+from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
+from capfix_cli.checkpoints.formats.file_format import read_content
+from capfix_cli.checkpoints.formats.tensor_info import Place, TensorInfo
+from capfix_cli.checkpoints.formats.tensor_values import MOST_VALUES, read_values, sample_values
+from capfix_cli.checkpoints.inspection import inspect_checkpoint
+from capfix_cli.checkpoints.xray.initial_distributions import is_normal, is_uniform
+from capfix_cli.checkpoints.xray.mel_bank import MelSettings, fit_mel_bank, mel_bank
+from capfix_cli.checkpoints.xray.untrained_model import shortest_places
+from capfix_cli.core.errors import CapfixError
 
 LAYOUTS = ("zip", "legacy", "safetensors")
 

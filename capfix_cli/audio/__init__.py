@@ -1,1 +1,1 @@
-"""Stage 2: files become waveforms, waveforms become batches."""
+"""Files become waveforms, waveforms become batches."""

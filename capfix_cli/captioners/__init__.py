@@ -1,1 +1,1 @@
-"""Stage 1: a checkpoint is loaded safely and becomes a Captioner."""
+"""A checkpoint becomes a Captioner: own, adapter or Hugging Face."""

@@ -15,7 +15,7 @@ from types import FunctionType, ModuleType
 from torch import nn
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
 
 GROUP = "capfix.adapters"  # entry points: name = "package.module:factory"
 Factory = Callable[[str, str], object]

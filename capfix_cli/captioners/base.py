@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from capfix_cli.words import split_words
+from capfix_cli.core.text import split_words
 
 Memory = Any  # any nesting of tensors in tuples, lists and dicts
 State = Any

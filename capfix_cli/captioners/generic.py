@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from capfix_cli.captioners.base import Captioner, Memory
-from capfix_cli.captioners.front_end import FrontEnd
-from capfix_cli.captioners.vocabulary import Vocabulary
-from capfix_cli.errors import CapfixError
+from capfix_cli.captioners.log_mel import FrontEnd
+from capfix_cli.checkpoints.vocabulary import Vocabulary
+from capfix_cli.core.errors import CapfixError
 
 
 class Generic(Captioner):

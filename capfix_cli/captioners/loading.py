@@ -10,20 +10,20 @@ from typing import Any
 import torch
 from torch import nn
 
-from capfix_cli.captioners import huggingface_folder
 from capfix_cli.captioners.adapters import load_with_adapter
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captioners.contract import smoke
-from capfix_cli.captioners.given import NOTHING, Given, given, use
-from capfix_cli.captioners.inspection.folders import read_whole, weight_files
-from capfix_cli.captioners.inspection.inert import Stub
-from capfix_cli.captioners.inspection.inspect import sha256_of
-from capfix_cli.captioners.opening import open_checkpoint
-from capfix_cli.captioners.own import checkpoint
-from capfix_cli.captioners.own.captioner import OwnCaptioner
-from capfix_cli.captioners.weights import load_module
-from capfix_cli.errors import CapfixError
-from capfix_cli.records import ModelSummary
+from capfix_cli.captioners.contract.contract_check import smoke
+from capfix_cli.captioners.huggingface import huggingface_folder
+from capfix_cli.captioners.own import own_checkpoint as checkpoint
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole, weight_files
+from capfix_cli.checkpoints.inspection import sha256_of
+from capfix_cli.checkpoints.model_options import NOTHING, Given, given, use
+from capfix_cli.checkpoints.opening import open_checkpoint
+from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub
+from capfix_cli.checkpoints.weights import load_module
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.schemas.records import ModelSummary
 
 # The fact that a network came in train mode; capfix puts it into eval mode.
 HANDED_TRAINING = "evaluation.handed_in_train_mode"

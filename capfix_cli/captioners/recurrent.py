@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from capfix_cli.captioners.base import Memory, State, rows_of
 from capfix_cli.captioners.generic import Generic
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
 
 RecurrentConditioning = Literal["initial-state", "first-token", "every-step", "attention"]
 

@@ -9,19 +9,17 @@ from typing import Annotated, Any
 import typer
 
 from capfix_cli import __version__
-from capfix_cli.cli import (
-    adapter,
-    demo,
-    diagnose,
-    fixes,
-    generate,
-    inspect,
-    measure,
-    recipe,
-    recommend,
-    retrain,
-)
-from capfix_cli.errors import EXIT_USAGE, CapfixError
+from capfix_cli.cli import adapter_command as adapter
+from capfix_cli.cli import demo_command as demo
+from capfix_cli.cli import diagnose_command as diagnose
+from capfix_cli.cli import fixes_command as fixes
+from capfix_cli.cli import generate_command as generate
+from capfix_cli.cli import inspect_command as inspect
+from capfix_cli.cli import measure_command as measure
+from capfix_cli.cli import recipe_command as recipe
+from capfix_cli.cli import recommend_command as recommend
+from capfix_cli.cli import retrain_command as retrain
+from capfix_cli.core.errors import EXIT_USAGE, CapfixError
 
 app = typer.Typer(
     name="capfix",

@@ -1,1 +1,1 @@
-"""Stage 3: a captioner and options give captions."""
+"""A captioner and options give captions."""

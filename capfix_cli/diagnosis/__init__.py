@@ -1,1 +1,1 @@
-"""Stage 6: numbers and evidence give a verdict, causes and a walk down the decision tree."""
+"""Numbers and evidence give a verdict, causes and a walk down the decision tree."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from capfix_cli.diagnosis.finders.case import Case
-from capfix_cli.probes.sample import Untestable
-from capfix_cli.records import Prediction
-from capfix_cli.thresholds import HOPEFUL_NATS, LISTENING_SHARE
+from capfix_cli.core.thresholds import HOPEFUL_NATS, LISTENING_SHARE
+from capfix_cli.diagnosis.causes.finding import Case
+from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.schemas.records import Prediction
 
 
 def predict(case: Case) -> Prediction | None:

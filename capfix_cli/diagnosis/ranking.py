@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from capfix_cli.diagnosis.finders.case import Case, Finding
-from capfix_cli.diagnosis.finders.table import INTEGRITY, MODEL, Finder
-from capfix_cli.records import Cause, Evidence, NotTested
-from capfix_cli.thresholds import CAUSE_FROM
+from capfix_cli.core.thresholds import CAUSE_FROM
+from capfix_cli.diagnosis.causes.cause_table import INTEGRITY, MODEL, Finder
+from capfix_cli.diagnosis.causes.finding import Case, Finding
+from capfix_cli.schemas.records import Cause, Evidence, NotTested
 
 _DECODER = frozenset(
     {"decoder.undertrained", "decoder.overconfident", "training.exposure-bias", "decoding.search"}

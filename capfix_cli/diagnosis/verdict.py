@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from capfix_cli.errors import CapfixError
-from capfix_cli.measures.table import Judgement
-from capfix_cli.records import Evidence, Listening, Verdict
-from capfix_cli.thresholds import LISTENING_SHARE, MIN_CLIPS
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.thresholds import LISTENING_SHARE, MIN_CLIPS
+from capfix_cli.measures.measure_table import Judgement
+from capfix_cli.schemas.records import Evidence, Listening, Verdict
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from capfix_cli.decoding.options import DecodingOptions
+from capfix_cli.decoding.decoding_options import DecodingOptions
 
 
 @dataclass(frozen=True)

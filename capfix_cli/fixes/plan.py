@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from capfix_cli.diagnosis.trials.settings_search import best_trial
 from capfix_cli.fixes.catalogue import Fix, by_priority
-from capfix_cli.fixes.search import best_trial
-from capfix_cli.fixes.status import Mark
-from capfix_cli.records import Cause, PlanRow, Status, Trial, Verdict
+from capfix_cli.fixes.setting_status import Mark
+from capfix_cli.schemas.records import Cause, PlanRow, Status, Trial, Verdict
 
 Facts = Mapping[str, Any]
 FIRST_STEP = "0"  # not in the catalogue: mend what is broken before any fix

@@ -1,1 +1,1 @@
-"""Stage 4: captions give numbers with intervals."""
+"""Captions give numbers with intervals."""

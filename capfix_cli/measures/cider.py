@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.measures.counting import Integers, count_grams
+from capfix_cli.measures.sentence_counts import Integers, count_grams
 
 Floats = NDArray[np.float64]
 ORDER = 4

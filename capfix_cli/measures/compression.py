@@ -6,9 +6,9 @@ import gzip
 
 import numpy as np
 
+from capfix_cli.measures.caption_tokens import Ints
 from capfix_cli.measures.corpus import Counted
-from capfix_cli.measures.halves import halves_interval
-from capfix_cli.measures.tokens import Ints
+from capfix_cli.measures.half_samples import halves_interval
 
 LEVEL = 9
 MOST = 50_000  # captions; of more, so many are drawn: gzip looks back over some 500 only

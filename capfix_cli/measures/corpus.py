@@ -11,9 +11,9 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.measures.caption_tokens import Ints, Tokens, Vocabulary, number_words, tokenise
 from capfix_cli.measures.ngrams import changes
-from capfix_cli.measures.tokens import Ints, Tokens, Vocabulary, number_words, tokenise
 
 FORMAT = "capfix.corpus/1"
 _STEP = np.uint64(0x9E3779B97F4A7C15)  # odd: its powers tell places in a caption apart

@@ -10,26 +10,26 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.measures.caption_tokens import Ints
 from capfix_cli.measures.compression import LEVEL, corpus_compression
 from capfix_cli.measures.corpus import Counted
-from capfix_cli.measures.intervals import share_interval
-from capfix_cli.measures.leaning import Leaning, leaning, self_bleu_half
-from capfix_cli.measures.ngrams import ORDER, Ngrams, ngrams_of
-from capfix_cli.measures.pairwise import pairwise_bleu
-from capfix_cli.measures.repetition import repeating, self_repetition
-from capfix_cli.measures.selfbleu import SMOOTHING, closest_lengths, largest, matched
-from capfix_cli.measures.signature import signature
-from capfix_cli.measures.spread import (
+from capfix_cli.measures.count_variance import (
     additive_half,
     half_interval,
     top_share_half,
     types_of,
 )
-from capfix_cli.measures.tokens import Ints
+from capfix_cli.measures.intervals import share_interval
+from capfix_cli.measures.jackknife_influence import Leaning, leaning, self_bleu_half
+from capfix_cli.measures.ngrams import ORDER, Ngrams, ngrams_of
+from capfix_cli.measures.pairwise_bleu import pairwise_bleu
+from capfix_cli.measures.repetition import repeating, self_repetition
+from capfix_cli.measures.self_bleu import SMOOTHING, closest_lengths, largest, matched
+from capfix_cli.measures.signature import signature
 from capfix_cli.measures.vendi import LONGEST as VENDI_LONGEST
 from capfix_cli.measures.vendi import vendi
-from capfix_cli.records import Measure
+from capfix_cli.schemas.records import Measure
 
 EAD_VOCABULARY = 30_522  # V of the expectation-adjusted distinct: BERT's word pieces
 

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from sklearn.feature_extraction.text import TfidfVectorizer
 
-from capfix_cli.measured import Mode
-from capfix_cli.records import ClipCaption
-from capfix_cli.words import split_words
+from capfix_cli.core.text import split_words
+from capfix_cli.schemas.measurement import Mode
+from capfix_cli.schemas.records import ClipCaption
 
 ALIKE = 0.75  # ours: cosine of TF-IDF from which "a dog barks" and "the dog is barking" stay apart
 WORDINGS = 5000  # commonest wordings that are clustered; rarer ones can be no large mode

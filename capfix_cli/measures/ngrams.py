@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.measures.tokens import Ints, Tokens
+from capfix_cli.measures.caption_tokens import Ints, Tokens
 
 ORDER = 4  # longest n-gram, as in BLEU-4
 BITS = 63  # of a number that is not negative

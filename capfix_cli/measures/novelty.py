@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from capfix_cli.measures.caption_tokens import Tokens, Vocabulary
 from capfix_cli.measures.corpus import Corpus, Counted, same_captions
 from capfix_cli.measures.intervals import share_interval
 from capfix_cli.measures.signature import signature
-from capfix_cli.measures.tokens import Tokens, Vocabulary
-from capfix_cli.records import Measure
+from capfix_cli.schemas.records import Measure
 
 
 def novelty(captions: Counted, training: Counted) -> dict[str, Measure]:

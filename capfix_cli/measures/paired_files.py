@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from capfix_cli.measured import Comparison, Difference, MeasuredFile
-from capfix_cli.measures.pairs import paired_means, paired_statistic
-from capfix_cli.measures.table import caption_counts, expected_distinct, expected_entropy
-from capfix_cli.words import split_words
+from capfix_cli.core.text import split_words
+from capfix_cli.measures.measure_table import caption_counts, expected_distinct, expected_entropy
+from capfix_cli.measures.paired_comparison import paired_means, paired_statistic
+from capfix_cli.schemas.measurement import Comparison, Difference, MeasuredFile
 
 
 @dataclass(frozen=True)

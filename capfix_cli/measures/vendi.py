@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from capfix_cli.measures.caption_tokens import Ints, Tokens
 from capfix_cli.measures.corpus import Counted
+from capfix_cli.measures.count_variance import half_interval
 from capfix_cli.measures.intervals import Z
 from capfix_cli.measures.ngrams import ngrams_of
-from capfix_cli.measures.spread import half_interval
-from capfix_cli.measures.tokens import Ints, Tokens
 
 Floats = NDArray[np.float64]
 

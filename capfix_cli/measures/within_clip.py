@@ -7,13 +7,13 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.measures.caption_tokens import tokenise
+from capfix_cli.measures.count_variance import half_interval
 from capfix_cli.measures.ngrams import ORDER, ngrams_of
-from capfix_cli.measures.selfbleu import SMOOTHING, bleu, closest_lengths, matched
+from capfix_cli.measures.self_bleu import SMOOTHING, bleu, closest_lengths, matched
 from capfix_cli.measures.signature import signature
-from capfix_cli.measures.spread import half_interval
-from capfix_cli.measures.tokens import tokenise
-from capfix_cli.records import Measure
+from capfix_cli.schemas.records import Measure
 
 Floats = NDArray[np.float64]
 

@@ -1,1 +1,1 @@
-"""Stage 5: experiments on a captioner and audio give evidence."""
+"""Experiments on a captioner and audio give evidence."""

@@ -9,7 +9,7 @@ from typing import Literal
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.probes.variants import derive, on_features, on_waveforms
+from capfix_cli.probes.captioner_variants import derive, on_features, on_waveforms
 
 Change = Callable[[Tensor], Tensor]
 

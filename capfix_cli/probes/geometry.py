@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner, Memory
-from capfix_cli.decoding import nested
-from capfix_cli.decoding.options import GREEDY
-from capfix_cli.decoding.search import Chunk, decode
+from capfix_cli.decoding import nested_tensors as nested
+from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decoding_options import GREEDY
+from capfix_cli.probes.clip_sample import Sample, Untestable
 from capfix_cli.probes.listening import ending
-from capfix_cli.probes.sample import Sample, Untestable
-from capfix_cli.probes.steps import along, divergence, inside, mean_over, rolled
+from capfix_cli.probes.next_word import along, divergence, inside, mean_over, rolled
 
 CLIPS = 16
 

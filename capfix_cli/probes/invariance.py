@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner, Memory
-from capfix_cli.decoding.scoring import Tokens
-from capfix_cli.probes.modules import eval_forced, noisy_layers
-from capfix_cli.probes.sample import Sample, Untestable
-from capfix_cli.probes.steps import along, divergence, inside, mean_over, rolled
-from capfix_cli.thresholds import MOVED_NATS
+from capfix_cli.core.thresholds import MOVED_NATS
+from capfix_cli.decoding.caption_scoring import Tokens
+from capfix_cli.probes.clip_sample import Sample, Untestable
+from capfix_cli.probes.network_modules import eval_forced, noisy_layers
+from capfix_cli.probes.next_word import along, divergence, inside, mean_over, rolled
 
 CLIPS = 8  # each is encoded some six times
 ALONE = 4  # of them one by one

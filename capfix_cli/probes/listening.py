@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.decoding.scoring import Tokens
+from capfix_cli.core.thresholds import CONTRAST_SET, TIE
+from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.measures.intervals import bootstrap_interval
-from capfix_cli.probes.scoring import Scorer
-from capfix_cli.records import ClipCaption, Listening
-from capfix_cli.thresholds import CONTRAST_SET, TIE
+from capfix_cli.probes.pair_scoring import Scorer
+from capfix_cli.schemas.records import ClipCaption, Listening
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.probes.modules import networks
-from capfix_cli.probes.sample import Untestable
+from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.network_modules import networks
 
 LEAST_VARIANCE = 1e-12
 SETTLED = 30  # batches: at the usual momentum of .1 a 25th of the initial values is left

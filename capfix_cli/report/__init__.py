@@ -1,1 +1,1 @@
-"""Stage 9: results on the terminal and as JSON."""
+"""Results on the terminal and as JSON."""

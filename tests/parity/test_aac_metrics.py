@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from conftest import real_data
 
-from capfix_cli.measures.bleu_reference import bleu, bleu_statistics
+from capfix_cli.captions.caption_layouts import read_captions
 from capfix_cli.measures.cider import CiderD
-from capfix_cli.measures.reading import read_captions
+from capfix_cli.measures.reference_bleu import bleu, bleu_statistics
 
 aac = pytest.importorskip(
     "aac_metrics", reason="aac-metrics is not installed: pip install 'capfix[metrics]'"
@@ -52,7 +52,7 @@ def test_on_published_captions(name):
 
 
 def test_the_bridge_gives_aac_metrics_values_with_intervals():
-    from capfix_cli.measures.aac import field_metrics
+    from capfix_cli.measures.external_metrics import field_metrics
 
     captions = ["a man is speaking", "rain falls", "a dog barks"] * 4
     references = [["a man speaks", "someone speaks"], ["rain is falling"], ["a dog barks"]] * 4

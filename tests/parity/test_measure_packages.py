@@ -11,12 +11,12 @@ from conftest import real_data
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
 from benchmarks.corpora import DRAWERS
-from capfix_cli.measures.bleu_reference import bleu, bleu_statistics
+from capfix_cli.captions.caption_layouts import read_captions
+from capfix_cli.core.text import split_words
 from capfix_cli.measures.corpus import Corpus
 from capfix_cli.measures.corpus_measures import measure_corpus
-from capfix_cli.measures.reading import read_captions
-from capfix_cli.measures.selfbleu import self_bleu_scores
-from capfix_cli.words import split_words
+from capfix_cli.measures.reference_bleu import bleu, bleu_statistics
+from capfix_cli.measures.self_bleu import self_bleu_scores
 
 
 def drawn(way: str, size: int) -> list[list[str]]:

@@ -8,10 +8,10 @@ import hugging
 import pytest
 import torch
 
-from capfix_cli.captioners.huggingface import HuggingFaceCaptioner
-from capfix_cli.captioners.huggingface_folder import load_folder
-from capfix_cli.decoding.options import DecodingOptions
-from capfix_cli.decoding.search import Chunk, decode
+from capfix_cli.captioners.huggingface.huggingface_captioner import HuggingFaceCaptioner
+from capfix_cli.captioners.huggingface.huggingface_folder import load_folder
+from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decoding_options import DecodingOptions
 
 CLIPS = 5
 SAVED = {

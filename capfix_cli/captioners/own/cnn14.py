@@ -5,8 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from capfix_cli.captioners.own.encoder import inside_mask
-from capfix_cli.captioners.own.front_end import PANNS_SILENCE
+from capfix_cli.captioners.own.cnn_encoder import inside_mask
+from capfix_cli.captioners.own.mel_frames import PANNS_SILENCE
 
 BLOCKS = 6
 SHRINK = 2 ** (BLOCKS - 1)  # frames of 10 ms that become one: the last block keeps time

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from capfix_cli.captioners.own.attention import EncoderLayer
-from capfix_cli.captioners.own.choices import AstConfig
-from capfix_cli.captioners.own.encoder import inside_mask
-from capfix_cli.captioners.own.front_end import AST_SILENCE
+from capfix_cli.captioners.own.attention_layers import EncoderLayer
+from capfix_cli.captioners.own.cnn_encoder import inside_mask
+from capfix_cli.captioners.own.config_sections import AstConfig
+from capfix_cli.captioners.own.mel_frames import AST_SILENCE
 
 PATCH = 16  # mel bands and frames of a patch
 TOKENS = 2  # before the patches: the class token and the distillation token

@@ -6,9 +6,9 @@ from typing import cast
 
 from torch import Tensor, nn
 
-from capfix_cli.captioners.own.attention import DecoderLayer, KeysValues, places
-from capfix_cli.captioners.own.choices import CaptionerConfig
-from capfix_cli.captioners.own.decoder import Heard
+from capfix_cli.captioners.own.attention_layers import DecoderLayer, KeysValues, places
+from capfix_cli.captioners.own.config_sections import CaptionerConfig
+from capfix_cli.captioners.own.gru_decoder import Heard
 
 FEED_FORWARD = 4  # times the width, inside a layer (Vaswani et al.)
 

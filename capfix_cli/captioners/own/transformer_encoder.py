@@ -5,9 +5,9 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from capfix_cli.captioners.own.attention import EncoderLayer, places
-from capfix_cli.captioners.own.choices import EncoderConfig
-from capfix_cli.captioners.own.encoder import handed_over, inside_mask
+from capfix_cli.captioners.own.attention_layers import EncoderLayer, places
+from capfix_cli.captioners.own.cnn_encoder import handed_over, inside_mask
+from capfix_cli.captioners.own.config_sections import EncoderConfig
 
 FEED_FORWARD = 4  # times the width, inside a layer (Vaswani et al.)
 STEM = 2  # convolutions of stride 2 before the layers: 80 ms a place at frames of 20 ms

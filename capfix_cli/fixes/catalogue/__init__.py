@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.catalogue import architecture, data, decoding, regularisation, training
-from capfix_cli.fixes.catalogue.entry import CATEGORY_TITLES, IMPACTS, Fix, Impact, Setting
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, IMPACTS, Fix, Impact, Setting
 
 __all__ = [
     "CATEGORY_TITLES",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capfix_cli.fixes.catalogue.entry import CATEGORY_TITLES, Fix, Setting
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, Setting
 
 BETTER_ENCODER = Fix(
     id="2.1",

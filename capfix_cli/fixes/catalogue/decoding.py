@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capfix_cli.fixes.catalogue.entry import CATEGORY_TITLES, Fix, Setting
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, Setting
 
 _SAMPLING_CAUTION = (
     "Sampling makes a deaf model varied, not right: temperature 0.8 with top-p 0.9 raised distinct "

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from capfix_cli.errors import CapfixError
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.catalogue import fix
-from capfix_cli.fixes.rewrites import decoders, encoders, whole
-from capfix_cli.fixes.rewrites.found import Found, find
-from capfix_cli.records import Inspection
+from capfix_cli.fixes.rewrites import decoder_rewrites as decoders
+from capfix_cli.fixes.rewrites import encoder_rewrites as encoders
+from capfix_cli.fixes.rewrites import model_rewrites as whole
+from capfix_cli.fixes.rewrites.architecture_names import Found, find
+from capfix_cli.schemas.records import Inspection
 
 # Fixes that change a network; the others change its data, its loss or its decoding.
 WRITERS = {

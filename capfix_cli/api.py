@@ -1,0 +1,299 @@
+"""The whole path in order, as the design lists its stages; the one place that calls them so."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from capfix_cli import __version__
+from capfix_cli.captioners.adapters import blame
+from capfix_cli.captioners.loading import HANDED_TRAINING, Loaded, load
+from capfix_cli.captioners.own.own_captioner import OwnCaptioner
+from capfix_cli.captions.captions_file import match_references, read_references, write_captions
+from capfix_cli.checkpoints.inspection import settings_beside
+from capfix_cli.checkpoints.model_options import NOTHING, Given
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.decoding.decoding_options import DecodingOptions, options_from_dict
+from capfix_cli.decoding.encode_pass import Heard, Watch, hear, unwatched
+from capfix_cli.decoding.generation_config import DECODING, write_decoding
+from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
+from capfix_cli.diagnosis.diagnose import Examined, examine
+from capfix_cli.diagnosis.training_data.data_checks import TrainingData, examine_training
+from capfix_cli.diagnosis.training_data.data_findings import write_rows
+from capfix_cli.diagnosis.verdict import require_enough
+from capfix_cli.fixes.setting_status import training_settings
+from capfix_cli.generation.caption_folder import Delivery, Generated, caption_folder
+from capfix_cli.generation.distributed import join
+from capfix_cli.generation.manifest import make_made
+from capfix_cli.measures.measure_table import measure_captions
+from capfix_cli.runs import run_store as runs
+from capfix_cli.schemas.records import ClipCaption, Diagnosis, to_dict
+from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
+from capfix_cli.training.recipe_rewrites import is_trainable, rewrites_for
+
+__all__ = ["Examined", "Settings", "diagnose", "examine", "generate"]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every command that runs a captioner takes.
+
+    Attributes:
+        adapter: ``FILE.py:FACTORY`` or None.
+        device: as PyTorch names it.
+        batch_size: clips.
+        seed: of everything that is drawn.
+        references: captions file with references, or None.
+        root: the folder whose ``.capfix`` holds the runs.
+        command: the words of the command line, kept with the run.
+        model: what the command line says about the model.
+        train_captions: captions file that the model was trained on, or None.
+        train_audio: folder of its clips, or None.
+        training_config: YAML file with the settings of its training, or None.
+    """
+
+    adapter: str | None = None
+    device: str = "cpu"
+    batch_size: int = 32
+    seed: int = 0
+    references: str | None = None
+    root: Path = Path()
+    command: tuple[str, ...] = ()
+    model: Given = NOTHING
+    train_captions: str | None = None
+    train_audio: str | None = None
+    training_config: str | None = None
+
+
+def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatched) -> Diagnosis:
+    """Walk the whole path for one checkpoint and store it as a run.
+
+    Raises:
+        CapfixError: whatever the user can mend; the message says how.
+    """
+    texts = read_references(settings.references) if settings.references else None
+    loaded = load(model, settings.adapter, settings.device, settings.model)
+    # Before anything is heard: a file that cannot be read is told at once.
+    marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
+    with runs.new_run(settings.root) as run, blame(settings.adapter):
+        heard = hear(
+            loaded.captioner,
+            audio,
+            batch_size=settings.batch_size,
+            seed=settings.seed,
+            watch=watch,
+        )
+        require_enough(heard.audio.clips, len(heard.audio.skipped))
+        references = None
+        if texts is not None:
+            names = [caption.file_name for caption in heard.captions]
+            references = match_references(texts, names, settings.references or "")
+        training = _training(loaded, heard, references, settings, watch)
+        found = training.causes if training is not None else None
+        if training is not None:
+            marks |= training_data_marks(training)  # what was trained on outweighs a setting
+            write_rows(training, run.folder / runs.TRAINING_ROWS)
+        examined = examine(
+            *(loaded, heard, references, settings.seed, watch, found, marks),
+            train_audio=settings.train_audio,
+        )
+        recipe = _recipe(examined, loaded, run.id, audio)
+        path = settings.root / runs.STORE / run.id / runs.RECIPE  # where it will be
+        if recipe is not None:
+            write_recipe(recipe, run.folder / runs.RECIPE, shown_as=path)
+        diagnosis = Diagnosis(
+            capfix_version=__version__,
+            run=run.id,
+            model=loaded.summary,
+            audio=heard.audio,
+            verdict=examined.decision.verdict,
+            listening=examined.listening,
+            measures=measure_captions(heard.captions, settings.seed),
+            causes=examined.causes,
+            tree=examined.walk.steps,
+            trials=examined.walk.trials,
+            best_decoding=examined.best.decoding if examined.best else None,
+            plan=examined.plan,
+            recipe=str(path) if recipe is not None else None,
+            notes=_notes(examined, loaded, references, training),
+            examples=examined.examples,
+            seed=settings.seed,
+            signal=examined.signal,
+            not_tested=examined.not_tested,
+            prediction=examined.prediction,
+            training=None if training is None else to_dict(training.shortened()),
+            training_settings=to_dict(marks),
+        )
+        _store(run, heard, diagnosis, references or {}, settings)
+    return diagnosis
+
+
+def _beside(model: str) -> dict[str, Any] | None:
+    """Give the settings that lie beside the weights, where the file tells any."""
+    with contextlib.suppress(CapfixError):
+        return settings_beside(model)
+    return None
+
+
+def _training(
+    loaded: Loaded,
+    heard: Heard,
+    references: Mapping[str, Sequence[str]] | None,
+    settings: Settings,
+    watch: Watch,
+) -> TrainingData | None:
+    """Check the training data, where they are given."""
+    if settings.train_captions is None:
+        return None
+    return examine_training(
+        settings.train_captions,
+        settings.train_audio,
+        loaded.captioner.vocabulary,
+        {caption.file_name: caption.text for caption in heard.captions},
+        settings.seed,
+        facts=loaded.summary.facts,
+        references=references,
+        progress=lambda *told: watch("checking training data", 0, 1),
+    )
+
+
+def _recipe(examined: Examined, loaded: Loaded, run: str, audio: str) -> Recipe | None:
+    captioner, summary = loaded.captioner, loaded.summary
+    if not examined.walk.leaf.retrain:
+        return None
+    own = isinstance(captioner, OwnCaptioner)
+    needed = [row.fix for row in examined.plan if row.status == "needed"]
+    return make_recipe(
+        examined.plan,
+        {
+            "run": run,
+            "model": str(Path(summary.path).resolve()),
+            "sha256": summary.sha256,
+            "verdict": examined.decision.verdict,
+            "audio": str(Path(audio).resolve()),
+            "adapter": summary.adapter,
+            "vocabulary": {"size": len(captioner.vocabulary)},
+        },
+        captioner.config if isinstance(captioner, OwnCaptioner) else None,
+        training_like(summary.facts),
+        yours=is_trainable(captioner),
+        rewrites={} if own else rewrites_for(summary.path, needed),
+    )
+
+
+def _notes(
+    examined: Examined,
+    loaded: Loaded,
+    references: Mapping[str, Sequence[str]] | None,
+    training: TrainingData | None,
+) -> tuple[str, ...]:
+    notes = []
+    if references is None:
+        notes.append(
+            "Rightness was not judged: listening says that the audio decides the caption, not that"
+            " it decides rightly. Give --references CSV for that."
+        )
+    if examined.listening is not None and examined.listening.note:
+        notes.append(f"Listening: {examined.listening.note}.")
+    if loaded.summary.facts.get(HANDED_TRAINING):
+        notes.append(
+            "The network was handed over in train mode, and capfix put it into eval mode: make sure"
+            " that your own captioning calls model.eval(), since dropout or BatchNorm differ there."
+        )
+    broken = "" if training is None else broken_data(training)
+    notes += [f"{broken}."] if broken else []
+    notes += [f"{mend}." for mend in examined.mends[:3]]
+    told = examined.prediction
+    if told is not None:
+        came = {None: "none was tried", True: "one does", False: "none does"}[told.came]
+        notes.append(
+            f"Decoding was foretold {'to work' if told.works else 'not to work'} ({told.because}):"
+            f" {came}."
+        )
+    epochs = loaded.summary.facts.get("training.epochs")
+    if epochs is not None and examined.walk.leaf.retrain:
+        notes.append(
+            f"It was trained for {epochs} epoch(s): longer training alone may be the cure, and"
+            " `capfix retrain` trains a control without the fixes to find out."
+        )
+    if examined.walk.leaf.retrain and not isinstance(loaded.captioner, OwnCaptioner):
+        notes.append(
+            "The recipe trains your captioner with the fixes that leave its architecture as it is;"
+            " its section `rewrites` has the code to write for the others."
+            if is_trainable(loaded.captioner)
+            else "The recipe trains capfix's own captioner with these fixes on your captions; its"
+            " section `rewrites` has the code to write for yours."
+        )
+    return tuple(notes)
+
+
+def _store(
+    run: runs.Run,
+    heard: Heard,
+    diagnosis: Diagnosis,
+    references: Mapping[str, Sequence[str]],
+    settings: Settings,
+) -> None:
+    """Write what belongs to a run, beside the recipe."""
+    write_captions(run.folder / runs.CAPTIONS, heard.captions, references)
+    runs.write_json(run.folder / runs.DIAGNOSIS, to_dict(diagnosis))
+    runs.write_json(run.folder / runs.PLAN, to_dict(diagnosis.plan))
+    if diagnosis.best_decoding is not None:
+        write_decoding(run.folder / DECODING, options_from_dict(diagnosis.best_decoding))
+    runs.write_json(
+        run.folder / runs.COMMAND,
+        {
+            "command": list(settings.command),
+            "seed": settings.seed,
+            "model": str(Path(diagnosis.model.path).resolve()),
+            "audio": str(Path(diagnosis.audio.folder).resolve()),
+            "adapter": settings.adapter,
+            "device": settings.device,
+            "batch_size": settings.batch_size,
+            "references": settings.references,
+            "train_captions": settings.train_captions,
+            "train_audio": settings.train_audio,
+            "training_config": settings.training_config,
+            "given": asdict(settings.model),
+            "capfix_version": __version__,
+        },
+    )
+
+
+def generate(
+    model: str,
+    audio: str,
+    options: DecodingOptions,
+    settings: Settings,
+    watch: Watch = unwatched,
+    delivery: Delivery | None = None,
+) -> Generated:
+    """Caption every clip of a folder as it goes; nothing is judged and no run is stored.
+
+    Under torchrun each process captions its share, and the first gives the result. Without a
+    ``delivery`` the result holds the captions.
+
+    Raises:
+        CapfixError: whatever the user can mend.
+    """
+    given = settings.model
+    made = make_made(model, audio, options, settings.seed, settings.adapter, given)
+    captions: list[ClipCaption] = []
+    with join(settings.device) as team:
+        loaded = load(model, settings.adapter, team.device, given)
+        with blame(settings.adapter):
+            generated = caption_folder(
+                loaded.captioner,
+                audio,
+                made.with_model(loaded.summary.sha256),
+                options,
+                settings.batch_size,
+                delivery or Delivery(show=captions.extend),
+                team,
+                watch,
+            )
+    captions.sort(key=lambda caption: caption.file_name)
+    return replace(generated, captions=tuple(captions))

@@ -1,0 +1,165 @@
+"""Batches of waveforms, several files decoded ahead of the model."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import os
+from collections import deque
+from collections.abc import Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+import soundfile
+import torch
+import torchaudio
+from torch import Tensor
+
+from capfix_cli.audio.audio_files import Clip, unreadable
+from capfix_cli.core.thresholds import SILENT_PEAK
+from capfix_cli.schemas.records import SkippedClip
+
+USUAL_SECONDS = 10.0  # AudioCaps' clip length; a batch holds batch_size clips of it at most
+AHEAD = 2  # batches decoded while the model works on one
+
+
+@dataclass(frozen=True)
+class Waveform:
+    """A decoded clip.
+
+    Attributes:
+        name: as in :class:`Clip`.
+        samples: [samples] float32 mono at the captioner's rate.
+        digest: of the samples as they are in the file; equal for equal audio.
+        seconds: length.
+    """
+
+    name: str
+    samples: Tensor
+    digest: bytes
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Clips of similar length.
+
+    Attributes:
+        clips: what was decoded, in order.
+        waveforms: [B, samples] float32, zero-padded at the end.
+        lengths: [B] int64, samples of each clip.
+        skipped: files of this batch that cannot be used.
+    """
+
+    clips: tuple[Waveform, ...]
+    waveforms: Tensor
+    lengths: Tensor
+    skipped: tuple[SkippedClip, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The clips' names."""
+        return [clip.name for clip in self.clips]
+
+
+def read_waveform(clip: Clip, sample_rate: int, min_samples: int = 1) -> Waveform | SkippedClip:
+    """Decode one clip to mono at ``sample_rate`` Hz, or say why it cannot be used.
+
+    Args:
+        clip: the file.
+        sample_rate: Hz wanted.
+        min_samples: fewer than these, at that rate, are less than one frame.
+    """
+    try:
+        # As bytes: a file's name need not be text in any encoding.
+        name = os.fsencode(clip.path)
+        data, rate = soundfile.read(name, dtype="float32", always_2d=True)
+    except (OSError, RuntimeError) as error:
+        return SkippedClip(clip.name, unreadable(error))
+    if data.size == 0:
+        return SkippedClip(clip.name, "empty: no samples")
+    if not np.isfinite(data).all():
+        return SkippedClip(clip.name, "non-finite samples (NaN or infinity)")
+    mono = data.mean(axis=1)
+    if float(np.abs(mono).max()) < SILENT_PEAK.value:
+        return SkippedClip(clip.name, "silent")
+    digest = hashlib.blake2b(mono.tobytes(), digest_size=12).digest()
+    samples = torch.from_numpy(mono)
+    if rate != sample_rate:
+        samples = _resampler(rate, sample_rate)(samples)
+    if samples.shape[0] < min_samples:
+        milliseconds = 1000 * samples.shape[0] / sample_rate
+        return SkippedClip(clip.name, f"shorter than one frame ({milliseconds:.1f} ms)")
+    return Waveform(clip.name, samples, digest, len(mono) / rate)
+
+
+@functools.lru_cache(maxsize=16)
+def _resampler(source: int, target: int) -> torchaudio.transforms.Resample:
+    # Windowed-sinc interpolation; its kernel depends on the two rates only, hence the cache.
+    return torchaudio.transforms.Resample(source, target)
+
+
+def plan_batches(clips: Sequence[Clip], batch_size: int) -> list[list[Clip]]:
+    """Group clips by length, so that padding is short and a batch's size bounded.
+
+    A batch has at most ``batch_size`` clips, and fewer of long ones: its padded length in all is
+    that of ``batch_size`` clips of ten seconds, or one clip.
+    """
+    budget = batch_size * USUAL_SECONDS
+    batches: list[list[Clip]] = []
+    for clip in sorted(clips, key=lambda c: (c.seconds, c.name)):
+        last = batches[-1] if batches else None
+        # Sorted by length, so the clip that is added is the batch's longest.
+        if last and len(last) < batch_size and (len(last) + 1) * clip.seconds <= budget:
+            last.append(clip)
+        else:
+            batches.append([clip])
+    return batches
+
+
+def iterate_batches(
+    clips: Sequence[Clip],
+    sample_rate: int,
+    batch_size: int,
+    min_samples: int = 1,
+    workers: int = 2,
+) -> Iterator[Batch]:
+    """Decode clips in batches of similar length; the order depends on the files only.
+
+    At most ``AHEAD`` batches wait in memory, however many clips there are. A batch of which no
+    clip can be used still comes, with none in it, so that its skipped files are told.
+    """
+    with ThreadPoolExecutor(workers) as pool:
+        waiting: deque[list[Future[Waveform | SkippedClip]]] = deque()
+        plan = iter(plan_batches(clips, batch_size))
+
+        def enqueue() -> None:
+            group = next(plan, None)
+            if group is not None:
+                waiting.append(
+                    [pool.submit(read_waveform, clip, sample_rate, min_samples) for clip in group]
+                )
+
+        for _ in range(1 + AHEAD):
+            enqueue()
+        try:
+            while waiting:
+                outcomes = [future.result() for future in waiting.popleft()]
+                enqueue()
+                yield collate(outcomes)
+        finally:
+            for group in waiting:
+                for future in group:
+                    future.cancel()
+
+
+def collate(outcomes: Sequence[Waveform | SkippedClip]) -> Batch:
+    """Pad decoded clips to one tensor, skipped files apart."""
+    clips = tuple(outcome for outcome in outcomes if isinstance(outcome, Waveform))
+    skipped = tuple(outcome for outcome in outcomes if isinstance(outcome, SkippedClip))
+    lengths = torch.tensor([clip.samples.shape[0] for clip in clips], dtype=torch.long)
+    if not clips:
+        return Batch((), torch.zeros(0, 0), lengths, skipped)
+    waveforms = torch.nn.utils.rnn.pad_sequence([clip.samples for clip in clips], batch_first=True)
+    return Batch(clips, waveforms, lengths, skipped)

@@ -1,0 +1,1 @@
+"""Whether a captioner keeps the contract, clause by clause."""

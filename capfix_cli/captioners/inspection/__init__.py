@@ -1,1 +1,0 @@
-"""Reading what is inside a checkpoint without running anything in it."""

@@ -1,0 +1,1 @@
+"""Caption files of any layout, read and written."""

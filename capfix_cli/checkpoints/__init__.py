@@ -1,0 +1,1 @@
+"""Checkpoints opened safely: weights, settings, vocabulary and the X-ray; nothing in them runs."""

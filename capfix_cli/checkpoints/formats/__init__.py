@@ -1,0 +1,1 @@
+"""File formats of checkpoints, and what each of them holds."""

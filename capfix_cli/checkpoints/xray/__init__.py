@@ -1,0 +1,1 @@
+"""What names, shapes and values of tensors say about a network."""

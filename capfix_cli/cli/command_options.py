@@ -1,0 +1,236 @@
+"""The options that several commands share, and what is made of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import sys
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.schemas.records import VERDICTS, Diagnosis
+
+if TYPE_CHECKING:
+    from capfix_cli.api import Settings
+    from capfix_cli.checkpoints.model_options import Given
+    from capfix_cli.decoding.decoding_options import DecodingOptions
+
+AdapterOption = Annotated[
+    str | None,
+    typer.Option("--adapter", metavar="FILE.py:FACTORY", help="Your own loader of the model."),
+]
+VocabularyOption = Annotated[
+    str | None,
+    typer.Option("--vocabulary", metavar="FILE", help="Words: JSON, text, pickled list or map."),
+]
+BosOption = Annotated[
+    str | None, typer.Option("--bos", metavar="TOKEN", help="Opens a caption: name or id.")
+]
+EosOption = Annotated[
+    str | None, typer.Option("--eos", metavar="TOKEN", help="Ends a caption: name or id.")
+]
+PadOption = Annotated[
+    str | None, typer.Option("--pad", metavar="TOKEN", help="Fills batches: name or id.")
+]
+TrustOption = Annotated[
+    bool, typer.Option("--trust", help="Run the code that belongs to the model; it can do harm.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="Where to compute: cpu, cuda, ...")]
+BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Clips at once.")]
+SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed, the same output.")]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="JSON on standard output, all else on standard error.")
+]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only the result, in short.")]
+ReferencesOption = Annotated[
+    str | None,
+    typer.Option("--references", metavar="CSV", help="References: file_name, caption_1, ..."),
+]
+FailOnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--fail-on", metavar="VERDICT,...", help="Exit with status 3 on one of these verdicts."
+    ),
+]
+
+
+def about_model(
+    model: str | None,
+    vocabulary: str | None,
+    bos: str | None,
+    eos: str | None,
+    pad: str | None,
+    trust: bool,
+) -> Given:
+    """Gather the options about the model; under ``--trust`` say what will be imported."""
+    from capfix_cli.checkpoints.model_options import Given
+
+    if trust and model is not None:
+        from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
+
+        imports = ", ".join(read_whole(model).imports) or "nothing"
+        typer.echo(f"--trust: {model} imports {imports}", err=True)
+    return Given(vocabulary, bos, eos, pad, trust)
+
+
+def settings(
+    adapter: str | None,
+    device: str,
+    batch_size: int,
+    seed: int,
+    references: str | None = None,
+    given: Given | None = None,
+) -> Settings:
+    """Gather the common options."""
+    from capfix_cli.api import Settings
+    from capfix_cli.checkpoints.model_options import NOTHING
+
+    return Settings(
+        adapter=adapter,
+        device=device,
+        batch_size=batch_size,
+        seed=seed,
+        references=references,
+        command=("capfix", *sys.argv[1:]),
+        model=given or NOTHING,
+    )
+
+
+def parse_verdicts(text: str | None) -> set[str]:
+    """Read ``--fail-on``.
+
+    Raises:
+        CapfixError: not a verdict, with the nearest one.
+    """
+    names = {name.strip().lower() for name in (text or "").split(",") if name.strip()}
+    for name in sorted(names):
+        if name not in VERDICTS:
+            near = difflib.get_close_matches(name, VERDICTS, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"Verdicts: {', '.join(VERDICTS)}."
+            raise CapfixError(f"--fail-on: {name!r} is not a verdict.", hint)
+    return names
+
+
+def fail_on(diagnosis: Diagnosis, verdicts: set[str]) -> None:
+    """Exit with status 3 where the verdict is one of those.
+
+    Raises:
+        typer.Exit: it is.
+    """
+    from capfix_cli.core.errors import EXIT_VERDICT
+
+    if diagnosis.verdict in verdicts:
+        raise typer.Exit(EXIT_VERDICT)
+
+
+TemperatureOption = Annotated[
+    float | None, typer.Option("--temp", "--temperature", help="Divides the scores; samples.")
+]
+TopKOption = Annotated[
+    int | None, typer.Option("--top-k", help="Sample among the k likeliest; 0 is all.")
+]
+TopPOption = Annotated[
+    float | None, typer.Option("--top-p", help="Sample among the words that hold this share.")
+]
+MinPOption = Annotated[
+    float | None, typer.Option("--min-p", help="Leave out words below this share of the likeliest.")
+]
+TypicalOption = Annotated[
+    float | None, typer.Option("--typical-p", help="Sample among the most typical words.")
+]
+BeamsOption = Annotated[int | None, typer.Option("--num-beams", help="Beams of beam search.")]
+GroupsOption = Annotated[
+    int | None, typer.Option("--num-beam-groups", help="Groups of beams that differ.")
+]
+DiversityOption = Annotated[
+    float | None, typer.Option("--diversity-penalty", help="Off a word that another group took.")
+]
+LengthPenaltyOption = Annotated[
+    float | None, typer.Option("--length-penalty", help="Above 0 favours longer beams.")
+]
+EarlyStoppingOption = Annotated[
+    str | None,
+    typer.Option("--early-stopping", metavar="true|false|never", help="When beam search ends."),
+]
+RepetitionOption = Annotated[
+    float | None, typer.Option("--repetition-penalty", help="Above 1 avoids words said before.")
+]
+NgramOption = Annotated[
+    int | None, typer.Option("--no-repeat-ngram-size", help="No n words come twice.")
+]
+MinTokensOption = Annotated[int | None, typer.Option("--min-new-tokens", help="Fewest tokens.")]
+MaxTokensOption = Annotated[int | None, typer.Option("--max-new-tokens", help="Most tokens.")]
+CaptionsOption = Annotated[int | None, typer.Option("--num-captions", help="Captions a clip.")]
+CandidatesOption = Annotated[
+    int | None, typer.Option("--num-candidates", help="Captions that --rerank chooses among.")
+]
+RerankOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rerank", metavar="likelihood|listening|mbr", help="By what the best is chosen."
+    ),
+]
+ContrastOption = Annotated[
+    float | None, typer.Option("--contrast", help="Weight of audio-contrastive decoding.")
+]
+CutoffOption = Annotated[
+    float | None,
+    typer.Option("--contrast-cutoff", help="Words below this share of the likeliest stay out."),
+]
+AgainstOption = Annotated[
+    str | None,
+    typer.Option(
+        "--contrast-against",
+        metavar="others|mean-memory|silence|noise",
+        help="What stands for no audio.",
+    ),
+]
+DecodingOption = Annotated[
+    str | None,
+    typer.Option(
+        "--decoding", metavar="FILE", help="A generation_config.json; other options override it."
+    ),
+]
+
+# Options that do nothing without another: (which would use it, what it does, what to add).
+_IDLE = {
+    "length_penalty": ("num_beams", "ranks beams", "--num-beams, such as 5"),
+    "early_stopping": ("num_beams", "ends beam search", "--num-beams, such as 5"),
+    "contrast_cutoff": ("contrast", "cuts a contrast off", "--contrast, such as 1"),
+    "contrast_absent": ("contrast", "stands on one side of a contrast", "--contrast, such as 1"),
+}
+
+
+def decoding(given: dict[str, Any], file: str | None) -> DecodingOptions | None:
+    """Make decoding options of what was given; None where nothing was.
+
+    Args:
+        given: option -> value, None where it was not given.
+        file: a ``generation_config.json`` that the others override.
+
+    Raises:
+        CapfixError: a value out of range, options that exclude each other or do nothing, or a
+            file that cannot be meant.
+    """
+    from capfix_cli.decoding.decoding_options import GREEDY, flag
+    from capfix_cli.decoding.generation_config import read_decoding
+
+    told = {name: value for name, value in given.items() if value is not None}
+    if "early_stopping" in told:
+        word = str(told["early_stopping"]).lower()
+        told["early_stopping"] = {"true": True, "false": False}.get(word, word)
+    base = read_decoding(file) if file is not None else GREEDY
+    if not told:
+        return base if file is not None else None
+    if any(name in told for name in ("temperature", "top_k", "top_p", "min_p", "typical_p")):
+        told["do_sample"] = True
+    options = dataclasses.replace(base, **told)
+    for name, (user, does, add) in _IDLE.items():
+        used = user in told or getattr(options, user) != getattr(GREEDY, user)
+        if name == "contrast_absent":
+            used = used or options.rerank == "listening"
+        if name in told and not used:
+            raise CapfixError(f"{flag(name)} {does}, and there is none.", f"Add {add}.")
+    return options

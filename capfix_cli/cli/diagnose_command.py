@@ -1,0 +1,70 @@
+"""``capfix diagnose MODEL --audio DIR``."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+
+import typer
+
+from capfix_cli.cli import command_options as options
+from capfix_cli.cli.progress_bars import Watcher
+from capfix_cli.core.errors import CapfixError
+
+
+def command(
+    model: Annotated[str, typer.Argument(help="A checkpoint.", show_default=False)],
+    audio: Annotated[str, typer.Option("--audio", metavar="DIR", help="A folder of clips.")],
+    references: options.ReferencesOption = None,
+    train_captions: Annotated[
+        str | None,
+        typer.Option("--train-captions", metavar="CSV", help="Captions that it was trained on."),
+    ] = None,
+    train_audio: Annotated[
+        str | None,
+        typer.Option("--train-audio", metavar="DIR", help="The clips of --train-captions."),
+    ] = None,
+    training_config: Annotated[
+        str | None,
+        typer.Option("--training-config", metavar="YAML", help="Settings it was trained with."),
+    ] = None,
+    adapter: options.AdapterOption = None,
+    vocabulary: options.VocabularyOption = None,
+    bos: options.BosOption = None,
+    eos: options.EosOption = None,
+    pad: options.PadOption = None,
+    trust: options.TrustOption = False,
+    device: options.DeviceOption = "cpu",
+    batch_size: options.BatchOption = 32,
+    seed: options.SeedOption = 0,
+    fail_on: options.FailOnOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Find out what is wrong with a captioner, and what repairs it."""
+    verdicts = options.parse_verdicts(fail_on)
+    if train_audio is not None and train_captions is None:
+        raise CapfixError("--train-audio needs captions.", "Add --train-captions CSV.")
+    with Watcher(quiet=quiet) as watch:
+        from capfix_cli import api as pipeline
+
+        given = options.about_model(model, vocabulary, bos, eos, pad, trust)
+        settings = replace(
+            options.settings(adapter, device, batch_size, seed, references, given),
+            train_captions=train_captions,
+            train_audio=train_audio,
+            training_config=training_config,
+        )
+        diagnosis = pipeline.diagnose(model, audio, settings, watch)
+    if as_json:
+        from capfix_cli.report.json_output import print_json
+
+        print_json(diagnosis)
+    elif quiet:
+        typer.echo(diagnosis.verdict)
+    else:
+        from capfix_cli.report.terminal.diagnosis_view import print_diagnosis
+        from capfix_cli.report.terminal.style import make_console
+
+        print_diagnosis(make_console(), diagnosis)
+    options.fail_on(diagnosis, verdicts)

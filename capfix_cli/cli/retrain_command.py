@@ -1,0 +1,110 @@
+"""``capfix retrain RECIPE --captions CSV --audio DIR``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from capfix_cli.cli import command_options as options
+from capfix_cli.cli.progress_bars import Watcher
+
+
+def command(
+    recipe: Annotated[
+        str,
+        typer.Argument(
+            help="A recipe that `capfix diagnose` wrote, or one of `capfix recipe list`."
+        ),
+    ],
+    captions: Annotated[
+        str | None,
+        typer.Option("--captions", metavar="CSV", help="Training captions: file_name, caption_1 …"),
+    ] = None,
+    audio: Annotated[
+        str | None, typer.Option("--audio", metavar="DIR", help="The training clips.")
+    ] = None,
+    test_audio: Annotated[
+        str | None,
+        typer.Option(
+            "--test-audio", metavar="DIR", help="Clips to diagnose on; the run's if none."
+        ),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option("--model", metavar="MODEL", help="The captioner before, if not the recipe's."),
+    ] = None,
+    adapter: options.AdapterOption = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            "--dataset",
+            metavar="NAME[:SUBSET]",
+            help="Clotho, AudioCaps, MACS or WavCaps of aac-datasets; --audio is then its root.",
+        ),
+    ] = None,
+    references: options.ReferencesOption = None,
+    output: Annotated[
+        str | None,
+        typer.Option("--output", "-o", metavar="FILE", help="The checkpoint to write."),
+    ] = None,
+    epochs: Annotated[
+        int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
+    ] = None,
+    control: Annotated[
+        bool,
+        typer.Option(
+            "--control/--no-control",
+            help="Train the same model without the fixes too, at the same budget.",
+        ),
+    ] = True,
+    logs: Annotated[
+        str | None,
+        typer.Option("--logs", metavar="DIR", help="Write CSV logs, and TensorBoard's, there."),
+    ] = None,
+    device: options.DeviceOption = "cpu",
+    batch_size: options.BatchOption = 32,
+    seed: options.SeedOption = 0,
+    fail_on: options.FailOnOption = None,
+    as_json: options.JsonOption = False,
+    quiet: options.QuietOption = False,
+) -> None:
+    """Run a recipe, save the captioner, and prove it: before, control, after."""
+    verdicts = options.parse_verdicts(fail_on)
+    with Watcher(quiet=quiet) as watch:
+        from capfix_cli.training.dataset_sources import open_dataset
+        from capfix_cli.training.retraining import retrain
+        from capfix_cli.training.shipped import locate
+
+        opened = None
+        if dataset is not None:
+            name, _, subset = dataset.partition(":")
+            opened = open_dataset(name, audio or ".", subset)
+        path = locate(recipe)
+        result = retrain(
+            path,
+            captions,
+            audio,
+            options.settings(adapter, device, batch_size, seed, references),
+            test_audio=test_audio,
+            # What ships lies in the installation, where nothing of the user's belongs.
+            output=output or ("repaired.pt" if path != recipe else None),
+            control=control,
+            epochs=epochs,
+            model=model,
+            logs=logs,
+            dataset=opened,
+            watch=watch,
+        )
+    if as_json:
+        from capfix_cli.report.json_output import print_json
+
+        print_json(result)
+    elif quiet:
+        typer.echo(result.after.verdict)
+    else:
+        from capfix_cli.report.terminal.retraining_view import print_retraining
+        from capfix_cli.report.terminal.style import make_console
+
+        print_retraining(make_console(), result)
+    options.fail_on(result.after, verdicts)

@@ -1,0 +1,1 @@
+"""What every stage stands on: errors, thresholds, words, progress, files and random streams."""

@@ -1,0 +1,30 @@
+"""``decoder.prefix-blind``: the next word does not depend on the words before it."""
+
+from __future__ import annotations
+
+from capfix_cli.core.thresholds import BLIND_NATS
+from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
+from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.schemas.records import Evidence
+
+ID = "decoder.prefix-blind"
+
+
+def find(case: Case) -> Finding:
+    """Put other words before, and see whether the next word moves."""
+    try:
+        found = case.experiments.prefix
+    except Untestable as reason:
+        return not_tested(ID, reason.needs)
+    evidence = [beside("other words before, KL a word in nats", found, BLIND_NATS)]
+    blind = ramp(found, 2 * BLIND_NATS.value, BLIND_NATS.value / 2)
+    if not case.captioner.autoregressive:
+        evidence.append(Evidence("autoregressive", False, True, "as the captioner says of itself"))
+        blind = min(blind, 0.8)
+    return Finding(
+        ID,
+        blind if case.ill else 0.0,
+        tuple(evidence),
+        mend="Feed the decoder the words before (its last output, not one token for ever), and"
+        " check that its state is handed on",
+    )

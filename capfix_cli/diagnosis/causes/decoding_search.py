@@ -1,0 +1,50 @@
+"""``decoding.search``: the distribution listens, and the search hides it."""
+
+from __future__ import annotations
+
+from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE
+from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
+from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.schemas.records import Evidence
+
+ID = "decoding.search"
+
+
+def find(case: Case) -> Finding:
+    """A decoding that works proves it; else the swap's KL beside captions that repeat."""
+    evidence = []
+    moved = None
+    try:
+        moved = case.experiments.conditioning.overall
+        evidence.append(beside("another clip's memory, KL a word in nats", moved, DEAF_NATS))
+    except Untestable as reason:
+        if case.rescued_by is None and not case.tried:
+            return not_tested(ID, reason.needs)
+    if case.rescued_by is not None:
+        evidence.append(
+            Evidence(
+                "decoding that made captions differ and follow the audio",
+                case.rescued_by,
+                None,
+                "trials",
+            )
+        )
+        return Finding(ID, 0.9, tuple(evidence), mend=f"Decode with {case.rescued_by}")
+    evidence.append(Evidence("decodings tried, none of which works", float(case.tried)))
+    hidden = ramp(moved or 0.0, 4 * DEAF_NATS.value, 20 * DEAF_NATS.value)
+    heard = case.listening
+    if heard is not None and heard.reference_bits is not None:
+        needed = LISTENING_SHARE.value * heard.ceiling_bits
+        evidence.append(
+            Evidence("listening on references, bits", heard.reference_bits, needed, "own captions'")
+        )
+        evidence.append(Evidence("listening on own captions, bits", heard.bits, needed))
+        if heard.reference_bits >= needed > heard.bits:
+            hidden = 1.0
+    repeats = case.decision.verdict == "collapsed"
+    return Finding(
+        ID,
+        0.7 * hidden if repeats and (not case.tried or hidden == 1.0) else 0.0,
+        tuple(evidence),
+        mend="Decode otherwise: temperature 0.8 with top-p 0.9, or audio-contrastive decoding",
+    )

@@ -1,0 +1,115 @@
+"""What the finders of a wrong front end share: scale and sample rate are searched together."""
+
+from __future__ import annotations
+
+from capfix_cli.core.thresholds import FIT_MISFIT, FRONT_END_TIE, LISTENING_SHARE
+from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested
+from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.front_end_search import Recovery, Tried
+from capfix_cli.probes.normalisation import Unsettled
+from capfix_cli.schemas.records import Evidence
+
+
+def find_front_end(case: Case, cause: str) -> Finding:
+    """Say whether another front end of this kind is the one that training had.
+
+    Searched where the features do not fit what BatchNorm remembers, and where the captioner listens
+    wrongly; elsewhere the present front end is right.
+    """
+    if _untrained(case):
+        return not_tested(cause, "a network that was trained")
+    evidence: list[Evidence] = []
+    misfit = None
+    try:
+        first = case.experiments.fit[0]
+        misfit = first.misfit
+        evidence += [
+            beside(f"misfit of the features to {first.layer}", misfit, FIT_MISFIT),
+            Evidence("of it, |ln variance ratio|", first.variance),
+            Evidence("of it, shift in deviations", first.shift),
+        ]
+    except Untestable as reason:
+        # Hardly trained: no front end would make it listen.
+        unsettled = isinstance(reason, Unsettled)
+        if unsettled or (case.ill and not case.experiments.sample.names):
+            return not_tested(cause, reason.needs)
+        if not case.ill:
+            return Finding(cause, 0.0, (Evidence("verdict", case.decision.verdict),))
+    if not _asked(case, misfit):
+        return Finding(cause, 0.0, tuple(evidence))
+    try:
+        found = case.experiments.recovery
+    except Untestable as reason:
+        return not_tested(cause, reason.needs)
+    return _judge(case, cause, found, misfit, evidence)
+
+
+def _asked(case: Case, misfit: float | None) -> bool:
+    """Say whether to search.
+
+    Without statistics whoever is deaf is searched. With them, what does not fit; and what fits but
+    listens wrongly, since other rates leave the statistics nearly as they were.
+    """
+    wrongly = case.deaf and case.heard_by_itself >= LISTENING_SHARE.value / 2
+    return case.deaf if misfit is None else _misfits(misfit) or wrongly
+
+
+def _untrained(case: Case) -> bool:
+    """Say whether no front end can be right, since training had none."""
+    try:
+        return case.experiments.weights.untrained.value is True
+    except Untestable:
+        return False
+
+
+def _misfits(misfit: float | None) -> bool:
+    return misfit is not None and misfit >= FIT_MISFIT.value
+
+
+def _judge(
+    case: Case, cause: str, found: Recovery, misfit: float | None, evidence: list[Evidence]
+) -> Finding:
+    best = found.best
+    evidence.append(Evidence("searched by", found.by))
+    by_ear = best is not None and best.share > found.current.share + FRONT_END_TIE.value
+    if best is None or best.front_end is None or not (by_ear or _misfits(misfit)):
+        # Something is off, and it is none of the usual mistakes: said of the scale alone.
+        unknown = _misfits(misfit) and case.deaf and cause == "input.feature-scale"
+        mend = "Compute the features as training did: none of the usual front ends fits"
+        return Finding(cause, 0.6 if unknown else 0.0, tuple(evidence), mend=mend)
+    front = best.front_end
+    if front.cause != cause:
+        evidence.append(Evidence("what fits and listens instead", front.name))
+        return Finding(cause, 0.0, tuple(evidence))
+    evidence.append(Evidence("front end that fits", front.name, None, found.by))
+    if best.misfit is not None:
+        evidence.append(beside("its misfit", best.misfit, FIT_MISFIT))
+    evidence.append(
+        Evidence(
+            "listening with it, share of the ceiling",
+            best.share,
+            found.current.share,
+            "against the input as it is, on the same clips",
+        )
+    )
+    rival = _rival(found, best)
+    if rival and case.experiments.trained_on is None:
+        evidence.append(
+            Evidence("fits nearly as well", rival, None, "--train-audio DIR tells them apart")
+        )
+    better = by_ear or best.misfit is None or best.misfit < (misfit or 0.0) / 2
+    sure = 0.95 if better and best.share >= LISTENING_SHARE.value else 0.6 if better else 0.4
+    return Finding(cause, sure, tuple(evidence), mend=f"Mend the input: {front.line}")
+
+
+def _rival(found: Recovery, best: Tried) -> str:
+    """Name a usual front end that other clips than those of training cannot tell from the best."""
+    for one in found.tried:
+        if one is best or one.front_end is None or one.front_end.fitted:
+            continue
+        if one.misfit is None or best.misfit is None:
+            continue
+        fits = one.misfit < best.misfit + FIT_MISFIT.value / 2
+        if fits and abs(one.share - best.share) <= FRONT_END_TIE.value:
+            return one.front_end.name
+    return ""

@@ -1,0 +1,39 @@
+"""``input.duplicate-audio``: audio repeats so much that no captioner could differ on it."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+
+from capfix_cli.core.thresholds import JUDGED_AT
+from capfix_cli.diagnosis.causes.finding import Case, Finding, not_tested
+from capfix_cli.measures.measure_table import cuts, expected_distinct
+from capfix_cli.schemas.records import Evidence
+
+ID = "input.duplicate-audio"
+
+
+def find(case: Case) -> Finding:
+    """Count clips that are copies of others, sample by sample."""
+    digests = case.digests
+    if len(digests) < 2:
+        return not_tested(ID, "two clips or more")
+    size = min(len(digests), int(JUDGED_AT.value))
+    counts = np.array(list(Counter(digests).values()))
+    distinct = expected_distinct(counts, size)
+    cut, _ = cuts(size)
+    copies = len(digests) - len(counts)
+    evidence = Evidence(
+        f"distinct waveforms at N={size}",
+        distinct,
+        cut,
+        "below it even captions that follow the audio would count as repeated",
+    )
+    return Finding(
+        ID,
+        1.0 if distinct < cut else 0.0,
+        (evidence,),
+        mend=f"Use different clips: {copies} of {len(digests)} are copies of others, sample by"
+        " sample",
+    )

@@ -1,0 +1,64 @@
+"""``vocabulary.special-tokens``: the begin or end token is another than in training."""
+
+from __future__ import annotations
+
+from capfix_cli.core.thresholds import END_LIKELY, ENDLESS, OFF_NATS
+from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
+from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.schemas.records import Evidence
+
+ID = "vocabulary.special-tokens"
+
+
+def find(case: Case) -> Finding:
+    """Look where captions end, and at what opens and ends references."""
+    if not case.finite:
+        return not_tested(ID, "scores that are finite numbers")
+    try:
+        ends = case.experiments.endings
+    except Untestable as reason:
+        return not_tested(ID, reason.needs)
+    words = case.captioner.vocabulary
+    last, often = ends.last
+    evidence = [
+        beside("share of captions that never end", ends.endless, ENDLESS),
+        Evidence("share of captions with a special token as a word", ends.special, 0.1, ends.named),
+    ]
+    sure, why = 0.0, ""
+    named = ends.special >= 0.1
+    if ends.endless >= ENDLESS.value:
+        sure, why = (0.95 if named else 0.4), f"captions go on for ever, on {words[last]!r}"
+        evidence.append(
+            Evidence("commonest token where they should have ended", str(words[last]), often)
+        )
+    elif named:
+        sure, why = 0.7, f"captions hold {ends.named} as a word"
+    try:
+        found = case.experiments.language
+        opening = case.experiments.opening
+    except Untestable as reason:
+        if sure or not case.ill:
+            return Finding(ID, sure, tuple(evidence), mend=_mend(why))
+        return Finding(
+            ID, sure, tuple(evidence), mend=_mend(why), needs=f"for the rest, {reason.needs}"
+        )
+    rival, likely = found.rival
+    evidence.append(
+        beside("probability of the end token where references end", found.end, END_LIKELY)
+    )
+    evidence.append(Evidence(f"of {words[rival]!r} there", likely))
+    if found.end < END_LIKELY.value and likely > 0.5:
+        sure = max(sure, 0.6 + 0.4 * ramp(likely, 0.5, 0.9))
+        why = f"eos_id should be {rival} ({words[rival]!r})"
+    token, loss = opening.rival
+    gain = opening.loss - loss
+    evidence.append(beside(f"what opening with {words[token]!r} gains", gain, OFF_NATS))
+    # Rightly opened, a decoder guesses first words at least as well as their counts do.
+    if gain > OFF_NATS.value and loss < opening.counted:
+        sure = max(sure, 0.6 + 0.4 * ramp(gain, OFF_NATS.value, 3 * OFF_NATS.value))
+        why = f"bos_id should be {token} ({words[token]!r})"
+    return Finding(ID, sure, tuple(evidence), mend=_mend(why))
+
+
+def _mend(why: str) -> str:
+    return f"Set the special tokens to those of training: {why or 'their ids'}"

@@ -1,0 +1,34 @@
+"""``weights.untrained``: every layer is as it was created."""
+
+from __future__ import annotations
+
+from capfix_cli.diagnosis.causes.finding import Case, Finding, not_tested
+from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.schemas.records import Evidence
+
+ID = "weights.untrained"
+
+
+def find(case: Case) -> Finding:
+    """Judge the layers as ``capfix inspect`` does."""
+    try:
+        weights = case.experiments.weights
+    except Untestable as reason:
+        return not_tested(ID, reason.needs)
+    fact = weights.untrained
+    judged = len(weights.initial) + len(weights.changed)
+    if not judged:
+        return not_tested(ID, "layers with values enough to be judged")
+    evidence = Evidence(
+        "layers as their constructor left them, of those that can be judged",
+        len(weights.initial) / judged,
+        1.0,
+        "; ".join(fact.evidence[:2]),
+    )
+    deaf = 1.0 if case.deaf or not case.finite else 0.3
+    return Finding(
+        ID,
+        fact.confidence * deaf if fact.value is True else 0.0,
+        (evidence,),
+        mend="Give the trained checkpoint: this network was never trained, or nothing was loaded",
+    )

@@ -1,0 +1,71 @@
+"""Where the fixes of category 4 stand, by what was found in the training captions."""
+
+from __future__ import annotations
+
+from capfix_cli.diagnosis.training_data.data_findings import Finding, TrainingData
+from capfix_cli.fixes.setting_status import Mark
+from capfix_cli.schemas.records import Evidence, Status
+
+JUDGED_BY = {"4.1": "data.imbalanced", "4.2": "data.generic-captions", "4.3": "data.single-caption"}
+# Faults that come before every fix: trained on them, any captioner learns not to listen.
+BROKEN = {
+    "data.shifted-pairs": "Pair the training captions with their own clips again",
+    "vocabulary.mismatch": "Use a vocabulary that has the training captions' words",
+}
+SURE_ENOUGH = 0.6  # ours: below it a fault is told, but nothing waits for it
+
+
+def training_data_marks(data: TrainingData) -> dict[str, Mark]:
+    """Mark fixes 4.1 to 4.3: a fault found needs its fix, one ruled out has no use for it."""
+    findings = {finding.id: finding for finding in data.findings}
+    marks = {}
+    for fix, id_ in JUDGED_BY.items():
+        finding = findings.get(id_)
+        if finding is None or finding.answer == "not-tested":
+            needs = f"not tested: it needs {finding.needs}" if finding else "not tested"
+            marks[fix] = Mark("unknown", needs)
+        elif fix == "4.3":
+            marks[fix] = _several(finding, data)
+        else:
+            suspect = finding.answer == "suspect"
+            status: Status = "needed" if suspect else "not-applicable"
+            marks[fix] = Mark(status, finding.summary or _figure(finding), finding.evidence)
+    return marks
+
+
+def broken_data(data: TrainingData) -> str:
+    """Say what of the training data must be mended before any fix; empty where nothing is."""
+    for cause in data.causes:
+        if cause.id in BROKEN and cause.confidence >= SURE_ENOUGH:
+            finding = next(finding for finding in data.findings if finding.id == cause.id)
+            listed = f"; {finding.listed} rows are listed" if finding.listed else ""
+            return f"{BROKEN[cause.id]}: {finding.summary}{listed}"
+    return ""
+
+
+def _several(finding: Finding, data: TrainingData) -> Mark:
+    mean = data.captions / max(1, data.clips)
+    single = finding.evidence[1]
+    if isinstance(single.value, float) and single.value > float(single.threshold or 0):
+        reason = f"the training file has {mean:.3g} captions a clip: there are no others to use"
+        return Mark("not-applicable", reason, finding.evidence)
+    if finding.answer == "suspect":
+        reason = f"the training file has {mean:.3g} captions a clip and training used one"
+        return Mark("needed", reason, finding.evidence)
+    used = [row for row in finding.evidence if row.what == "captions a clip in training"]
+    if used:
+        reason = f"trained on {used[0].value} of {mean:.3g} captions a clip"
+        return Mark("done", reason, finding.evidence)
+    reason = f"the training file has {mean:.3g} captions a clip; how many were used is not known"
+    return Mark("unknown", reason, finding.evidence)
+
+
+def _figure(finding: Finding) -> str:
+    """Give every figure that was held against a limit."""
+    held = [row for row in finding.evidence if row.threshold is not None]
+    return "; ".join(_said(row) for row in held)
+
+
+def _said(row: Evidence) -> str:
+    value = f"{row.value:.3g}" if isinstance(row.value, float) else row.value
+    return f"{row.what}: {value} (limit {row.threshold})"

@@ -1,0 +1,214 @@
+"""The document's decision tree as data, and the one function that walks it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from capfix_cli.diagnosis.verdict import Decision
+from capfix_cli.schemas.records import Evidence, TreeStep, Trial
+
+Answer = tuple[str, tuple[Evidence, ...]]
+
+
+@dataclass(frozen=True)
+class Node:
+    """A question of the tree.
+
+    Attributes:
+        id: its name.
+        question: as asked of the user's captioner.
+        ask: the name of the test that answers it.
+        edges: answer -> the next node's id, or the end in words.
+    """
+
+    id: str
+    question: str
+    ask: str
+    edges: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Leaf:
+    """An end of the tree.
+
+    Attributes:
+        id: its name.
+        advice: what it says to do.
+        retrain: whether a recipe belongs to it.
+    """
+
+    id: str
+    advice: str
+    retrain: bool = False
+
+
+_NODES = (
+    Node(
+        "integrity",
+        "Is the input, the checkpoint or the evaluation broken?",
+        "integrity",
+        {"yes": "repair", "no": "same-caption"},
+    ),
+    Node(
+        "repair",
+        "Does a repair without training mend it?",
+        "repair",
+        {"yes": "keep-repair", "no": "repair-first"},
+    ),
+    Node(
+        "same-caption",
+        "Does the model say the same about every clip, or things that no clip decides?",
+        "same-caption",
+        {"yes": "first-decoding", "generic": "generic-decoding", "no": "healthy"},
+    ),
+    Node(
+        "first-decoding",
+        "Does temperature 0.8 with top-p 0.9 work?",
+        "first-decoding",
+        {"yes": "keep-and-tune", "no": "other-decoding"},
+    ),
+    Node(
+        "other-decoding",
+        "Does another way of decoding work, audio-contrastive among them?",
+        "other-decoding",
+        {"yes": "keep-other", "no": "retrain"},
+    ),
+    Node(
+        "generic-decoding",
+        "Does temperature 0.7 or beam search, size 5, work?",
+        "generic-decoding",
+        {"yes": "keep-other", "no": "attention"},
+    ),
+)
+_LEAVES = (
+    Leaf("keep-repair", "Change that line for good, then diagnose again"),
+    Leaf("repair-first", "Mend what is broken, then diagnose again"),
+    Leaf("healthy", "Nothing to fix"),
+    Leaf("keep-and-tune", "Keep it, and tune the temperature around it"),
+    Leaf("keep-other", "Keep that decoding"),
+    Leaf("retrain", "Retrain by the recipe: priority 2, then 3, then 4", retrain=True),
+    Leaf("attention", "Add attention (fix 2.3) and retrain", retrain=True),
+)
+NODES: Mapping[str, Node] = {node.id: node for node in _NODES}
+LEAVES: Mapping[str, Leaf] = {leaf.id: leaf for leaf in _LEAVES}
+ROOT = "integrity"
+
+# Trials that each question needs, by name, in the order in which they are made.
+TRIALS_OF: Mapping[str, tuple[str, ...]] = {
+    "first-decoding": ("temperature-0.8-top-p-0.9",),
+    "other-decoding": (
+        "temperature-1.0",
+        "temperature-1.5",
+        "top-k-50",
+        "top-p-0.9",
+        "beam-5",
+        "diverse-beam-6",
+        "contrast-1",
+        "contrast-3",
+        "rerank-listening-8",
+    ),
+    "generic-decoding": ("temperature-0.7", "beam-5"),
+}
+
+
+# Questions after whose trials a search follows where none works and there is hope.
+SEARCHED = ("other-decoding",)
+
+
+@dataclass(frozen=True)
+class Observations:
+    """What the walker may look at.
+
+    Attributes:
+        faults: what the integrity gate found, in words; empty for none.
+        fault_evidence: the evidence of it.
+        decision: the verdict on greedy decoding.
+        run_trial: makes a decoding trial by its name; called only where the tree asks.
+        run_search: searches over settings after trials that did not work; gives none where that
+            is hopeless.
+        run_repairs: tries what mends the fault without training; none where nothing does.
+    """
+
+    faults: str
+    fault_evidence: tuple[Evidence, ...]
+    decision: Decision
+    run_trial: Callable[[str], Trial]
+    run_search: Callable[[Sequence[Trial]], Sequence[Trial]] = lambda trials: ()
+    run_repairs: Callable[[], Sequence[Trial]] = tuple
+
+
+@dataclass(frozen=True)
+class Walk:
+    """The path taken.
+
+    Attributes:
+        steps: each node with its answer and evidence, and the leaf last.
+        leaf: where it ended.
+        trials: those that were made on the way, in order.
+    """
+
+    steps: tuple[TreeStep, ...]
+    leaf: Leaf
+    trials: tuple[Trial, ...] = field(default=())
+
+
+def walk(seen: Observations) -> Walk:
+    """Walk the tree from its root to a leaf, making trials only where a question needs them."""
+    steps: list[TreeStep] = []
+    trials: list[Trial] = []
+    place = ROOT
+    while place in NODES:
+        node = NODES[place]
+        answer, evidence = _TESTS[node.ask](seen, trials)
+        steps.append(TreeStep(node.id, node.question, answer, evidence))
+        place = node.edges[answer]
+    leaf = LEAVES[place]
+    steps.append(TreeStep(leaf.id, "What to do", leaf.advice))
+    return Walk(tuple(steps), leaf, tuple(trials))
+
+
+def _integrity(seen: Observations, trials: list[Trial]) -> Answer:
+    return ("yes" if seen.faults else "no"), seen.fault_evidence
+
+
+def _repair(seen: Observations, trials: list[Trial]) -> Answer:
+    made = seen.run_repairs()
+    trials.extend(made)
+    evidence = tuple(Evidence(trial.name, trial.reason, None, "trial") for trial in made)
+    if not made:
+        evidence = (Evidence("repairs that capfix can apply to it", 0.0),)
+    return ("yes" if any(trial.kept for trial in made) else "no"), evidence
+
+
+def _same_caption(seen: Observations, trials: list[Trial]) -> Answer:
+    answers: dict[str, Literal["yes", "generic", "no"]] = {
+        "collapsed": "yes",
+        "ungrounded": "yes",
+        "generic": "generic",
+        "healthy": "no",
+    }
+    return answers[seen.decision.verdict], seen.decision.evidence
+
+
+def _tried(question: str) -> Callable[[Observations, list[Trial]], Answer]:
+    def test(seen: Observations, trials: list[Trial]) -> Answer:
+        made = [seen.run_trial(name) for name in TRIALS_OF[question]]
+        trials.extend(made)
+        if question in SEARCHED and not any(trial.kept for trial in made):
+            found = seen.run_search(trials)
+            made.extend(found)
+            trials.extend(found)
+        evidence = tuple(Evidence(trial.name, trial.reason, None, "trial") for trial in made)
+        return ("yes" if any(trial.kept for trial in made) else "no"), evidence
+
+    return test
+
+
+_TESTS: Mapping[str, Callable[[Observations, list[Trial]], Answer]] = {
+    "integrity": _integrity,
+    "repair": _repair,
+    "same-caption": _same_caption,
+    **{question: _tried(question) for question in TRIALS_OF},
+}

@@ -1,1 +1,0 @@
-"""Finders of causes, one small module each: a pure function from a case to a finding."""

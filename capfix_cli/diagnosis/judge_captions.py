@@ -1,0 +1,260 @@
+"""The path of ``capfix measure``: files of captions to verdicts, without a captioner."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from capfix_cli import __version__
+from capfix_cli.captions.caption_layouts import EVERY, CaptionTable, Columns, read_captions
+from capfix_cli.captions.captions_file import match_references
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.thresholds import MIN_CLIPS
+from capfix_cli.diagnosis.captions_verdict import (
+    judge_captions,
+    listen_by_references,
+    require_enough_captions,
+)
+from capfix_cli.measures.corpus import Counted
+from capfix_cli.measures.corpus_measures import measure_corpus
+from capfix_cli.measures.external_metrics import field_metrics, ready
+from capfix_cli.measures.measure_table import (
+    count_captions,
+    judge_diversity,
+    measure_captions,
+    reference_sample,
+)
+from capfix_cli.measures.modes import find_modes
+from capfix_cli.measures.novelty import novelty, training_corpus
+from capfix_cli.measures.paired_files import Judged, compare
+from capfix_cli.measures.reference_ranges import MOST, with_corridors
+from capfix_cli.measures.reference_scores import score_on_references
+from capfix_cli.measures.semantic import load_embedder, measure_meaning
+from capfix_cli.measures.type_token_curve import type_token_curve
+from capfix_cli.measures.within_clip import within_clips
+from capfix_cli.schemas.measurement import (
+    MeasuredFile,
+    Measurement,
+    ReferenceListening,
+)
+from capfix_cli.schemas.records import ClipCaption, Measure
+
+Watch = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Request:
+    """What ``capfix measure`` is asked for.
+
+    Attributes:
+        columns: which columns to use.
+        references: a file with the references, where they are not beside the captions.
+        metrics: names for aac-metrics.
+        semantic: whether to measure meaning.
+        semantic_model: folder of a sentence-embedding model; None for the packaged one.
+        training: a file with the captions that were trained on, for novelty.
+        seed: of everything that is drawn.
+    """
+
+    columns: Columns = EVERY
+    references: str | None = None
+    metrics: tuple[str, ...] = ()
+    semantic: bool = False
+    semantic_model: str | None = None
+    training: str | None = None
+    seed: int = 0
+
+
+def measure_files(paths: Sequence[str], request: Request, watch: Watch) -> Measurement:
+    """Read, measure and judge files of captions, and test them against the first.
+
+    Raises:
+        CapfixError: whatever the user can mend.
+    """
+    if request.metrics:
+        ready(request.metrics)
+    tools = Tools(
+        load_embedder(request.semantic_model) if request.semantic else None,
+        _training(request.training) if request.training is not None else None,
+    )
+    tables = [read_captions(path, request.columns, request.seed) for path in paths]
+    for table in tables:
+        if request.references is not None:
+            _add_references(table, request.references, request.seed)
+        require_enough_captions(table.path, len(table.captions))
+    judged = []
+    for number, table in enumerate(tables):
+        watch("measuring captions", number, len(tables))
+        judged.append(_judge(table, request, tools))
+    watch("measuring captions", len(tables), len(tables))
+    comparisons, notes = [], []
+    for other in judged[1:]:
+        shared = [name for name in judged[0].texts if name in other.texts]
+        if len(shared) >= MIN_CLIPS.value:
+            comparisons.append(compare(judged[0], other, shared, request.seed))
+        else:
+            notes.append(
+                f"{other.file.path} shares {len(shared)} clips with {paths[0]}: a test in pairs"
+                f" needs {MIN_CLIPS.value:g}, with the same names for the same clips"
+            )
+    files = tuple(each.file for each in judged)
+    return Measurement(__version__, files, tuple(comparisons), request.seed, notes=tuple(notes))
+
+
+def _add_references(table: CaptionTable, path: str, seed: int) -> None:
+    """Give each clip the references that another file has of it."""
+    other = read_captions(path, seed=seed)
+    known = {
+        caption.file_name: [caption.text, *texts] if other.people or not texts else texts
+        for caption, texts in zip(other.captions, other.references, strict=True)
+    }
+    found = match_references(known, [caption.file_name for caption in table.captions], path)
+    table.references = [found.get(caption.file_name, []) for caption in table.captions]
+    without = sum(not texts for texts in table.references)
+    if without:
+        table.notes.append(f"{without} clips have no reference in {path}")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What is opened once for all files."""
+
+    embedder: object | None
+    training: Counted | None
+
+
+def _training(path: str) -> Counted:
+    """Count every caption of a training file, whichever column it stands in."""
+    table = read_captions(path)
+    texts = [text for people in table.references for text in people]
+    for caption in table.captions:
+        texts += [caption.text, *(other.text for other in caption.others)]
+    return training_corpus(texts)
+
+
+def _judge(table: CaptionTable, request: Request, tools: Tools) -> Judged:
+    """Measure and judge one file."""
+    seed = request.seed
+    texts = [caption.text for caption in table.captions]
+    paired = [place for place, people in enumerate(table.references) if people]
+    said = [texts[place] for place in paired]
+    people = [table.references[place] for place in paired]
+    notes = list(table.notes)
+    heard = listen_by_references(said, people, seed)
+    listening, held = heard or (None, None)
+    if people and listening is None:
+        notes.append(
+            f"only {len(people)} clips have references: listening needs 20, so that only"
+            " diversity was judged"
+        )
+    elif not people:
+        notes.append(
+            "no references: only diversity was judged, so that captions that differ but fit no"
+            " clip would pass"
+        )
+    decision = judge_captions(
+        judge_diversity(texts, people if listening is not None else None, seed), listening
+    )
+    counted = count_captions(table.captions)
+    unknown = set() if table.ends else {"no_end"}
+    measures = _without(measure_corpus(counted, seed), unknown)
+    sampled: dict[str, Measure] = {}
+    if len(texts) <= MOST:
+        measures = with_corridors(measures, len(texts), _people_measures(people, len(texts), seed))
+    else:
+        sampled = _without(_sampled(table, seed), unknown)
+    if tools.training is not None:
+        measures |= novelty(counted, tools.training)
+    several = [[c.text, *(o.text for o in c.others)] for c in table.captions if c.others]
+    if several:
+        measures |= within_clips(several)
+    if len(people) > 1:
+        measures |= with_corridors(score_on_references(said, people, held, seed), len(people))
+    if request.metrics and len(people) > 1:
+        measures |= field_metrics(request.metrics, said, people, seed)
+    elif request.metrics:
+        raise CapfixError(
+            f"--metrics needs references, and {table.path} has none.",
+            "Put them beside the captions as caption_1, caption_2, ..., or give --references.",
+        )
+    if tools.embedder is not None:
+        measures |= measure_meaning(tools.embedder, texts, table.references, seed)
+    most = max((len(each) for each in table.references), default=0)
+    names = [caption.file_name for caption in table.captions]
+    file = MeasuredFile(
+        path=table.path,
+        captions=len(texts) + table.duplicates,
+        clips=len(texts),
+        duplicates=table.duplicates,
+        verdict=decision.verdict,
+        listening=listening,
+        measures=_finite(measures),
+        modes=tuple(find_modes(table.captions)),
+        signature=_signature(len(texts), most, listening, seed),
+        evidence=decision.evidence,
+        people=table.people,
+        references=most,
+        notes=tuple(notes),
+        curve=type_token_curve(counted),
+        sampled=sampled,
+    )
+    by_clip = {}
+    if held is not None:
+        scores = zip(held.own.tolist(), held.found.tolist(), strict=True)
+        by_clip = dict(zip((names[place] for place in paired), scores, strict=True))
+    return Judged(file, dict(zip(names, texts, strict=True)), by_clip)
+
+
+def _without(measures: Mapping[str, Measure], names: set[str]) -> dict[str, Measure]:
+    return {name: measure for name, measure in measures.items() if name not in names}
+
+
+def _sampled(table: CaptionTable, seed: int) -> dict[str, Measure]:
+    """Measure as many captions as corridors are known for, and compare these with them."""
+    places = np.random.default_rng([seed, 23]).permutation(len(table.captions))[:MOST]
+    some = [table.captions[place] for place in places]
+    people = [table.references[place] for place in places if table.references[place]]
+    measures = measure_corpus(count_captions(some), seed)
+    compared = with_corridors(measures, MOST, _people_measures(people, MOST, seed))
+    return {name: one for name, one in compared.items() if one.healthy_low is not None}
+
+
+def _people_measures(
+    references: Sequence[Sequence[str]], clips: int, seed: int
+) -> Mapping[str, Measure] | None:
+    """Measure one reference a clip, where nearly all clips have one: the domain's own figures."""
+    if len(references) < max(20, 0.9 * clips):
+        return None
+    sample = reference_sample(references, seed)
+    return measure_captions([ClipCaption(str(n), text) for n, text in enumerate(sample)], seed)
+
+
+def _finite(measures: Mapping[str, Measure]) -> dict[str, Measure]:
+    """Leave out what is no number, and ends of intervals that are none."""
+    kept = {}
+    for name, measure in measures.items():
+        if not np.isfinite(measure.value):
+            continue
+        low, high = (
+            end if end is not None and np.isfinite(end) else None
+            for end in (measure.low, measure.high)
+        )
+        kept[name] = replace(measure, low=low, high=high)
+    return kept
+
+
+def _signature(clips: int, references: int, listening: ReferenceListening | None, seed: int) -> str:
+    """Say what must be known to get the same figures again, as sacrebleu does."""
+    parts = [
+        f"n:{clips}",
+        f"nrefs:{references}",
+        "case:lower",
+        "tok:capfix-words",
+        "self_bleu:4,method1",
+        "judged_at:100",
+    ]
+    if listening is not None:
+        parts += ["cider_d:n4,sigma6", f"own:{listening.clips}", "among:20", "shuffles:10"]
+    return "|".join([*parts, f"seed:{seed}", f"version:{__version__}"])

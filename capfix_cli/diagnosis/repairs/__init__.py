@@ -1,0 +1,1 @@
+"""Repairs without training: applied to a captioner and measured."""

@@ -1,0 +1,1 @@
+"""Decoding trials: applied to a captioner and measured."""

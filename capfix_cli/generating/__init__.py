@@ -1,1 +1,0 @@
-"""Captioning folders of any size: resumable, in one process or in several."""

@@ -1,0 +1,1 @@
+"""Captions of whole folders: resumable, in one process or several."""

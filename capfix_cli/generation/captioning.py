@@ -1,0 +1,173 @@
+"""From clips to captions, batch by batch: the same batches however the work is cut up."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+
+from capfix_cli.audio.audio_batches import (
+    USUAL_SECONDS,
+    Batch,
+    Waveform,
+    collate,
+    iterate_batches,
+    plan_batches,
+    read_waveform,
+)
+from capfix_cli.audio.audio_files import Clip
+from capfix_cli.captioners.base import Captioner
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decoding_options import DecodingOptions
+from capfix_cli.decoding.encode_pass import encode
+from capfix_cli.decoding.null_audio import Absent, make_absent
+from capfix_cli.schemas.records import ClipCaption, SkippedClip
+
+ABSENT_CLIPS = 32  # from which "no audio" is made: the most that one usual batch holds
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """What came of a batch.
+
+    Attributes:
+        captions: of its usable clips.
+        skipped: its files that are none.
+        numberless: clips for which the captioner gave no score that is a number.
+    """
+
+    captions: tuple[ClipCaption, ...]
+    skipped: tuple[SkippedClip, ...]
+    numberless: int = 0
+
+
+def deal(
+    clips: Sequence[Clip], done: Set[str], batch_size: int, rank: int = 0, world: int = 1
+) -> list[list[Clip]]:
+    """Give a process its share of what is left to do, in two parts that are batched apart.
+
+    Whole batches are dealt out, as :func:`plan_batches` makes them of all clips: planned again
+    from any number of them they are the same, so that a clip is captioned in the same company
+    whoever does it and whenever. Clips of batches that were done in part come first, among
+    themselves.
+    """
+    whole: list[list[Clip]] = []
+    rest: list[Clip] = []
+    for batch in plan_batches(clips, batch_size):
+        left = [clip for clip in batch if clip.name not in done]
+        if len(left) == len(batch):
+            whole.append(batch)
+        else:
+            rest += left
+    return [rest[rank::world], [clip for batch in whole[rank::world] for clip in batch]]
+
+
+def caption(
+    captioner: Captioner,
+    shares: Sequence[Sequence[Clip]],
+    options: DecodingOptions,
+    *,
+    batch_size: int,
+    seed: int,
+    absent: Absent | None,
+) -> Iterator[Captioned]:
+    """Caption clips, giving what came of each batch and keeping nothing of it.
+
+    Args:
+        captioner: in eval mode.
+        shares: as :func:`deal` gives them.
+        options: how to decode.
+        batch_size: clips.
+        seed: of draws.
+        absent: as :func:`find_absent` gives it.
+
+    Raises:
+        CapfixError: the device's memory does not hold a batch.
+    """
+    first = True
+    for share in shares:
+        for batch in iterate_batches(
+            share, captioner.sample_rate, batch_size, captioner.min_samples
+        ):
+            if not batch.clips:
+                yield Captioned((), batch.skipped)
+                continue
+            chunk, captions = _caption(captioner, batch, options, seed, absent)
+            # Scores that are no numbers leave nothing to say, or are there from the first batch on.
+            look = first or any(not caption.text for caption in captions)
+            count = numberless(captioner, chunk) if look else 0
+            yield Captioned(tuple(captions), batch.skipped, count)
+            first = False
+
+
+def _caption(
+    captioner: Captioner, batch: Batch, options: DecodingOptions, seed: int, absent: Absent | None
+) -> tuple[Chunk, list[ClipCaption]]:
+    import torch
+
+    try:
+        chunk = encode(captioner, batch)
+        return chunk, decode(captioner, chunk, options, seed, absent)
+    except torch.OutOfMemoryError as error:
+        raise CapfixError(
+            f"The device's memory does not hold {len(batch.clips)} clips decoded at once.",
+            "Give a smaller --batch-size, or fewer beams or candidates.",
+        ) from error
+
+
+def numberless(captioner: Captioner, chunk: Chunk) -> int:
+    """Count the clips whose first scores hold a NaN, or nothing but -inf."""
+    import torch
+
+    with torch.inference_mode():
+        scores, _ = captioner.open(captioner.prepare(chunk.memory))
+        # The largest of a row that holds a NaN is NaN.
+        best = scores.amax(dim=1)
+        return int((best.isnan() | best.isneginf()).sum())
+
+
+def find_absent(
+    captioner: Captioner, clips: Sequence[Clip], options: DecodingOptions, seed: int
+) -> Absent | None:
+    """Make what stands for "no audio", once for all batches; None where nothing asks for it.
+
+    The clips that it is made of depend on the folder and the seed alone, so that every process
+    and every resumption contrasts with the same.
+
+    Raises:
+        CapfixError: other clips are asked for, and but one can be used.
+    """
+    kind = options.absent_kind
+    if kind is None:
+        return None
+    if kind in {"silence", "noise"}:
+        return make_absent(captioner, kind, None, 0, seed)
+    batch = collate(_sample(captioner, clips, seed))
+    if not batch.clips:
+        return None  # none of the clips can be used, nor captioned
+    memory = encode(captioner, batch).memory
+    return make_absent(captioner, kind, memory, len(batch.clips), seed)
+
+
+def _sample(captioner: Captioner, clips: Sequence[Clip], seed: int) -> list[Waveform]:
+    """Read usable clips in an order drawn by the seed, no more than one batch may hold."""
+
+    def rank(clip: Clip) -> bytes:
+        key = f"{seed}/absent/{clip.name}".encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(key, digest_size=8).digest()
+
+    found: list[Waveform] = []
+    longest = 0.0
+    for clip in sorted(clips, key=rank):
+        longest_then = max(longest, clip.seconds)
+        padded = (len(found) + 1) * longest_then
+        if len(found) >= 2 and padded > ABSENT_CLIPS * USUAL_SECONDS:
+            continue
+        waveform = read_waveform(clip, captioner.sample_rate, captioner.min_samples)
+        if isinstance(waveform, Waveform):
+            found.append(waveform)
+            longest = longest_then
+        if len(found) == ABSENT_CLIPS:
+            break
+    return found

@@ -1,0 +1,121 @@
+"""What captions were made with: two commands may share a side file only where this is the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from capfix_cli.checkpoints.model_options import NOTHING, Given
+from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions, flag
+
+SCHEMA = "capfix.part/1"
+
+
+@dataclass(frozen=True)
+class Made:
+    """Everything that decides a caption; the device, batch size and processes do not.
+
+    Attributes:
+        model: path, or the name that an adapter takes.
+        audio: path of the folder.
+        decoding: as ``DecodingOptions.to_dict`` gives it.
+        seed: of draws.
+        adapter: ``FILE.py:FACTORY`` or None.
+        given: what the command line says about the vocabulary and special tokens.
+        sha256: of the model; None before it is loaded, and where there is no file.
+    """
+
+    model: str
+    audio: str
+    decoding: dict[str, Any]
+    seed: int
+    adapter: str | None = None
+    given: dict[str, str | None] = field(default_factory=dict)
+    sha256: str | None = None
+
+    def with_model(self, sha256: str | None) -> Made:
+        """Say which bytes the model turned out to be."""
+        return replace(self, sha256=sha256)
+
+    def to_header(self, version: str) -> dict[str, Any]:
+        """Give the first line of a side file."""
+        return {"schema": SCHEMA, "capfix_version": version, **asdict(self)}
+
+
+def made_from_header(header: Mapping[str, Any]) -> Made:
+    """Read what :meth:`Made.to_header` gave.
+
+    Raises:
+        KeyError, TypeError: it is not such a header.
+    """
+    if header["schema"] != SCHEMA:
+        raise KeyError(header["schema"])
+    names = ("model", "audio", "decoding", "seed", "adapter", "given", "sha256")
+    return Made(**{name: header[name] for name in names})
+
+
+def make_made(
+    model: str,
+    audio: str,
+    options: DecodingOptions,
+    seed: int,
+    adapter: str | None = None,
+    given: Given = NOTHING,
+) -> Made:
+    """Gather what a command's captions are made with, its paths from the root."""
+    told = {name: getattr(given, name) for name in ("vocabulary", "bos", "eos", "pad")}
+    told["vocabulary"] = told["vocabulary"] and _whole_path(told["vocabulary"])
+    if adapter is not None:
+        file, colon, factory = adapter.rpartition(":")
+        adapter = f"{_whole_path(file)}:{factory}" if colon else adapter
+    model, audio = _whole_path(model), _whole_path(audio)
+    return Made(model, audio, options.to_dict(), seed, adapter, told)
+
+
+def _whole_path(path: str) -> str:
+    """Give the path from the root where it exists; a name that an adapter takes stays a name."""
+    return str(Path(path).resolve()) if Path(path).exists() else path
+
+
+def differences(old: Made, new: Made) -> list[str]:
+    """Say which settings of two commands differ, each in words; none where captions may mix.
+
+    A model that was moved is the same model; before it is loaded only its path is known, and
+    another path says nothing yet.
+
+    >>> one = Made("m.pt", "clips", {"do_sample": True, "top_p": 0.9}, 0)
+    >>> differences(one, Made("m.pt", "clips", {"do_sample": False, "num_beams": 5}, 1))
+    ['--seed was 0, now 1', 'sampling was on, now off', '--top-p was 0.9, now 1.0', \
+'--num-beams was 1, now 5']
+    """
+    found = []
+    if old.sha256 is None or new.sha256 is None:
+        moved = old.model != new.model and old.sha256 is None
+        found += [f"MODEL was {old.model}, now {new.model}"] if moved else []
+    elif old.sha256 != new.sha256:
+        found.append(f"MODEL was {_model(old)}, now {_model(new)}")
+    for name in ("audio", "adapter", "seed"):
+        found += _changed(f"--{name}", getattr(old, name), getattr(new, name))
+    for name in sorted({*old.given, *new.given}):
+        found += _changed(f"--{name}", old.given.get(name), new.given.get(name))
+    for name in dict.fromkeys([*old.decoding, *new.decoding]):
+        usual = getattr(GREEDY, name, None)
+        before, after = old.decoding.get(name, usual), new.decoding.get(name, usual)
+        if name == "do_sample":
+            found += _changed("sampling", *("on" if value else "off" for value in (before, after)))
+        else:
+            found += _changed(flag(name), before, after)
+    return found
+
+
+def _model(made: Made) -> str:
+    return f"{made.model} ({str(made.sha256)[:8]})"
+
+
+def _changed(what: str, before: Any, after: Any) -> list[str]:
+    if before == after:
+        return []
+    shown = ["not given" if value is None else str(value) for value in (before, after)]
+    return [f"{what} was {shown[0]}, now {shown[1]}"]

@@ -1,1 +1,0 @@
-"""Stage 8: the plan's training part as a file, and the training that runs it."""

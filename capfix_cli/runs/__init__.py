@@ -1,0 +1,1 @@
+"""Runs on disk: .capfix/runs/<id>/, one folder a diagnosis."""

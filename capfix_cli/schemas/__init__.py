@@ -1,0 +1,1 @@
+"""The versioned records that stages hand each other and that are written to disk."""

@@ -1,0 +1,1 @@
+"""Retraining: recipe, data, objective, loop and proof."""

@@ -1,0 +1,220 @@
+"""Training clips and captions: read, matched, and turned into log-mel features once."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from capfix_cli.audio.audio_batches import Waveform, iterate_batches
+from capfix_cli.audio.audio_files import Clip, read_headers, unreadable
+from capfix_cli.captioners.own.mel_frames import make_front_end
+from capfix_cli.captioners.own.own_captioner import SPECIAL
+from capfix_cli.captioners.own.own_config import FrontEndConfig
+from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.text import split_words
+from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.training.clip_variants import Variants
+from capfix_cli.training.feature_cache import Digests, FeatureCache, Features
+from capfix_cli.training.training_clips import TrainingClips
+
+Progress = Callable[[int, int], None]  # done, in all
+
+
+@dataclass(frozen=True)
+class Matched:
+    """The files of a folder and the captions that belong to them."""
+
+    clips: list[Clip]
+    captions: dict[str, list[str]]
+    skipped: list[SkippedClip]
+    unmatched: tuple[str, ...]
+    absent: tuple[str, ...]
+
+
+def match_files(captions_file: str | Path, audio_folder: str | Path) -> Matched:
+    """Find which captions of a file belong to which audio of a folder.
+
+    Raises:
+        CapfixError: no captions, no audio, or none that belong together.
+    """
+    references = read_references(captions_file)
+    clips, skipped = read_headers(audio_folder)
+    matched = match_references(references, [clip.name for clip in clips], captions_file)
+    broken = {clip.path for clip in skipped}
+    there = {clip.name for clip in clips} | broken
+    bare = {Path(name).name for name in there}
+    absent = [n for n in references if n not in there and Path(n).name not in bare]
+    return Matched(
+        [clip for clip in clips if clip.name in matched],
+        matched,
+        skipped,
+        tuple(clip.name for clip in clips if clip.name not in matched),
+        tuple(absent),
+    )
+
+
+def load_training_clips(
+    captions_file: str | Path,
+    audio_folder: str | Path,
+    front_end: FrontEndConfig,
+    progress: Progress | None = None,
+    *,
+    root: Path | None = None,
+    variants: Variants | None = None,
+) -> TrainingClips:
+    """Read a captions file and its audio, and compute the features once.
+
+    Args:
+        captions_file: CSV or JSONL.
+        audio_folder: of the clips.
+        front_end: of the captioner.
+        progress: called with clips done and in all.
+        root: the folder whose ``.capfix/cache`` keeps the features; in memory alone where None.
+        variants: altered copies to make; needs a ``root`` where there are any.
+
+    Raises:
+        CapfixError: no captions, no audio, or none that belong together; or the cache cannot be
+            written.
+    """
+    found = match_files(captions_file, audio_folder)
+    skipped = list(found.skipped)
+    front = make_front_end(front_end)
+    copies = variants.count if variants is not None else 0
+    total = len(found.clips) * (1 + copies)
+    if root is None:
+        held: dict[str, Tensor] = {}
+        for wave in _waveforms(found.clips, front_end, skipped):
+            held[wave.name] = log_mel(front, wave.samples)
+            _tell(progress, len(held) + len(skipped), total)
+        names = _usable(held, found, audio_folder, skipped)
+        return _gather(found, names, [held[name] for name in names], skipped)
+    cache = FeatureCache(root, dataclasses.asdict(front_end))
+    _tell(progress, 0, total)
+    digests = _digests(found.clips, skipped, root)
+    done = 0
+    for copy in range(1 + copies):
+        missing = []
+        for clip in found.clips:
+            path = _place(cache, digests, clip.name, variants, copy)
+            if path is not None and not cache.has(path):
+                missing.append(clip)
+        done += len(found.clips) - len(missing)
+        _tell(progress, done, total)
+        for wave in _waveforms(missing, front_end, skipped):
+            path = _place(cache, digests, wave.name, variants, copy)
+            samples = wave.samples
+            if copy and variants is not None:
+                samples = variants.alter(wave.name, samples, front_end.sample_rate, copy)
+            if path is not None:
+                cache.put(path, log_mel(front, samples))
+            done += 1
+            _tell(progress, done, total)
+    broken = {clip.path for clip in skipped}
+    known = {name: digest for name, digest in digests.items() if name not in broken}
+    names = _usable(known, found, audio_folder, skipped)
+    stored = [
+        Features(cache, [p for n in names if (p := _place(cache, digests, n, variants, copy))])
+        for copy in range(1 + copies)
+    ]
+    clips = _gather(found, names, stored[0], skipped)
+    return dataclasses.replace(
+        clips, altered=tuple(stored[1:]), cached=(cache.folder, cache.size())
+    )
+
+
+def log_mel(front: nn.Module, samples: Tensor) -> Tensor:
+    """[samples] -> [frames, n_mels] float16; the same however clips are batched."""
+    with torch.inference_mode():
+        frames, lengths = front(samples.unsqueeze(0), torch.tensor([len(samples)]))
+    clip: Tensor = frames[0, : int(lengths[0])].half().clone()
+    return clip
+
+
+def _waveforms(
+    clips: Sequence[Clip], front_end: FrontEndConfig, skipped: list[SkippedClip]
+) -> Iterator[Waveform]:
+    known = {clip.path for clip in skipped}
+    wanted = [clip for clip in clips if clip.name not in known]
+    for batch in iterate_batches(wanted, front_end.sample_rate, 16, front_end.min_samples):
+        skipped.extend(batch.skipped)
+        yield from batch.clips
+
+
+def _digests(clips: Sequence[Clip], skipped: list[SkippedClip], root: Path) -> dict[str, str]:
+    known, found = Digests(root), {}
+    for clip in clips:
+        try:
+            found[clip.name] = known.of(clip.path)
+        except OSError as error:
+            skipped.append(SkippedClip(clip.name, unreadable(error)))
+    known.save()
+    return found
+
+
+def _place(
+    cache: FeatureCache,
+    digests: Mapping[str, str],
+    name: str,
+    variants: Variants | None,
+    copy: int,
+) -> Path | None:
+    if name not in digests:
+        return None
+    key = variants.key(name, copy) if copy and variants is not None else ""
+    return cache.path(digests[name], key)
+
+
+def _tell(progress: Progress | None, done: int, total: int) -> None:
+    if progress is not None:
+        progress(min(done, total), total)
+
+
+def _usable(
+    known: Mapping[str, object],
+    found: Matched,
+    folder: str | Path,
+    skipped: Sequence[SkippedClip],
+) -> list[str]:
+    """Name the clips that can be used.
+
+    Raises:
+        CapfixError: there are none.
+    """
+    if not known:
+        first = f": {skipped[0].path} is {skipped[0].reason}" if skipped else ""
+        raise CapfixError(
+            f"None of the {len(found.clips) or len(skipped)} captioned clips in {folder} can be"
+            f" used{first}.",
+            "Check the audio files.",
+        )
+    return sorted(known)
+
+
+def _gather(
+    found: Matched,
+    names: list[str],
+    features: Sequence[Tensor],
+    skipped: Sequence[SkippedClip],
+) -> TrainingClips:
+    return TrainingClips(
+        features,
+        [found.captions[name] for name in names],
+        tuple(skipped),
+        found.unmatched,
+        names,
+        absent=found.absent,
+    )
+
+
+def build_vocabulary(captions: Sequence[Sequence[str]], minimum: int = 1) -> list[str]:
+    """Give the special tokens and every word said at least ``minimum`` times, by frequency."""
+    counts = Counter(word for texts in captions for text in texts for word in split_words(text))
+    words = [word for word, count in counts.items() if count >= minimum]
+    return [*SPECIAL, *sorted(words, key=lambda word: (-counts[word], word))]

@@ -1,0 +1,98 @@
+"""From what was read to what is trained on: held-out clips, filters, and more captions."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.training.augment.caption_augment import (
+    add_paraphrases,
+    add_synonyms,
+    local_paraphraser,
+)
+from capfix_cli.training.augment.wordnet import WordNet
+from capfix_cli.training.caption_filter import is_specific
+from capfix_cli.training.training_clips import LeftOut, TrainingClips
+from capfix_cli.training.training_config import AugmentationOptions, DataOptions
+
+FEWEST_HELD_OUT = 8  # clips; listening on fewer says nothing
+
+
+def prepare(
+    clips: TrainingClips, data: DataOptions, augmentation: AugmentationOptions, seed: int
+) -> tuple[TrainingClips, TrainingClips | None]:
+    """Hold clips out, choose captions and add to them.
+
+    Returns:
+        The clips to train on, and those to choose the best epoch by, which keep their captions
+        as they are; None where none are held out.
+
+    Raises:
+        CapfixError: nothing is left to train on, or WordNet or the paraphrasing model cannot be
+            used.
+    """
+    clips, held = hold_out(clips, data.validation_share, seed)
+    if data.captions_per_clip:
+        most = data.captions_per_clip
+        clips = dataclasses.replace(clips, captions=[texts[:most] for texts in clips.captions])
+    if data.min_specific_words:
+        clips = filter_captions(clips, data.min_specific_words)
+    if augmentation.synonyms:
+        thesaurus = WordNet(augmentation.wordnet)
+        captions = add_synonyms(clips.captions, augmentation.synonyms, thesaurus, seed)
+        clips = dataclasses.replace(clips, captions=captions)
+    if augmentation.paraphrases:
+        write = local_paraphraser(augmentation.paraphrase_model)
+        captions = add_paraphrases(clips.captions, augmentation.paraphrases, write)
+        clips = dataclasses.replace(clips, captions=captions)
+    return clips, held
+
+
+def hold_out(
+    clips: TrainingClips, share: float, seed: int
+) -> tuple[TrainingClips, TrainingClips | None]:
+    """Part clips by a hash of their names, so that the same clips are held out in every run."""
+    if not share:
+        return clips, None
+    names = clips.names or [str(place) for place in range(len(clips.captions))]
+
+    def rank(place: int) -> bytes:
+        text = f"{seed}/{names[place]}".encode("utf-8", "surrogateescape")
+        return hashlib.blake2b(text, digest_size=8).digest()
+
+    order = sorted(range(len(names)), key=rank)
+    size = max(FEWEST_HELD_OUT, round(share * len(names)))
+    if size >= len(names):
+        raise CapfixError(
+            f"Of {len(names)} clips {size} would be held out: none is left to train on.",
+            "Give more clips, or set data.validation_share: 0.",
+        )
+    return clips.subset(sorted(order[size:])), clips.subset(sorted(order[:size]))
+
+
+def filter_captions(clips: TrainingClips, at_least: int) -> TrainingClips:
+    """Leave out captions that name fewer things than ``at_least``, and say which (fix 4.2).
+
+    Raises:
+        CapfixError: no caption is left.
+    """
+    kept, rejected, places = [], [], []
+    names = clips.names or [str(place) for place in range(len(clips.captions))]
+    for place, texts in enumerate(clips.captions):
+        own = [text for text in texts if is_specific(text, at_least)]
+        rejected += [
+            LeftOut(names[place], text, f"generic: names fewer than {at_least} thing(s)")
+            for text in texts
+            if not is_specific(text, at_least)
+        ]
+        if own:
+            kept.append(own)
+            places.append(place)
+    if not kept:
+        raise CapfixError(
+            f"No caption names {at_least} thing(s): the filter leaves nothing to train on.",
+            "Lower data.min_specific_words.",
+        )
+    left = clips.subset(places)
+    return dataclasses.replace(left, captions=kept, rejected=(*clips.rejected, *rejected))

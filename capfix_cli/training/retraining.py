@@ -1,0 +1,226 @@
+"""The proof behind a prescription: retrain, diagnose again, and compare with a control."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from capfix_cli.api import Settings, diagnose
+from capfix_cli.captioners.loading import load
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.decoding.encode_pass import Watch, unwatched
+from capfix_cli.schemas.records import Diagnosis, Retraining
+from capfix_cli.training import finetuning as yours
+from capfix_cli.training.conclusion import conclude, notes_of
+from capfix_cli.training.expectation import hold_to_promises
+from capfix_cli.training.recipe import Recipe
+from capfix_cli.training.recipe_reading import RecipeFile, read_recipe
+from capfix_cli.training.training_clips import TrainingClips, write_left_out
+from capfix_cli.training.training_run import (
+    Job,
+    Outcome,
+    finish,
+    first_process,
+    left_by,
+    train_own,
+    train_yours,
+)
+
+__all__ = ["Choices", "conclude", "retrain"]
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a command line decides beside the recipe.
+
+    Attributes:
+        test_audio: clips to diagnose on; those of the recipe's run where None.
+        output: where the checkpoint goes; ``repaired.pt`` beside the recipe where None.
+        control: train the same model without the fixes at the same budget as well.
+        epochs: instead of the recipe's.
+        model: the captioner before, instead of the recipe's.
+        logs: folder of CSV and TensorBoard logs.
+        dataset: a data set as aac-datasets has them, in place of captions and audio.
+    """
+
+    test_audio: str | None = None
+    output: str | None = None
+    control: bool = True
+    epochs: int | None = None
+    model: str | None = None
+    logs: str | None = None
+    dataset: Any = None
+
+
+def retrain(
+    recipe_path: str,
+    captions: str | None,
+    audio: str | None,
+    settings: Settings,
+    *,
+    watch: Watch = unwatched,
+    **choices: Any,
+) -> Retraining:
+    """Run a recipe and prove it on the clips of the run that it is based on.
+
+    A run that was killed goes on where it stopped when it is started again.
+
+    Args:
+        recipe_path: of a recipe file.
+        captions: training captions; the recipe's ``data.captions`` where None.
+        audio: training audio; the recipe's ``data.audio`` where None.
+        settings: as of a diagnosis.
+        watch: called as the work goes on.
+        choices: fields of :class:`Choices`.
+
+    Raises:
+        CapfixError: whatever the user can mend.
+    """
+    chosen = Choices(**choices)
+    file = read_recipe(recipe_path)
+    recipe = _adjusted(file.recipe, chosen, settings)
+    if chosen.dataset is None:
+        captions, audio = _training_data(file, captions, audio)
+    test = _test_clips(recipe, chosen)
+    path = Path(chosen.output or Path(recipe_path).parent / "repaired.pt")
+    # A user's captioner is compared with itself: training it longer without the fixes is no less
+    # of a change, so there is a control of capfix's own captioners only.
+    control = chosen.control and recipe.trains == "capfix"
+    control_path = path.with_name(f"{path.stem}-control{path.suffix}") if control else None
+    state = path.parent / f".{path.stem}.training"
+    if first_process():
+        _refuse_overwriting(state, path, control_path)
+    logs = Path(chosen.logs) if chosen.logs else None
+    job = Job(
+        *(captions or "", audio or "", settings.root, state, settings.device, watch),
+        logs,
+        chosen.dataset,
+    )
+    before = _before(recipe, test, settings, watch) if first_process() else None
+    outcomes = [train_own(recipe.control, job, control_path, "control")] if control_path else []
+    outcomes.append(_train(recipe, job, path, settings))
+    if not first_process():
+        raise SystemExit(0)  # torchrun's others: the first one proves
+    adapter = _adapter(recipe, settings) if recipe.trains == "yours" else None
+    known = dataclasses.replace(settings, adapter=adapter)
+    after_control = diagnose(str(control_path), test, known, watch) if control_path else None
+    after = diagnose(str(path), test, known, watch)
+    left_out = _write_left_out(outcomes[-1].clips, path)
+    finish(*outcomes)
+    return Retraining(
+        recipe=recipe_path,
+        checkpoint=str(path),
+        control_checkpoint=str(control_path) if control_path else None,
+        before=before,
+        after=after,
+        control=after_control,
+        conclusion=conclude(before, after, after_control),
+        notes=(*file.warnings, *notes_of(outcomes, audio, test)),
+        expected=hold_to_promises(recipe.expect, before, after),
+        left_out=left_out,
+    )
+
+
+def _adjusted(recipe: Recipe, chosen: Choices, settings: Settings) -> Recipe:
+    """Apply what the command line decides."""
+    if chosen.epochs is not None:
+        recipe = recipe.with_epochs(chosen.epochs)
+    if chosen.model is not None:
+        named = {"model": chosen.model, "adapter": settings.adapter}
+        recipe = dataclasses.replace(recipe, based_on={**recipe.based_on, **named})
+    return recipe
+
+
+def _train(recipe: Recipe, job: Job, path: Path, settings: Settings) -> Outcome:
+    if recipe.trains == "capfix":
+        return train_own(recipe.setup, job, path, "recipe")
+    if job.dataset is not None:
+        raise CapfixError(
+            "A captioner of yours is trained on files.", "Give --captions CSV and --audio DIR."
+        )
+    model, adapter = _model_of(recipe), _adapter(recipe, settings)
+    loaded = load(model, adapter, "cpu", settings.model)
+    yours.check_trainable(loaded.captioner, recipe.based_on.get("vocabulary"))
+    dropout = "5.1" in recipe.fixes
+    return train_yours(loaded.captioner, Path(model), recipe.setup, job, path, dropout=dropout)
+
+
+def _adapter(recipe: Recipe, settings: Settings) -> str | None:
+    return recipe.based_on.get("adapter") or settings.adapter
+
+
+def _test_clips(recipe: Recipe, chosen: Choices) -> str:
+    test = chosen.test_audio or recipe.based_on.get("audio")
+    if not test or not Path(str(test)).is_dir():
+        raise CapfixError(
+            f"The clips to test on ({test or 'none named'}) are not there.",
+            "Name a folder of clips that are not trained on: --test-audio DIR.",
+        )
+    return str(test)
+
+
+def _training_data(file: RecipeFile, captions: str | None, audio: str | None) -> tuple[str, str]:
+    captions, audio = captions or file.captions, audio or file.audio
+    missing = [
+        name for name, value in (("--captions CSV", captions), ("--audio DIR", audio)) if not value
+    ]
+    if missing or captions is None or audio is None:
+        raise CapfixError(
+            f"Retraining needs {' and '.join(missing)}.",
+            "Give the training captions and their audio, here or in the recipe's data section.",
+        )
+    return captions, audio
+
+
+def _refuse_overwriting(state: Path, *paths: Path | None) -> None:
+    """Fail before hours of training, not after."""
+    for path in paths:
+        if path is None:
+            continue
+        if path.exists() and not left_by(state, path):
+            raise CapfixError(
+                f"{path} is there already.", "Name another file with --output, or move that away."
+            )
+        if path.parent.exists() and not path.parent.is_dir():
+            raise CapfixError(f"{path.parent} is not a folder.", "Name another --output.")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.touch(exist_ok=False)
+                path.unlink()
+        except OSError as error:
+            raise CapfixError(
+                f"{path} cannot be written: {error.strerror}.", "Name another --output."
+            ) from error
+
+
+def _model_of(recipe: Recipe) -> str:
+    model = recipe.based_on.get("model")
+    if not model or not Path(str(model)).exists():
+        raise CapfixError(
+            f"The captioner that the recipe is based on ({model or 'not named'}) is not there.",
+            "Put it back, or name it with --model: without it there is no before.",
+        )
+    return str(model)
+
+
+def _before(recipe: Recipe, test: str, settings: Settings, watch: Watch) -> Diagnosis | None:
+    """Diagnose the captioner that the recipe answers, on the same clips and references.
+
+    A recipe that ships answers none; then there is no before, unless one is named.
+    """
+    if not recipe.based_on.get("model") and not recipe.based_on.get("run"):
+        return None
+    adapter = recipe.based_on.get("adapter") or settings.adapter
+    return diagnose(_model_of(recipe), test, dataclasses.replace(settings, adapter=adapter), watch)
+
+
+def _write_left_out(clips: TrainingClips, path: Path) -> str | None:
+    rows = clips.left_out()
+    if not rows:
+        return None
+    table = path.with_name(f"{path.stem}-left-out.csv")
+    write_left_out(table, rows)
+    return str(table)
