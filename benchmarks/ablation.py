@@ -31,7 +31,7 @@ from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.own.own_config import BASELINE, FrontEndConfig
 from capfix_cli.captions.captions_file import read_references
 from capfix_cli.core.text import split_words
-from capfix_cli.decoding.encode_pass import SAMPLE, hear
+from capfix_cli.decoding.encode_pass import SAMPLE, encode_and_caption
 from capfix_cli.fixes.ablation import SCHEMA
 from capfix_cli.measures.cider import CiderD
 from capfix_cli.measures.intervals import bootstrap_interval
@@ -41,7 +41,7 @@ from capfix_cli.training.caption_data import load_training_clips
 from capfix_cli.training.clip_variants import make_variants
 from capfix_cli.training.data_preparation import prepare
 from capfix_cli.training.switches import turn_on, without_fixes
-from capfix_cli.training.training_config import Setup
+from capfix_cli.training.training_config import TrainingConfig
 from capfix_cli.training.training_loop import new_captioner, train
 
 ROOT = Path(__file__).parent.parent
@@ -51,7 +51,7 @@ BATCH, RATE = 16, 1e-3
 MIXES = (280, 150)  # two-event clips for training and testing, beside 320 and 80 of one event
 WORDNET = Path("/usr/share/wordnet")
 
-Change = Callable[[Setup], Setup]
+Change = Callable[[TrainingConfig], TrainingConfig]
 
 
 def fixes(*names: str) -> Change:
@@ -67,7 +67,7 @@ def fields(section: str, **values: Any) -> Change:
 def both(*changes: Change) -> Change:
     """Make several changes in order."""
 
-    def change(setup: Setup) -> Setup:
+    def change(setup: TrainingConfig) -> TrainingConfig:
         for each in changes:
             setup = each(setup)
         return setup
@@ -75,7 +75,7 @@ def both(*changes: Change) -> Change:
     return change
 
 
-def fewer_epochs(setup: Setup) -> Setup:
+def fewer_epochs(setup: TrainingConfig) -> TrainingConfig:
     """Take epochs off where each has 64 batches for 37, so that all see about as many."""
     return setup.change("training", epochs=max(1, round(setup.training.epochs * 37 / 64)))
 
@@ -142,7 +142,7 @@ IN_ORDER: Mapping[str, Change] = {
 SETTINGS = {**ALONE, **IN_ORDER}
 
 
-def setup_of(name: str, budget: int, seed: int) -> Setup:
+def setup_of(name: str, budget: int, seed: int) -> TrainingConfig:
     """The baseline with a setting's changes."""
     plain = without_fixes(MODEL).change(
         "training", epochs=budget, seed=seed, batch_size=BATCH, learning_rate=RATE
@@ -208,7 +208,7 @@ def run(name: str, world: Path, out: Path, budget: int, seed: int) -> dict[str, 
 def observe(captioner: OwnCaptioner, world: Path) -> dict[str, Any]:
     """Measure a captioner on the test clips, clip by clip, in the order of their names."""
     references = read_references(world / "test.csv")
-    heard = hear(captioner, str(world / "test"), batch_size=32, seed=0)
+    heard = encode_and_caption(captioner, str(world / "test"), batch_size=32, seed=0)
     scorer = Scorer(captioner, heard.chunks)
     said = {caption.file_name: caption for caption in heard.captions}
     names = sorted(scorer.names)

@@ -34,8 +34,8 @@ from capfix_cli.audio.audio_batches import iterate_batches
 from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captions.captions_file import match_references, read_references
-from capfix_cli.decoding.encode_pass import hear, unwatched
-from capfix_cli.diagnosis.diagnose import examine
+from capfix_cli.decoding.encode_pass import encode_and_caption, no_progress
+from capfix_cli.diagnosis.diagnose import run_diagnosis
 from capfix_cli.diagnosis.training_data.data_checks import examine_training
 from capfix_cli.schemas.records import Cause
 
@@ -44,7 +44,7 @@ UNDERTRAINED = "decoder.undertrained"
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """One captioner to be diagnosed."""
 
     audio_set: str
@@ -58,7 +58,9 @@ class Job:
         return f"{self.audio_set}/{self.architecture}/{self.seed}/{self.fault}"
 
 
-def jobs(sets: Sequence[str], architectures: Sequence[str], seeds: int, quick: bool) -> list[Job]:
+def jobs(
+    sets: Sequence[str], architectures: Sequence[str], seeds: int, quick: bool
+) -> list[TrainingJob]:
     """List everything; ``quick`` trains the faults of training on the first architecture alone."""
     listed = []
     for audio_set in sets:
@@ -67,12 +69,12 @@ def jobs(sets: Sequence[str], architectures: Sequence[str], seeds: int, quick: b
                 faults = [SOUND, *BREAKS, *AUDIO, UNDERTRAINED]
                 if not (quick and place):
                     faults += list(DATA)
-                listed += [Job(audio_set, architecture, seed, fault) for fault in faults]
+                listed += [TrainingJob(audio_set, architecture, seed, fault) for fault in faults]
     # Those that must be trained come last: a run that is stopped has most by then.
     return sorted(listed, key=lambda job: job.fault in DATA)
 
 
-def run(job: Job, held: Set, work: Path) -> dict[str, object] | None:
+def run(job: TrainingJob, held: Set, work: Path) -> dict[str, object] | None:
     """Break, diagnose, and give the ranked causes; None where the fault cannot be there."""
     fault = job.fault if job.fault in DATA or job.fault == UNDERTRAINED else SOUND
     loaded, table = trained(held, job.architecture, fault, job.seed, work)
@@ -97,12 +99,12 @@ def run(job: Job, held: Set, work: Path) -> dict[str, object] | None:
             facts={"training.captions_per_clip": 1} if single else {},
         ).causes
     started = time.process_time()
-    heard = hear(broken, str(audio), batch_size=32, seed=job.seed)
+    heard = encode_and_caption(broken, str(audio), batch_size=32, seed=job.seed)
     between = time.process_time()
     names = [caption.file_name for caption in heard.captions]
     references = match_references(read_references(held.world.test_captions), names, "test.csv")
-    found = examine(
-        replace(loaded, captioner=broken), heard, references, job.seed, unwatched, training
+    found = run_diagnosis(
+        replace(loaded, captioner=broken), heard, references, job.seed, no_progress, training
     )
     listening, told = found.listening, found.prediction
     return {

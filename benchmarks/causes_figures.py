@@ -35,11 +35,11 @@ from capfix_cli.core.thresholds import (
     TIME_SHARE,
     Threshold,
 )
-from capfix_cli.decoding.encode_pass import hear
-from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.decoding.encode_pass import encode_and_caption
+from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.probes.probe_cache import Experiments
+from capfix_cli.probes.probe_cache import ProbeCache
 from capfix_cli.schemas.records import Listening
 
 
@@ -47,7 +47,7 @@ from capfix_cli.schemas.records import Listening
 class Seen:
     """A captioner and what it said."""
 
-    experiments: Experiments
+    probes: ProbeCache
     listening: Listening
 
 
@@ -62,7 +62,7 @@ class Figure:
 
 
 def _later(seen: Seen) -> float:
-    found = seen.experiments.conditioning
+    found = seen.probes.conditioning
     return found.later / max(found.swap[:2])
 
 
@@ -76,63 +76,63 @@ FIGURES = (
         "MEMORY_SHARE",
         MEMORY_SHARE,
         "encoder.collapsed",
-        lambda seen: seen.experiments.geometry.memory.share,
+        lambda seen: seen.probes.geometry.memory.share,
     ),
     Figure(
         "DEAF_NATS",
         DEAF_NATS,
         "conditioning.ignored",
-        lambda seen: seen.experiments.conditioning.overall,
+        lambda seen: seen.probes.conditioning.overall,
     ),
     Figure("LATER_SHARE", LATER_SHARE, "conditioning.first-step-only", _later),
     Figure(
         "TIME_SHARE",
         TIME_SHARE,
         "encoder.time-pooling",
-        lambda seen: seen.experiments.geometry.still,
+        lambda seen: seen.probes.geometry.still,
     ),
     Figure(
         "FLAT_ATTENTION",
         FLAT_ATTENTION,
         "conditioning.constant-attention",
-        lambda seen: seen.experiments.attention.entropy,
+        lambda seen: seen.probes.attention.entropy,
     ),
     Figure(
         "STILL_ATTENTION",
         STILL_ATTENTION,
         "conditioning.constant-attention",
-        lambda seen: seen.experiments.attention.steps,
+        lambda seen: seen.probes.attention.steps,
     ),
-    Figure("BLIND_NATS", BLIND_NATS, "decoder.prefix-blind", lambda seen: seen.experiments.prefix),
+    Figure("BLIND_NATS", BLIND_NATS, "decoder.prefix-blind", lambda seen: seen.probes.prefix),
     Figure(
         "SHARPENED",
         SHARPENED,
         "decoder.overconfident",
-        lambda seen: seen.experiments.language.temperature,
+        lambda seen: seen.probes.language.temperature,
     ),
     Figure(
         "GUESSED_RIGHT",
         GUESSED_RIGHT,
         "vocabulary.mismatch",
-        lambda seen: seen.experiments.language.accuracy,
+        lambda seen: seen.probes.language.accuracy,
     ),
     Figure(
         "RUNS_ASTRAY",
         RUNS_ASTRAY,
         "training.exposure-bias",
-        lambda seen: seen.experiments.running.late - seen.experiments.running.people,
+        lambda seen: seen.probes.running.late - seen.probes.running.people,
     ),
 )
 
 
 def look(captioner: Captioner, held: Set, seed: int) -> Seen:
     """Hear the test clips."""
-    heard = hear(captioner, str(held.world.test_audio), batch_size=32, seed=seed)
+    heard = encode_and_caption(captioner, str(held.world.test_audio), batch_size=32, seed=seed)
     names = [caption.file_name for caption in heard.captions]
     texts = match_references(read_references(held.world.test_captions), names, "test.csv")
-    experiments = Experiments(captioner, heard.sample, heard.chunks, heard.captions, texts, seed)
-    laboratory = Laboratory(Scorer(captioner, heard.chunks), texts, seed)
-    return Seen(experiments, laboratory.judge(heard.captions).listening)
+    probes = ProbeCache(captioner, heard.sample, heard.chunks, heard.captions, texts, seed)
+    evaluator = DecodingEvaluator(Scorer(captioner, heard.chunks), texts, seed)
+    return Seen(probes, evaluator.judge(heard.captions).listening)
 
 
 def main() -> int:
@@ -175,7 +175,7 @@ def _add(
     for figure in figures:
         try:
             found.setdefault(figure.name, []).append(figure.measure(seen))
-        except Untestable:
+        except ProbeFailed:
             continue
 
 

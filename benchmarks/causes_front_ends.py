@@ -25,7 +25,7 @@ from torch import Tensor
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captions.captions_file import match_references, read_references
-from capfix_cli.decoding.encode_pass import draw_sample, hear
+from capfix_cli.decoding.encode_pass import draw_sample, encode_and_caption
 from capfix_cli.probes.captioner_variants import on_features, on_waveforms
 from capfix_cli.probes.clip_sample import Sample
 from capfix_cli.probes.front_end_search import FITTED, Recovery, listen_quickly, recover
@@ -128,7 +128,7 @@ def main() -> int:
             captioner = trained(held, architecture, "sound", 0, given.work)[0].captioner
             if not isinstance(captioner, OwnCaptioner):
                 raise TypeError(architecture)
-            heard = hear(
+            heard = encode_and_caption(
                 captioner, str(held.world.test_audio), batch_size=32, seed=0, only_sample=True
             )
             fitted, note = None, ""

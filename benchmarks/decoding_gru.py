@@ -18,7 +18,7 @@ import torch
 
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.own_config import CaptionerConfig, EncoderConfig
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
 
 STEPS = 22  # words and end of a long Clotho caption
@@ -77,7 +77,7 @@ def main() -> None:
     for clips, hidden, width, words in SIZES:
         model = captioner(hidden, width, words)
         memory = model.encode(torch.randn(clips, 16_000) * 0.1, torch.full((clips,), 16_000))
-        chunk = Chunk(tuple(map(str, range(clips))), memory)
+        chunk = EncodedBatch(tuple(map(str, range(clips))), memory)
         bare = products(clips, hidden, width, words)
         print(f"{clips} clips, GRU {hidden}, {words} words, {STEPS} steps")
         for name, options in WAYS.items():

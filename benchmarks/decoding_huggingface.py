@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from capfix_cli.captioners.huggingface.huggingface_captioner import HuggingFaceCaptioner
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
 
@@ -128,7 +128,7 @@ def main() -> None:
             sweep(model, captioner, features, names)
             return
         hidden = torch.randn(arguments.clips, 1500, 384)
-        chunk = Chunk(names, {"hidden": hidden})
+        chunk = EncodedBatch(names, {"hidden": hidden})
         encoded = BaseModelOutput(last_hidden_state=hidden)
         for name in arguments.ways:
             options, theirs = WAYS[name]
@@ -164,7 +164,7 @@ def sweep(
     def ours() -> None:
         memory = captioner.encode(torch.zeros(len(names), 1), torch.ones(len(names)).long())
         for options in trials:
-            decode(captioner, Chunk(names, memory), options, 0)
+            decode(captioner, EncodedBatch(names, memory), options, 0)
 
     def theirs() -> float:
         total = 0.0

@@ -27,8 +27,8 @@ from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.own.own_config import BASELINE, PRIORITY_2
 from capfix_cli.core.text import split_words
 from capfix_cli.decoding.decoding_options import ABSENT_KINDS, GREEDY, DecodingOptions
-from capfix_cli.decoding.encode_pass import hear
-from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory
+from capfix_cli.decoding.encode_pass import encode_and_caption
+from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.records import Listening, Measure
@@ -83,11 +83,11 @@ def observe(
     kinds: Mapping[str, Any],
 ) -> list[Row]:
     """Decode in every way."""
-    heard = hear(captioner, str(audio), batch_size=32, seed=0)
-    laboratory = Laboratory(Scorer(captioner, heard.chunks), None, 0)
+    heard = encode_and_caption(captioner, str(audio), batch_size=32, seed=0)
+    evaluator = DecodingEvaluator(Scorer(captioner, heard.chunks), None, 0)
     rows = []
     for name, options in ways().items():
-        outcome = laboratory.observe(options)
+        outcome = evaluator.observe(options)
         named = [
             float(bool(kinds[kind].words & set(split_words(caption.text))))
             for caption in outcome.captions

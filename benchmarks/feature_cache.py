@@ -27,7 +27,7 @@ from capfix_cli.captioners.own.own_config import BASELINE, EncoderConfig, FrontE
 from capfix_cli.training.caption_data import load_training_clips
 from capfix_cli.training.item_order import Batches, Epochs
 from capfix_cli.training.training_batches import TrainingBatches
-from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_config import TrainingConfig, TrainingOptions
 from capfix_cli.training.training_loop import new_captioner, train
 
 SECONDS, RATE, EPOCHS = 10.0, 44_100, 4
@@ -68,7 +68,7 @@ def main() -> None:
         begin = time.process_time()
         again = load_training_clips(*names, root=folder)
         found = time.process_time() - begin
-        setup = Setup(SMALL, TrainingOptions(epochs=EPOCHS))
+        setup = TrainingConfig(SMALL, TrainingOptions(epochs=EPOCHS))
         marks: list[float] = []
         captioner = new_captioner(SMALL, again, 0)
         train(

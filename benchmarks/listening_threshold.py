@@ -21,10 +21,10 @@ from capfix_cli.captioners.own.own_config import PRIORITY_2
 from capfix_cli.captions.captions_file import match_references, read_references
 from capfix_cli.core.thresholds import LISTENING_SHARE
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
-from capfix_cli.decoding.encode_pass import hear
+from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.demo.story import CONFIG, TRAINING, score
 from capfix_cli.demo.synthetic_world import World, make_world
-from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory
+from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.training.caption_data import load_training_clips
 from capfix_cli.training.training_loop import fit
@@ -46,14 +46,14 @@ CONSTANT = 2 / 16
 
 def observe(captioner: OwnCaptioner, world: World) -> list[tuple[str, float, float, float]]:
     """Give each decoding's name, share of events named, and bits, own and on references."""
-    heard = hear(captioner, str(world.test_audio), batch_size=32, seed=0)
+    heard = encode_and_caption(captioner, str(world.test_audio), batch_size=32, seed=0)
     names = [caption.file_name for caption in heard.captions]
     references = match_references(read_references(world.test_captions), names, "")
     truth = json.loads(world.truth.read_text())
-    laboratory = Laboratory(Scorer(captioner, heard.chunks), references, 0)
+    evaluator = DecodingEvaluator(Scorer(captioner, heard.chunks), references, 0)
     rows = []
     for options in DECODINGS:
-        outcome = laboratory.observe(options)
+        outcome = evaluator.observe(options)
         named = score({c.file_name: c.text for c in outcome.captions}, truth).named
         on_references = outcome.listening.reference_bits or 0.0
         rows.append((options.describe(), named, outcome.listening.bits, on_references))

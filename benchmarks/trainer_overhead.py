@@ -22,7 +22,7 @@ from capfix_cli.captioners.own.own_config import BASELINE
 from capfix_cli.training.item_order import Batches, Epochs
 from capfix_cli.training.training_batches import TrainingBatches
 from capfix_cli.training.training_clips import TrainingClips
-from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_config import TrainingConfig, TrainingOptions
 from capfix_cli.training.training_loop import new_captioner, train
 
 CLIPS, FRAMES, EPOCHS = 128, 250, 3  # five seconds each
@@ -41,7 +41,7 @@ def made_clips() -> TrainingClips:
     return TrainingClips(features, captions, names=[str(n) for n in range(CLIPS)])
 
 
-def bare(setup: Setup, clips: TrainingClips) -> float:
+def bare(setup: TrainingConfig, clips: TrainingClips) -> float:
     """CPU seconds of the bare loop."""
     options = setup.training
     captioner = new_captioner(setup.model, clips, 0)
@@ -65,7 +65,7 @@ def bare(setup: Setup, clips: TrainingClips) -> float:
     return time.process_time() - begin
 
 
-def ours(setup: Setup, clips: TrainingClips) -> float:
+def ours(setup: TrainingConfig, clips: TrainingClips) -> float:
     """CPU seconds of the trainer, its own start included."""
     captioner = new_captioner(setup.model, clips, 0)
     begin = time.process_time()
@@ -80,7 +80,7 @@ def main() -> None:
     given = parser.parse_args()
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
     clips = made_clips()
-    setup = Setup(BASELINE, TrainingOptions(epochs=EPOCHS))
+    setup = TrainingConfig(BASELINE, TrainingOptions(epochs=EPOCHS))
     short = setup.change("training", epochs=1)
     ours(short, clips)  # imports and caches
     bare(short, clips)

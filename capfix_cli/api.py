@@ -9,32 +9,37 @@ from pathlib import Path
 from typing import Any
 
 from capfix_cli import __version__
-from capfix_cli.captioners.adapters import blame
+from capfix_cli.captioners.adapters import attribute_adapter_errors
 from capfix_cli.captioners.loading import HANDED_TRAINING, Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captions.captions_file import match_references, read_references, write_captions
 from capfix_cli.checkpoints.inspection import settings_beside
-from capfix_cli.checkpoints.model_options import NOTHING, Given
+from capfix_cli.checkpoints.model_options import NO_MODEL_OPTIONS, ModelOptions
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding.decoding_options import DecodingOptions, options_from_dict
-from capfix_cli.decoding.encode_pass import Heard, Watch, hear, unwatched
+from capfix_cli.decoding.encode_pass import (
+    EncodedClips,
+    ProgressCallback,
+    encode_and_caption,
+    no_progress,
+)
 from capfix_cli.decoding.generation_config import DECODING, write_decoding
 from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
-from capfix_cli.diagnosis.diagnose import Examined, examine
+from capfix_cli.diagnosis.diagnose import DiagnosisResult, run_diagnosis
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData, examine_training
 from capfix_cli.diagnosis.training_data.data_findings import write_rows
 from capfix_cli.diagnosis.verdict import require_enough
 from capfix_cli.fixes.setting_status import training_settings
 from capfix_cli.generation.caption_folder import Delivery, Generated, caption_folder
 from capfix_cli.generation.distributed import join
-from capfix_cli.generation.manifest import make_made
+from capfix_cli.generation.manifest import build_manifest
 from capfix_cli.measures.measure_table import measure_captions
 from capfix_cli.runs import run_store as runs
 from capfix_cli.schemas.records import ClipCaption, Diagnosis, to_dict
 from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.training.recipe_rewrites import is_trainable, rewrites_for
 
-__all__ = ["Examined", "Settings", "diagnose", "examine", "generate"]
+__all__ = ["DiagnosisResult", "Settings", "diagnose", "generate", "run_diagnosis"]
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,15 @@ class Settings:
     references: str | None = None
     root: Path = Path()
     command: tuple[str, ...] = ()
-    model: Given = NOTHING
+    model: ModelOptions = NO_MODEL_OPTIONS
     train_captions: str | None = None
     train_audio: str | None = None
     training_config: str | None = None
 
 
-def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatched) -> Diagnosis:
+def diagnose(
+    model: str, audio: str, settings: Settings, progress: ProgressCallback = no_progress
+) -> Diagnosis:
     """Walk the whole path for one checkpoint and store it as a run.
 
     Raises:
@@ -78,26 +85,26 @@ def diagnose(model: str, audio: str, settings: Settings, watch: Watch = unwatche
     loaded = load(model, settings.adapter, settings.device, settings.model)
     # Before anything is heard: a file that cannot be read is told at once.
     marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
-    with runs.new_run(settings.root) as run, blame(settings.adapter):
-        heard = hear(
+    with runs.new_run(settings.root) as run, attribute_adapter_errors(settings.adapter):
+        heard = encode_and_caption(
             loaded.captioner,
             audio,
             batch_size=settings.batch_size,
             seed=settings.seed,
-            watch=watch,
+            progress=progress,
         )
         require_enough(heard.audio.clips, len(heard.audio.skipped))
         references = None
         if texts is not None:
             names = [caption.file_name for caption in heard.captions]
             references = match_references(texts, names, settings.references or "")
-        training = _training(loaded, heard, references, settings, watch)
+        training = _training(loaded, heard, references, settings, progress)
         found = training.causes if training is not None else None
         if training is not None:
             marks |= training_data_marks(training)  # what was trained on outweighs a setting
             write_rows(training, run.folder / runs.TRAINING_ROWS)
-        examined = examine(
-            *(loaded, heard, references, settings.seed, watch, found, marks),
+        examined = run_diagnosis(
+            *(loaded, heard, references, settings.seed, progress, found, marks),
             train_audio=settings.train_audio,
         )
         recipe = _recipe(examined, loaded, run.id, audio)
@@ -140,10 +147,10 @@ def _beside(model: str) -> dict[str, Any] | None:
 
 def _training(
     loaded: Loaded,
-    heard: Heard,
+    heard: EncodedClips,
     references: Mapping[str, Sequence[str]] | None,
     settings: Settings,
-    watch: Watch,
+    progress: ProgressCallback,
 ) -> TrainingData | None:
     """Check the training data, where they are given."""
     if settings.train_captions is None:
@@ -156,11 +163,11 @@ def _training(
         settings.seed,
         facts=loaded.summary.facts,
         references=references,
-        progress=lambda *told: watch("checking training data", 0, 1),
+        progress=lambda *told: progress("checking training data", 0, 1),
     )
 
 
-def _recipe(examined: Examined, loaded: Loaded, run: str, audio: str) -> Recipe | None:
+def _recipe(examined: DiagnosisResult, loaded: Loaded, run: str, audio: str) -> Recipe | None:
     captioner, summary = loaded.captioner, loaded.summary
     if not examined.walk.leaf.retrain:
         return None
@@ -185,7 +192,7 @@ def _recipe(examined: Examined, loaded: Loaded, run: str, audio: str) -> Recipe 
 
 
 def _notes(
-    examined: Examined,
+    examined: DiagnosisResult,
     loaded: Loaded,
     references: Mapping[str, Sequence[str]] | None,
     training: TrainingData | None,
@@ -232,7 +239,7 @@ def _notes(
 
 def _store(
     run: runs.Run,
-    heard: Heard,
+    heard: EncodedClips,
     diagnosis: Diagnosis,
     references: Mapping[str, Sequence[str]],
     settings: Settings,
@@ -268,7 +275,7 @@ def generate(
     audio: str,
     options: DecodingOptions,
     settings: Settings,
-    watch: Watch = unwatched,
+    progress: ProgressCallback = no_progress,
     delivery: Delivery | None = None,
 ) -> Generated:
     """Caption every clip of a folder as it goes; nothing is judged and no run is stored.
@@ -280,11 +287,11 @@ def generate(
         CapfixError: whatever the user can mend.
     """
     given = settings.model
-    made = make_made(model, audio, options, settings.seed, settings.adapter, given)
+    made = build_manifest(model, audio, options, settings.seed, settings.adapter, given)
     captions: list[ClipCaption] = []
     with join(settings.device) as team:
         loaded = load(model, settings.adapter, team.device, given)
-        with blame(settings.adapter):
+        with attribute_adapter_errors(settings.adapter):
             generated = caption_folder(
                 loaded.captioner,
                 audio,
@@ -293,7 +300,7 @@ def generate(
                 settings.batch_size,
                 delivery or Delivery(show=captions.extend),
                 team,
-                watch,
+                progress,
             )
     captions.sort(key=lambda caption: caption.file_name)
     return replace(generated, captions=tuple(captions))

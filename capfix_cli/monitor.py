@@ -21,12 +21,13 @@ from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captions.captions_file import match_references, read_references
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.decoding.decode import Chunk
-from capfix_cli.training.epoch_metrics import Reading, collapse, evaluating, look
+from capfix_cli.decoding.decode import EncodedBatch
+from capfix_cli.training.epoch_metrics import EpochMetrics, collapse_warning, evaluating, look
 from capfix_cli.training.objective import device_of
 
 __all__ = [
     "CollapseWarning",
+    "EpochMetrics",
     "Reading",
     "Watched",
     "lightning_callback",
@@ -34,7 +35,9 @@ __all__ = [
     "watch",
 ]
 
-FEWEST = 8  # clips; listening on fewer says nothing
+Reading = EpochMetrics  # its name in version 0.1
+
+MIN_CLIPS = 8  # clips; listening on fewer says nothing
 BATCH = 16
 Log = Callable[[Mapping[str, float], int], None]  # numbers, epoch counted from 1
 
@@ -68,7 +71,7 @@ class Watched:
     ) -> None:
         self.captioner = captioner
         self.seed = seed
-        self.history: list[Reading] = []
+        self.history: list[EpochMetrics] = []
         found, _ = read_headers(clips)
         self.batches: list[Batch] = [
             batch
@@ -78,16 +81,16 @@ class Watched:
             if batch.clips
         ]
         names = [name for batch in self.batches for name in batch.names]
-        if len(names) < FEWEST:
+        if len(names) < MIN_CLIPS:
             raise CapfixError(
-                f"Watching needs at least {FEWEST} usable clips and {clips} has {len(names)}.",
+                f"Watching needs at least {MIN_CLIPS} usable clips and {clips} has {len(names)}.",
                 "Add clips that are not trained on.",
             )
         self.references: Mapping[str, Sequence[str]] | None = None
         if references is not None:
             self.references = match_references(read_references(references), names, references)
 
-    def look(self, loss: float | None = None, epoch: int | None = None) -> Reading:
+    def look(self, loss: float | None = None, epoch: int | None = None) -> EpochMetrics:
         """Look at the captioner as it is now; training goes on as if nobody had looked.
 
         Modes of layers and random numbers are put back as they were.
@@ -100,7 +103,7 @@ class Watched:
         device = device_of(self.captioner)
         with evaluating(self.captioner.module, self.seed):
             chunks = [
-                Chunk(
+                EncodedBatch(
                     tuple(batch.names),
                     self.captioner.encode(batch.waveforms.to(device), batch.lengths.to(device)),
                 )
@@ -108,14 +111,14 @@ class Watched:
             ]
             reading = look(self.captioner, chunks, number, loss, self.references, self.seed)
         self.history.append(reading)
-        warning = collapse(self.history)
+        warning = collapse_warning(self.history)
         if warning:
-            reading = Reading(**{**vars(reading), "warning": warning})
+            reading = EpochMetrics(**{**vars(reading), "warning": warning})
             self.history[-1] = reading
         return reading
 
 
-def watch(watched: Watched, loss: float | None = None, log: Log | None = None) -> Reading:
+def watch(watched: Watched, loss: float | None = None, log: Log | None = None) -> EpochMetrics:
     """Look once, log, and warn where training collapses: for a training loop of your own.
 
         watched = Watched(captioner, "validation/")

@@ -220,8 +220,8 @@ def _level(wave: Samples, generator: Generator) -> Samples:
     rms = float(np.sqrt(np.mean(wave.astype(np.float64) ** 2)))
     # A few sharp barks in silence have so low an RMS that it would drive their peaks into clipping.
     gain = min(LEVEL_RMS / rms, PEAK / peak) * 10 ** (decibels / 20) if peak else 0.0
-    ramp = np.minimum(1.0, np.arange(wave.size) / (FADE_SECONDS * RATE))
-    return (wave * gain * ramp * ramp[::-1]).astype(np.float32)
+    linear_confidence = np.minimum(1.0, np.arange(wave.size) / (FADE_SECONDS * RATE))
+    return (wave * gain * linear_confidence * linear_confidence[::-1]).astype(np.float32)
 
 
 def _captions(names: Sequence[str], generator: Generator) -> list[str]:

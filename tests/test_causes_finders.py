@@ -10,10 +10,10 @@ import pytest
 import torch
 from conftest import TINY
 
-from capfix_cli.api import examine
+from capfix_cli.api import run_diagnosis
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
-from capfix_cli.decoding.encode_pass import hear, unwatched
+from capfix_cli.decoding.encode_pass import encode_and_caption, no_progress
 from capfix_cli.diagnosis.causes.cause_table import FINDERS
 from capfix_cli.diagnosis.ranking import EXPLAINS
 from capfix_cli.probes.captioner_variants import derive, on_features, on_waveforms
@@ -31,10 +31,10 @@ def ear(folder):
 
 
 def examined(captioner, folder, references=None, training=None):
-    heard = hear(captioner, str(folder), batch_size=16, seed=0)
+    heard = encode_and_caption(captioner, str(folder), batch_size=16, seed=0)
     loaded = Loaded(captioner, ModelSummary("ear", "adapter", None, None, {}))
     texts = ears.references() if references is None else references or None
-    return examine(loaded, heard, texts, 0, unwatched, training)
+    return run_diagnosis(loaded, heard, texts, 0, no_progress, training)
 
 
 def names(found):

@@ -22,7 +22,7 @@ from torch import nn
 from capfix_cli.captioners.huggingface.huggingface_folder import load_folder
 from capfix_cli.captioners.loading import load
 from capfix_cli.checkpoints.inspection import inspect_checkpoint
-from capfix_cli.checkpoints.model_options import Given, use
+from capfix_cli.checkpoints.model_options import ModelOptions, use
 from capfix_cli.checkpoints.vocabulary import load_vocabulary
 from capfix_cli.checkpoints.weights import load_module, load_weights
 from capfix_cli.checkpoints.xray import huggingface_families as families
@@ -217,10 +217,10 @@ def test_a_diagnosis_names_files_as_an_inspection_does(tmp_path, capfix):
 
 
 def test_trust_does_not_stand_in_the_way_of_weights(tmp_path, tiny_model):
-    assert load(str(tiny_model), options=Given(trust=True)).summary.format == "torch"
+    assert load(str(tiny_model), options=ModelOptions(trust=True)).summary.format == "torch"
     torch.save(STATE, tmp_path / "bare.pt")
     with pytest.raises(CapfixError, match="state_dict of"):
-        load(str(tmp_path / "bare.pt"), options=Given(trust=True))
+        load(str(tmp_path / "bare.pt"), options=ModelOptions(trust=True))
     with pytest.raises(CapfixError, match="no module"):
         load_module(str(tmp_path / "bare.pt"))
 
@@ -316,7 +316,7 @@ def test_special_tokens_are_told_or_asked_for_and_never_guessed():
         load_vocabulary(plain, bos="begin")
     found = load_vocabulary(plain, bos="begin", eos=3)
     assert (found.bos_id, found.eos_id, found.pad_id) == (2, 3, None)
-    with use(Given(bos="0", eos="stop", pad="two")):
+    with use(ModelOptions(bos="0", eos="stop", pad="two")):
         found = load_vocabulary(plain, bos="begin")
     assert (found.bos_id, found.eos_id, found.pad_id) == (0, 3, 1)
     for wrong in ("begn", "4", "-1"):
@@ -446,7 +446,7 @@ def test_a_whole_module_needs_trust_and_is_told_what_it_imports(tmp_path):
     torch.save(NET, path)
     with pytest.raises(CapfixError, match=r"imports and runs .*test_checkpoints.Net.*"):
         load_module(path)
-    with use(Given(trust=True)):
+    with use(ModelOptions(trust=True)):
         assert same(load_module(path))
 
 
@@ -481,7 +481,7 @@ def test_torchscript_runs_only_with_trust(tmp_path):
             load_module(path)
         with pytest.raises(CapfixError, match="TorchScript program"):
             load_weights(path)
-        with use(Given(trust=True)):
+        with use(ModelOptions(trust=True)):
             assert load_module(path)(torch.ones(1, 2)).shape == (1, 3)
 
 
@@ -501,13 +501,13 @@ def test_hugging_face_steps_agree_with_whole_prefixes_and_with_its_own_generate(
     waveforms[1, 9_000:] = 0
     forced = [1, 4, 5] if folder.name == "whisper" else [1]
     assert captioner.start_prefix(2).tolist() == [forced, forced]
-    from capfix_cli.decoding.decode import Chunk, decode
+    from capfix_cli.decoding.decode import EncodedBatch, decode
     from capfix_cli.decoding.decoding_options import GREEDY
 
     with torch.inference_mode():
         memory = captioner.encode(waveforms, lengths)
         captioner.max_length = 8
-        ours = decode(captioner, Chunk(("a", "b", "c"), memory), GREEDY, 0)
+        ours = decode(captioner, EncodedBatch(("a", "b", "c"), memory), GREEDY, 0)
         prefix, state = captioner.start_prefix(3), captioner.start(memory)
         for token in prefix.unbind(1):
             scores, state = captioner.step(token, state, memory)

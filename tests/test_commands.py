@@ -295,7 +295,7 @@ def test_a_bug_keeps_its_traceback_and_gives_status_1(tmp_path, tiny_model, worl
     program = (
         "import sys, capfix_cli.api as pipeline\n"
         "from capfix_cli.cli.app import main\n"
-        "pipeline.hear = lambda *given, **named: 1 / 0\n"
+        "pipeline.encode_and_caption = lambda *given, **named: 1 / 0\n"
         f"sys.argv = ['capfix', 'diagnose', {str(tiny_model)!r}, '--audio', "
         f"{str(world.test_audio)!r}]\n"
         "main()\n"

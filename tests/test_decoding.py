@@ -16,7 +16,7 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding import logit_warpers as filters
 from capfix_cli.decoding import nested_tensors as nested
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions, options_from_dict
 
 SAMPLING = DecodingOptions(do_sample=True, temperature=0.8, top_p=0.9)
@@ -44,7 +44,7 @@ def chain(seed, clips=4, words=5):
 
 
 def chunk_of(clips):
-    return Chunk(tuple(f"clip{i}" for i in range(clips)), torch.arange(clips))
+    return EncodedBatch(tuple(f"clip{i}" for i in range(clips)), torch.arange(clips))
 
 
 scores = st.lists(st.floats(-20, 20), min_size=2, max_size=30).map(lambda row: torch.tensor([row]))
@@ -96,7 +96,9 @@ def test_a_clip_decodes_alike_alone_and_in_company(options):
     captioner = chain(0, clips=6, words=9)
     together = decode(captioner, chunk_of(6), options, seed=3)
     for row, caption in enumerate(together):
-        alone = decode(captioner, Chunk((caption.file_name,), torch.tensor([row])), options, seed=3)
+        alone = decode(
+            captioner, EncodedBatch((caption.file_name,), torch.tensor([row])), options, seed=3
+        )
         assert alone[0].tokens == caption.tokens
         assert alone[0].logprob == pytest.approx(caption.logprob, abs=1e-4)
 
@@ -113,7 +115,7 @@ def test_draws_follow_the_distribution():
     captioner = Chain(table)
     captioner.max_length = 1
     names = tuple(f"clip{i}" for i in range(20_000))
-    chunk = Chunk(names, torch.zeros(20_000, dtype=torch.long))
+    chunk = EncodedBatch(names, torch.zeros(20_000, dtype=torch.long))
     drawn = decode(captioner, chunk, DecodingOptions(do_sample=True), 0)
     counts = torch.bincount(torch.tensor([c.tokens[0] for c in drawn]), minlength=5) / 20_000
     torch.testing.assert_close(counts, odds, atol=0.015, rtol=0)
@@ -178,7 +180,7 @@ def test_finished_clips_leave_the_batch():
 
 def test_contrast_brings_out_what_the_clip_says():
     captioner = toys.Toy(toys.needs_contrast)
-    chunk = Chunk(tuple(map(str, range(12))), torch.arange(12))
+    chunk = EncodedBatch(tuple(map(str, range(12))), torch.arange(12))
     assert {c.text for c in decode(captioner, chunk, GREEDY, 0)} == {"word0"}
     heard = decode(captioner, chunk, DecodingOptions(contrast=1.0), 0)
     assert [c.text for c in heard] == [f"word{toys.COMMON + toys.VARIANTS * n}" for n in range(12)]

@@ -39,7 +39,7 @@ from capfix_cli.generation import captioning, publishing
 from capfix_cli.generation import distributed as teams
 from capfix_cli.generation import partial_output as sidefile
 from capfix_cli.generation.caption_folder import Delivery
-from capfix_cli.generation.manifest import make_made
+from capfix_cli.generation.manifest import build_manifest
 from capfix_cli.report.terminal.generation_view import CaptionTable, line
 from capfix_cli.schemas.records import ClipCaption
 
@@ -379,7 +379,7 @@ def test_captions_that_were_handed_on_are_not_held(tiny_model, world):
 
 def test_names_that_are_no_text_stay_what_they_are(tmp_path):
     output = tmp_path / "a.csv"
-    made = make_made("toy", "clips", GREEDY, 0)
+    made = build_manifest("toy", "clips", GREEDY, 0)
     raw = b"caf\xe9.wav"
     row = Predicted(os.fsdecode(raw), ("a dog barks", "rain"), -1.5)
     for name in ("a.csv", "a.jsonl"):
@@ -534,7 +534,7 @@ def test_a_file_that_is_not_ours_is_left_alone(capfix, clips, tmp_path):
 
 def test_two_commands_do_not_write_one_file(capfix, clips, tmp_path):
     output = tmp_path / "a.csv"
-    made = make_made("toy", str(clips), GREEDY, 0, HEALTHY)
+    made = build_manifest("toy", str(clips), GREEDY, 0, HEALTHY)
     with sidefile.Part(output, made):
         words = ("generate", "toy", "--audio", clips, "--adapter", HEALTHY, "-o", output)
         assert "is being written by another capfix" in capfix(*words).complaint

@@ -9,7 +9,7 @@ import pytest
 import torch
 import toys
 
-from capfix_cli.decoding.decode import Chunk, decode_all
+from capfix_cli.decoding.decode import EncodedBatch, decode_all
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
 from capfix_cli.probes.listening import contrast_sets, information_bound, listen
 from capfix_cli.probes.pair_scoring import Scorer
@@ -20,7 +20,9 @@ NAMES = [f"{n:02d}.wav" for n in range(toys.CLIPS)]
 
 def scorer(rule):
     chunks = [
-        Chunk(tuple(NAMES[start : start + 8]), torch.arange(start, min(start + 8, toys.CLIPS)))
+        EncodedBatch(
+            tuple(NAMES[start : start + 8]), torch.arange(start, min(start + 8, toys.CLIPS))
+        )
         for start in range(0, toys.CLIPS, 8)
     ]
     return Scorer(toys.Toy(rule), chunks)

@@ -18,7 +18,7 @@ from capfix_cli.captioners.own.own_config import PRESETS, from_dict, to_dict
 from capfix_cli.captioners.own.transformer_decoder import TransformerDecoder
 from capfix_cli.captioners.own.transformer_encoder import TransformerEncoder
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 
 WORDS = [*SPECIAL, "a", "dog", "barks", "and", "rain", "falls"]
@@ -128,7 +128,7 @@ def test_beams_over_one_memory_find_what_copies_of_it_find(options):
     found = []
     for shares in (True, False):
         captioner.shares_memory = shares
-        found.append(decode(captioner, Chunk(("a", "b", "c"), memory), chosen, 0))
+        found.append(decode(captioner, EncodedBatch(("a", "b", "c"), memory), chosen, 0))
     texts = [[caption.text for caption in captions] for captions in found]
     assert texts[0] == texts[1]
     assert len(set(texts[0])) > 1

@@ -10,23 +10,23 @@ import soundfile
 import torch
 from torch import nn
 
-from capfix_cli.api import examine
+from capfix_cli.api import run_diagnosis
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.own_config import from_dict
 from capfix_cli.core.text import split_words
 from capfix_cli.core.thresholds import FIT_MISFIT
-from capfix_cli.decoding.encode_pass import NOT_FINITE, draw_sample, hear, unwatched
+from capfix_cli.decoding.encode_pass import NOT_FINITE, draw_sample, encode_and_caption, no_progress
 from capfix_cli.diagnosis.repairs.repair_kinds import match_names
 from capfix_cli.probes.captioner_variants import derive, on_features, remembering
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.front_end_candidates import UNITS, feature_candidates
 from capfix_cli.probes.front_ends import describe_features
 from capfix_cli.probes.geometry import spread
 from capfix_cli.probes.language_probe import measure_running
 from capfix_cli.probes.next_word import divergence
-from capfix_cli.probes.probe_cache import Experiments
+from capfix_cli.probes.probe_cache import ProbeCache
 from capfix_cli.schemas.records import ModelSummary
 
 
@@ -40,15 +40,15 @@ def ear(folder):
     return ears.Ear(folder)
 
 
-def experiments(captioner, folder, references=None):
-    heard = hear(captioner, str(folder), batch_size=16, seed=0)
-    return Experiments(captioner, heard.sample, heard.chunks, heard.captions, references, 0)
+def probes(captioner, folder, references=None):
+    heard = encode_and_caption(captioner, str(folder), batch_size=16, seed=0)
+    return ProbeCache(captioner, heard.sample, heard.chunks, heard.captions, references, 0)
 
 
 def examined(captioner, folder, references=None):
-    heard = hear(captioner, str(folder), batch_size=16, seed=0)
+    heard = encode_and_caption(captioner, str(folder), batch_size=16, seed=0)
     loaded = Loaded(captioner, ModelSummary("ear", "adapter", None, None, {}))
-    return heard, examine(loaded, heard, references, 0, unwatched)
+    return heard, run_diagnosis(loaded, heard, references, 0, no_progress)
 
 
 def needs(found):
@@ -117,7 +117,7 @@ def test_without_statistics_front_ends_are_ranked_by_listening_alone(ear, folder
         def encode(self, waveforms, lengths):
             return super().encode(waveforms / 32768, lengths)
 
-    recovery = experiments(Quiet(ear), folder, ears.references()).recovery
+    recovery = probes(Quiet(ear), folder, ears.references()).recovery
     assert recovery.by == "listening alone"
     assert recovery.best.front_end.waveform == 32768
 
@@ -131,7 +131,7 @@ def test_a_search_computes_the_features_of_the_same_samples_once(ear, folder):
 
     counting = derive(ear, features=features, encode=type(ear).encode)
     same = remembering(counting)
-    waveforms, lengths = experiments(ear, folder).sample.cropped(8)
+    waveforms, lengths = probes(ear, folder).sample.cropped(8)
     for change in (lambda x: x, lambda x: 2 * x, lambda x: x):
         found, counts = on_features(same, change).features(waveforms, lengths)
         frames, expected = ear.features(waveforms, lengths)
@@ -175,11 +175,11 @@ def test_features_are_fitted_on_training_clips_where_they_are_given(ear, folder,
         samples, rate = soundfile.read(path)
         samples[: int(0.7 * len(samples))] = 0
         soundfile.write(quiet / path.name, samples, rate, subtype="FLOAT")
-    heard = hear(ear, str(quiet), batch_size=16, seed=0)
+    heard = encode_and_caption(ear, str(quiet), batch_size=16, seed=0)
 
     def fit(trained_on):
         asked = (ear, heard.sample, heard.chunks, heard.captions, None, 0, trained_on)
-        return Experiments(*asked).fit[0].misfit
+        return ProbeCache(*asked).fit[0].misfit
 
     assert fit(None) > FIT_MISFIT.value
     assert fit(lambda: draw_sample(str(folder), ears.RATE, 96, 0)) < 0.1
@@ -190,13 +190,13 @@ def test_the_signal_dies_where_it_is_cut(ear, folder):
         def forward(self, features):
             return torch.zeros_like(features[..., : ears.PITCHES])
 
-    whole = {p.place: p.share for p in experiments(ear, folder).signal}
+    whole = {p.place: p.share for p in probes(ear, folder).signal}
     assert whole["waveform"] > 0.5
     assert whole["encoder tell"] > 0.01
     assert whole["next word"] > 0.01
     broken = ears.Ear(folder)
     broken.module.tell = Cut()
-    cut = {p.place: p.share for p in experiments(broken, folder).signal}
+    cut = {p.place: p.share for p in probes(broken, folder).signal}
     assert cut["encoder norm"] == pytest.approx(whole["encoder norm"])
     assert cut["memory"] < 0.01 * whole["memory"] or cut["next word"] == 0
 
@@ -205,11 +205,11 @@ def test_a_failing_experiment_is_an_answer(ear, folder):
     def features(self, waveforms, lengths):
         raise RuntimeError("no such thing")
 
-    failing = experiments(ear, folder)
+    failing = probes(ear, folder)
     failing.captioner = derive(ear, features=features, encode=type(ear).encode)
-    with pytest.raises(Untestable, match="no such thing"):
+    with pytest.raises(ProbeFailed, match="no such thing"):
         _ = failing.geometry
-    with pytest.raises(Untestable, match="references"):
+    with pytest.raises(ProbeFailed, match="references"):
         _ = failing.language
 
 

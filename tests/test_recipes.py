@@ -12,7 +12,7 @@ from conftest import TINY
 
 from capfix_cli.captioners.own.own_config import from_dict
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.fixes.plan import Findings, make_plan
+from capfix_cli.fixes.plan import PlanInputs, make_plan
 from capfix_cli.schemas.records import AudioSummary, Diagnosis, Listening, Measure, ModelSummary
 from capfix_cli.training.caption_data import build_vocabulary, load_training_clips
 from capfix_cli.training.recipe import make_recipe, training_like, write_recipe
@@ -20,7 +20,7 @@ from capfix_cli.training.recipe_reading import read_recipe
 from capfix_cli.training.retraining import conclude
 from capfix_cli.training.training_loop import TrainingOptions, fit
 
-PLAN = make_plan(Findings("collapsed", {}))
+PLAN = make_plan(PlanInputs("collapsed", {}))
 
 
 def test_a_recipe_carries_out_the_plan_and_its_control_does_not(tmp_path):
@@ -39,8 +39,8 @@ def test_a_recipe_carries_out_the_plan_and_its_control_does_not(tmp_path):
 
 
 def test_no_recipe_where_no_training_is_needed():
-    assert make_recipe(make_plan(Findings("healthy", {})), {}, TINY) is None
-    bland = make_recipe(make_plan(Findings("generic", {})), {}, TINY)
+    assert make_recipe(make_plan(PlanInputs("healthy", {})), {}, TINY) is None
+    bland = make_recipe(make_plan(PlanInputs("generic", {})), {}, TINY)
     assert bland is not None
     assert bland.model.conditioning == "attention"
 
@@ -85,12 +85,12 @@ def test_training_lowers_the_loss_and_its_seed_decides_it(world):
     assert all(len(texts) == 5 for texts in clips.captions)
     losses: list[float] = []
 
-    def watch(step, steps, loss):
+    def progress(step, steps, loss):
         assert steps == 20
         losses.append(loss)
 
     options = TrainingOptions(epochs=10, batch_size=16, learning_rate=0.01)
-    first = fit(TINY, clips, options, progress=watch)
+    first = fit(TINY, clips, options, progress=progress)
     assert len(losses) == 20
     assert math.fsum(losses[-4:]) < 0.8 * math.fsum(losses[:4])
     state = torch.random.get_rng_state()

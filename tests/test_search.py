@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from capfix_cli.core.thresholds import CONTRAST_SET, MIN_CLIPS, TRIAL_BUDGET
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.decoding.encode_pass import hear
-from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory
+from capfix_cli.decoding.encode_pass import encode_and_caption
+from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.diagnosis.trials.settings_search import halve, pareto_front, rungs
 from capfix_cli.diagnosis.trials.trial_budget import affordable
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED, DecodingFix
@@ -87,10 +87,12 @@ def test_cheap_captioners_are_tried_on_everything_and_dear_ones_on_less():
     assert dear.clips * (1 + dear.contrast) * 15 * 1e8 <= TRIAL_BUDGET.value
 
 
-def laboratory(rule, tmp_path):
+def evaluator(rule, tmp_path):
     captioner = toys.Toy(rule)
-    heard = hear(captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0)
-    return Laboratory(Scorer(captioner, heard.chunks), None, 0)
+    heard = encode_and_caption(
+        captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0
+    )
+    return DecodingEvaluator(Scorer(captioner, heard.chunks), None, 0)
 
 
 def test_the_cost_of_a_step_is_counted(tmp_path):
@@ -102,17 +104,19 @@ def test_the_cost_of_a_step_is_counted(tmp_path):
             return super().logits(prefix, memory)
 
     captioner = Costly(toys.healthy)
-    heard = hear(captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0)
+    heard = encode_and_caption(
+        captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0
+    )
     assert measure_cost(captioner, heard.chunks[0]).token == 2 * 50 * 7
 
 
 def test_a_search_is_hopeless_where_nothing_listens(tmp_path):
-    deaf = laboratory(toys.deaf, tmp_path)
-    assert not deaf.promising([deaf.trial("contrast-1")])
+    deaf = evaluator(toys.deaf, tmp_path)
+    assert not deaf.worth_searching([deaf.trial("contrast-1")])
     other = tmp_path / "other"
     other.mkdir()
-    heard = laboratory(toys.needs_contrast, other)
-    assert heard.promising([heard.trial("contrast-1")])
+    heard = evaluator(toys.needs_contrast, other)
+    assert heard.worth_searching([heard.trial("contrast-1")])
 
 
 def test_a_search_tries_all_settings_and_the_winner_is_decoded_by_generate(capfix, tmp_path):
@@ -142,7 +146,7 @@ def test_a_search_tries_all_settings_and_the_winner_is_decoded_by_generate(capfi
 
 @pytest.mark.parametrize("name", sorted(DECODING_FIXES))
 def test_trials_on_fewer_clips_say_so(name, tmp_path):
-    made = laboratory(toys.hidden_by_search, tmp_path)
+    made = evaluator(toys.hidden_by_search, tmp_path)
     part = made.attempt(DECODING_FIXES[name], 24)
     assert part.clips == 24
     assert "on 24 clips" in part.reason
@@ -150,7 +154,7 @@ def test_trials_on_fewer_clips_say_so(name, tmp_path):
 
 def test_what_a_search_left_behind_is_not_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("capfix_cli.diagnosis.trials.settings_search.FEWEST_CLIPS", toys.CLIPS // 3)
-    made = laboratory(toys.needs_contrast, tmp_path)
+    made = evaluator(toys.needs_contrast, tmp_path)
     found = made.search()
     part = [trial for trial in found if trial.clips < made.scale.clips]
     assert part
@@ -164,8 +168,8 @@ def test_doubted_trials_are_made_on_few_clips_and_on_all_only_if_they_work(tmp_p
     for rule in (toys.deaf, toys.hidden_by_search):
         folder = tmp_path / rule.__name__
         folder.mkdir()
-        made = laboratory(rule, folder)
-        made.doubted = True
+        made = evaluator(rule, folder)
+        made.expect_failure = True
         trial = made.trial("temperature-0.8-top-p-0.9")
         works = rule is toys.hidden_by_search
         assert trial.kept == works
@@ -174,7 +178,7 @@ def test_doubted_trials_are_made_on_few_clips_and_on_all_only_if_they_work(tmp_p
 
 
 def test_a_part_of_the_clips_is_decoded_side_by_side_and_says_the_same(tmp_path):
-    made = laboratory(toys.needs_contrast, tmp_path)
+    made = evaluator(toys.needs_contrast, tmp_path)
     options = DecodingOptions(do_sample=True, top_p=0.9)
     whole = {c.file_name: c.tokens for c in made.observe(options).captions}
     part = made.observe(options, 12).captions

@@ -15,11 +15,11 @@ from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding import logit_warpers as filters
 from capfix_cli.decoding.beam_search import largest
 from capfix_cli.decoding.caption_scoring import score_sequences
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions, options_from_dict
 from capfix_cli.decoding.logit_processors import forbid_repeated_ngrams, penalise_repetition
 from capfix_cli.decoding.null_audio import make_absent
-from capfix_cli.decoding.token_sampling import TRIES, Uniforms, draw
+from capfix_cli.decoding.token_sampling import MAX_PROPOSALS, UniformStream, draw
 
 WORDS, CLIPS = 12, 6
 
@@ -133,7 +133,7 @@ def memory_of(clips, seed=5):
 
 
 def chunk_of(clips=CLIPS, seed=5):
-    return Chunk(tuple(f"clip{i}" for i in range(clips)), memory_of(clips, seed))
+    return EncodedBatch(tuple(f"clip{i}" for i in range(clips)), memory_of(clips, seed))
 
 
 def captions(captioner, options, chunk=None, seed=0, absent=None):
@@ -183,7 +183,7 @@ def test_a_batch_of_one_gives_what_a_batch_of_many_gives(options):
     together = captions(captioner, options, whole, absent=absent)
     for row, name in enumerate(whole.names):
         memory = {key: part[row : row + 1] for key, part in whole.memory.items()}
-        assert captions(captioner, options, Chunk((name,), memory), absent=absent) == [
+        assert captions(captioner, options, EncodedBatch((name,), memory), absent=absent) == [
             together[row]
         ]
 
@@ -192,7 +192,7 @@ def test_permuted_clips_give_permuted_captions(options):
     captioner, whole = Recurrent(), chunk_of()
     absent = absent_for(captioner, options)
     order = torch.tensor([3, 0, 5, 1, 4, 2])
-    turned = Chunk(
+    turned = EncodedBatch(
         tuple(whole.names[i] for i in order), {k: v[order] for k, v in whole.memory.items()}
     )
     plain = captions(captioner, options, whole, absent=absent)
@@ -212,7 +212,9 @@ def test_steps_and_whole_prefixes_agree(options):
 
 def test_rows_are_counted_along_the_declared_axes(options):
     flat = chunk_of()
-    turned = Chunk(flat.names, {"first": flat.memory["first"][None], "mask": flat.memory["mask"].T})
+    turned = EncodedBatch(
+        flat.names, {"first": flat.memory["first"][None], "mask": flat.memory["mask"].T}
+    )
     assert captions(TimeFirst(), options, turned) == captions(Recurrent(), options, flat)
 
 
@@ -399,7 +401,7 @@ def test_drawing_without_sorting_draws_only_what_the_filter_keeps(seed, name, va
     generator = torch.Generator().manual_seed(seed)
     scores = torch.randn(20, 700, generator=generator) * 3
     options = DecodingOptions(do_sample=True, **{name: value})
-    uniforms = torch.rand(20, TRIES, generator=generator, dtype=torch.float64)
+    uniforms = torch.rand(20, MAX_PROPOSALS, generator=generator, dtype=torch.float64)
     drawn = draw(scores, options, uniforms)
     kept = filters.apply(scores, options).isfinite()
     # Within rounding of the cut either side of it may be meant.
@@ -411,7 +413,7 @@ def test_drawing_without_sorting_draws_only_what_the_filter_keeps(seed, name, va
 def test_the_number_that_refuses_all_proposals_still_draws_from_the_filter():
     scores = torch.zeros(4, 300)
     scores[:, 0] = 8.0
-    uniforms = torch.full((4, TRIES), 0.9999999, dtype=torch.float64)
+    uniforms = torch.full((4, MAX_PROPOSALS), 0.9999999, dtype=torch.float64)
     options = DecodingOptions(do_sample=True, top_p=0.6)
     assert draw(scores, options, uniforms).tolist() == [0] * 4
 
@@ -426,10 +428,10 @@ def test_the_largest_are_found_through_blocks(k, seed):
 
 
 def test_draws_depend_on_clip_and_seed_alone():
-    one = Uniforms(["a", "b"], 2, 5, 7).at(3)
-    assert torch.equal(one[:2], Uniforms(["a"], 2, 5, 7).at(3))
-    assert torch.equal(one[::2], Uniforms(["a", "b"], 1, 5, 7).at(3))
-    assert not torch.equal(one, Uniforms(["a", "b"], 2, 5, 8).at(3))
+    one = UniformStream(["a", "b"], 2, 5, 7).at(3)
+    assert torch.equal(one[:2], UniformStream(["a"], 2, 5, 7).at(3))
+    assert torch.equal(one[::2], UniformStream(["a", "b"], 1, 5, 7).at(3))
+    assert not torch.equal(one, UniformStream(["a", "b"], 2, 5, 8).at(3))
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=12), st.integers(1, 4))
@@ -450,14 +452,14 @@ def test_agreement_picks_what_the_candidates_share():
     class Fixed(Recurrent):
         """Says 2 3 or, seldom, 4 5 or 6 7; likeliest is 4 5."""
 
-    from capfix_cli.decoding.hypothesis import Found
+    from capfix_cli.decoding.hypothesis import Hypothesis
     from capfix_cli.decoding.reranking import best_candidates
 
     pool = [
-        Found((4, 5), -0.1, True, 0.0),
-        Found((2, 3, 8), -2.0, True, 0.0),
-        Found((2, 3), -3.0, True, 0.0),
-        Found((2, 3, 9), -4.0, True, 0.0),
+        Hypothesis((4, 5), -0.1, True, 0.0),
+        Hypothesis((2, 3, 8), -2.0, True, 0.0),
+        Hypothesis((2, 3), -3.0, True, 0.0),
+        Hypothesis((2, 3, 9), -4.0, True, 0.0),
     ]
     options = DecodingOptions(do_sample=True, num_candidates=4, rerank="mbr")
     best = best_candidates(Fixed(), memory_of(1), [pool], options, None)[0]

@@ -18,7 +18,7 @@ from torch import nn
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.training.switches import without_fixes
 from capfix_cli.training.synced_norm import synced
-from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_config import TrainingConfig, TrainingOptions
 from capfix_cli.training.training_loop import new_captioner, train
 
 # No dropout: each process draws its own. Smoothing, decay and clipping as always.
@@ -27,7 +27,7 @@ OPTIONS = TrainingOptions(epochs=3, batch_size=8, learning_rate=1e-3, label_smoo
 SETUP = dataclasses.replace(PLAIN, training=OPTIONS)
 
 
-def run(setup: Setup, folder: Path | None = None) -> tuple[list[float], OwnCaptioner]:
+def run(setup: TrainingConfig, folder: Path | None = None) -> tuple[list[float], OwnCaptioner]:
     clips = made_clips()
     captioner = new_captioner(setup.model, clips, 0)
     losses: list[float] = []

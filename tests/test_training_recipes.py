@@ -23,8 +23,8 @@ from capfix_cli.training.recipe import Recipe, make_recipe, write_recipe
 from capfix_cli.training.recipe_reading import check_recipe, read_recipe
 from capfix_cli.training.shipped import locate, shipped
 from capfix_cli.training.switches import SWITCHES, turn_on, without_fixes
-from capfix_cli.training.training_config import Setup, TrainingOptions
-from capfix_cli.training.training_run import Job, train_own
+from capfix_cli.training.training_config import TrainingConfig, TrainingOptions
+from capfix_cli.training.training_run import TrainingJob, train_own
 
 NAMES = ("listening", "priority-2", "priority-3", "priority-4", "skewed-data")
 
@@ -97,7 +97,9 @@ def test_every_operator_of_a_promise(operator, value, met):
 
 def full_recipe() -> Recipe:
     fixes = [fix for fix in SWITCHES if fix not in {"2.5", "2.6"}]
-    base = Setup(TINY, TrainingOptions(weight_decay=0.0)).change("data", captions_per_clip=1)
+    base = TrainingConfig(TINY, TrainingOptions(weight_decay=0.0)).change(
+        "data", captions_per_clip=1
+    )
     setup = turn_on(base, *fixes)
     return Recipe({}, dict.fromkeys(fixes, "why"), setup, {}, base, rewrites={"2.1": "x = 1\n"})
 
@@ -178,7 +180,7 @@ def test_every_recipe_that_ships_runs(name, world, tmp_path):
     recipe = read_recipe(locate(name)).recipe.with_epochs(1)
     assert [row.name for row in shipped()] == list(NAMES)
     steps = []
-    job = Job(
+    job = TrainingJob(
         *(str(world.train_captions), str(world.train_audio), tmp_path, tmp_path / "state", "cpu"),
         lambda stage, done, total: steps.append(stage),
     )
@@ -204,7 +206,7 @@ def test_the_examples_are_what_ships():
 
 @pytest.mark.parametrize("fix", [fix for fix in SWITCHES if fix[0] in "345"])
 def test_what_a_checkpoint_remembers_marks_its_fixes_as_done(fix):
-    def mark(setup: Setup) -> str | None:
+    def mark(setup: TrainingConfig) -> str | None:
         facts = setup.training.facts(
             setup.data.captions_per_clip or 5, setup.augmentation.in_words()
         )
@@ -281,7 +283,7 @@ def test_a_training_killed_after_its_captioner_was_saved_goes_on(capfix, world, 
 
 
 def test_ctrl_c_in_training_and_the_same_command_again(capfix, world, monkeypatch):
-    setup = Setup(TINY, TrainingOptions(epochs=4, batch_size=8))
+    setup = TrainingConfig(TINY, TrainingOptions(epochs=4, batch_size=8))
     recipe = Recipe({}, {}, setup, {}, setup)
     write_recipe(recipe, Path("r.yaml"))
 
@@ -291,7 +293,7 @@ def test_ctrl_c_in_training_and_the_same_command_again(capfix, world, monkeypatc
             *("--audio", world.train_audio, "--test-audio", world.test_audio, "--output", output),
         )
 
-    def interrupted(watch, name):
+    def interrupted(progress, name):
         def report(step: int, steps: int, loss: float) -> None:
             if step == 11:  # in the third of four epochs
                 raise KeyboardInterrupt
@@ -322,9 +324,9 @@ def test_ctrl_c_in_training_and_the_same_command_again(capfix, world, monkeypatc
 def test_precision_is_mixed_where_asked(world, tmp_path):
     from test_training_resume import run
 
-    full, _ = run(Setup(TINY, TrainingOptions(epochs=1, batch_size=8)), None)
+    full, _ = run(TrainingConfig(TINY, TrainingOptions(epochs=1, batch_size=8)), None)
     options = TrainingOptions(epochs=1, batch_size=8, precision="bf16-mixed")
-    mixed, _ = run(Setup(TINY, options), None)
+    mixed, _ = run(TrainingConfig(TINY, options), None)
     name = "decoder.out.weight"
     assert mixed[name].dtype == torch.float32
     assert not torch.equal(mixed[name], full[name])

@@ -21,7 +21,7 @@ from capfix_cli.core.errors import CapfixError
 from capfix_cli.training.data_preparation import prepare
 from capfix_cli.training.switches import turn_on
 from capfix_cli.training.training_clips import TrainingClips
-from capfix_cli.training.training_config import DataOptions, Setup, TrainingOptions
+from capfix_cli.training.training_config import DataOptions, TrainingConfig, TrainingOptions
 from capfix_cli.training.training_loop import new_captioner, train
 
 SENTENCE = "a dog barks loudly then rain falls on the roof and an engine hums far away"
@@ -45,15 +45,19 @@ def made_clips(count: int = 24) -> TrainingClips:
     return TrainingClips(features, captions, names=[f"{n:02d}.wav" for n in range(count)])
 
 
-def everything(epochs: int = 4) -> Setup:
+def everything(epochs: int = 4) -> TrainingConfig:
     """Every switch that draws random numbers or keeps a state."""
-    setup = turn_on(Setup(TINY, TrainingOptions(epochs=epochs, batch_size=5)), "3.1", "3.2", "3.3")
+    setup = turn_on(
+        TrainingConfig(TINY, TrainingOptions(epochs=epochs, batch_size=5)), "3.1", "3.2", "3.3"
+    )
     setup = turn_on(setup, "3.5", "3.6", "4.1", "5.1")
     setup = setup.change("augmentation", mask_bands=8, mask_frames=0.2, mixup=0.4)
     return setup.change("data", validation_share=0.3)
 
 
-def run(setup: Setup, folder: Path | None, kill_at: int | None = None, clips=None, seen=None):
+def run(
+    setup: TrainingConfig, folder: Path | None, kill_at: int | None = None, clips=None, seen=None
+):
     """Train; gives weights and what is told of it."""
     kept, held = prepare(clips or made_clips(), setup.data, setup.augmentation, 0)
     captioner = new_captioner(setup.model, kept, 0)
@@ -180,7 +184,7 @@ def poisoned(place: int) -> TrainingClips:
 
 
 def test_a_loss_that_is_no_number_stops_training_and_says_what_to_lower():
-    setup = Setup(TINY, TrainingOptions(epochs=2, batch_size=8))
+    setup = TrainingConfig(TINY, TrainingOptions(epochs=2, batch_size=8))
     with pytest.raises(CapfixError, match=r"no number any more at step 1") as caught:
         run(setup, None, clips=poisoned(0))
     assert "learning_rate (from 0.001 to 0.0003)" in caught.value.hint
@@ -190,7 +194,7 @@ def test_a_loss_that_is_no_number_stops_training_and_says_what_to_lower():
 def test_the_last_good_captioner_is_kept(tmp_path, monkeypatch):
     from capfix_cli.training import losses
 
-    setup = Setup(TINY, TrainingOptions(epochs=5, batch_size=8))
+    setup = TrainingConfig(TINY, TrainingOptions(epochs=5, batch_size=8))
     good, _ = run(setup.change("training", epochs=5), None)
     calls = {"made": 0}
     plain = losses.token_losses
@@ -226,7 +230,7 @@ def test_gradients_that_are_no_number_stop_before_the_step(monkeypatch):
 
     monkeypatch.setattr(losses, "token_losses", lambda *given: Breaks.apply(plain(*given)))
     for clip in (0.0, 5.0):
-        setup = Setup(TINY, TrainingOptions(epochs=1, batch_size=8, gradient_clip=clip))
+        setup = TrainingConfig(TINY, TrainingOptions(epochs=1, batch_size=8, gradient_clip=clip))
         with pytest.raises(CapfixError, match="gradient is no number"):
             run(setup, None)
 
@@ -255,7 +259,7 @@ def test_early_stopping_stops_and_stays_stopped(tmp_path):
 
 
 def test_early_stopping_without_held_out_clips_is_refused():
-    setup = Setup(TINY, TrainingOptions(early_stopping=2))
+    setup = TrainingConfig(TINY, TrainingOptions(early_stopping=2))
     with pytest.raises(CapfixError, match="needs held-out clips"):
         run(setup, None)
     with pytest.raises(CapfixError, match="none is left to train on"):
@@ -264,7 +268,7 @@ def test_early_stopping_without_held_out_clips_is_refused():
 
 def test_the_best_epoch_by_listening_is_what_is_kept(tmp_path):
     """The kept weights, looked at again, give the bits of the best reading."""
-    from capfix_cli.training.validation import looker
+    from capfix_cli.training.validation import held_out_evaluator
 
     setup = everything(6)
     kept, held = prepare(made_clips(40), setup.data, setup.augmentation, 0)
@@ -275,5 +279,5 @@ def test_the_best_epoch_by_listening_is_what_is_kept(tmp_path):
     bits = [reading.listening.deciding_bits for reading in trained.readings]
     assert len(bits) == 6
     assert trained.best_epoch == 1 + bits.index(max(bits))
-    now = looker(captioner, held, captioner.encode_features, 0)(9, 0.0)
+    now = held_out_evaluator(captioner, held, captioner.encode_features, 0)(9, 0.0)
     assert now.listening.deciding_bits == pytest.approx(max(bits))

@@ -19,7 +19,7 @@ from capfix_cli.training.item_order import Batches, Epochs, balanced, class_weig
 from capfix_cli.training.objective import Objective, tokens_of
 from capfix_cli.training.schedules import competence, inverse_sigmoid, linear, sampling_share
 from capfix_cli.training.switches import SWITCHES, turn_on, without_fixes
-from capfix_cli.training.training_config import DataOptions, Setup, TrainingOptions
+from capfix_cli.training.training_config import DataOptions, TrainingConfig, TrainingOptions
 
 WORDS = ["a", "dog", "barks", "rain", "falls", "then", "bell", "rings"]
 CAPTIONS = ["a dog barks", "rain falls then a bell rings", "a bell rings", "a dog barks then rain"]
@@ -48,7 +48,7 @@ def loss_of(captioner, batch, progress=0.0, **options):
 
 @pytest.mark.parametrize("fix", [fix for fix in SWITCHES if fix != "2.6"])
 def test_turning_a_fix_on_turns_it_on_and_nothing_else(fix):
-    off = without_fixes(Setup().model)
+    off = without_fixes(TrainingConfig().model)
     assert not SWITCHES[fix].is_on(off)
     on = turn_on(off, fix)
     assert SWITCHES[fix].is_on(on)
@@ -208,7 +208,7 @@ def test_the_listening_objective_is_chance_for_the_deaf_and_teaches_hearing(capt
 
 def test_listening_scores_are_the_probe_s(captioner, batch):
     """What is trained is ln p(caption | clip), as capfix_cli.probes scores it."""
-    from capfix_cli.decoding.decode import Chunk
+    from capfix_cli.decoding.decode import EncodedBatch
     from capfix_cli.probes.pair_scoring import Scorer
 
     captioner.module.eval()
@@ -224,7 +224,9 @@ def test_listening_scores_are_the_probe_s(captioner, batch):
         losses.listening_loss = plain
     assert tokens.real.any()
     with torch.inference_mode():
-        scorer = Scorer(captioner, [Chunk(("0", "1", "2", "3"), captioner.encode_features(*batch))])
+        scorer = Scorer(
+            captioner, [EncodedBatch(("0", "1", "2", "3"), captioner.encode_features(*batch))]
+        )
         for row, text in enumerate(CAPTIONS):
             ids = (*captioner.tokenize(text), captioner.eos_id)
             pairs = [(ids, str((row + step) % 4)) for step in range(4)]
@@ -391,7 +393,9 @@ def test_weight_decay_shrinks_and_clipping_limits_what_a_step_does(monkeypatch):
 
     def trained(scale: float, **options: float) -> tuple[dict, dict]:
         monkeypatch.setattr(losses, "token_losses", lambda *given: plain(*given) * scale)
-        setup = Setup(TINY, TrainingOptions(epochs=1, batch_size=8, learning_rate=0.1, **options))
+        setup = TrainingConfig(
+            TINY, TrainingOptions(epochs=1, batch_size=8, learning_rate=0.1, **options)
+        )
         captioner = new_captioner(TINY, clips, 0)
         before = copy.deepcopy(captioner.module.state_dict())
         train(captioner, clips, setup, captioner.encode_features)

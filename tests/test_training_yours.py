@@ -15,12 +15,17 @@ from capfix_cli.captioners.adapters import load_with_adapter
 from capfix_cli.captions.captions_file import read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
-from capfix_cli.training.finetuning import check_trainable, check_words, give_dropout, save_like
+from capfix_cli.training.finetuning import (
+    check_trainable,
+    check_words,
+    give_dropout,
+    save_in_original_layout,
+)
 from capfix_cli.training.objective import Objective, TheirLoss, takes_their_loss
 from capfix_cli.training.recipe import Recipe, write_recipe
 from capfix_cli.training.recipe_reading import read_recipe
 from capfix_cli.training.switches import SWITCHES, turn_on
-from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_config import TrainingConfig, TrainingOptions
 
 ADAPTER = """
 import json, torch
@@ -114,7 +119,7 @@ def mine(tmp_path, world):
     class Net(nn.Module):
         def __init__(self, size: int) -> None:
             super().__init__()
-            self.hear = nn.Linear(32, 16)
+            self.encode_and_caption = nn.Linear(32, 16)
             self.embedding = nn.Embedding(size, 16)
             self.rnn = nn.GRU(16, 16, batch_first=True)
             self.out = nn.Linear(16, size)
@@ -131,7 +136,9 @@ def recipe_for(mine: Path, world, *fixes: str, epochs: int = 1) -> str:
         "adapter": f"{mine / 'mine.py'}:load",
         "audio": str(world.test_audio),
     }
-    control = Setup(training=TrainingOptions(epochs=epochs, batch_size=8, learning_rate=0.01))
+    control = TrainingConfig(
+        training=TrainingOptions(epochs=epochs, batch_size=8, learning_rate=0.01)
+    )
     recipe = Recipe(
         based, dict.fromkeys(fixes, "x"), turn_on(control, *fixes), {}, control, "yours"
     )
@@ -161,11 +168,11 @@ def test_yours_is_trained_and_saved_as_it_came(capfix, mine, world):
 
 @pytest.mark.parametrize("fix", ["3.2", "3.3", "3.4", "3.5", "4.1", "4.2", "5.1", "5.3"])
 def test_every_fix_that_leaves_the_architecture_runs_on_yours(mine, world, tmp_path, fix):
-    from capfix_cli.training.training_run import Job, train_yours
+    from capfix_cli.training.training_run import TrainingJob, train_yours
 
     setup = read_recipe(recipe_for(mine, world, fix)).recipe.setup
     captioner = load_with_adapter(f"{mine / 'mine.py'}:load", str(mine / "mine.pt"), "cpu")
-    job = Job(
+    job = TrainingJob(
         *(str(world.train_captions), str(world.train_audio), tmp_path, tmp_path / "s", "cpu"),
         lambda *given: None,
     )
@@ -178,7 +185,7 @@ def test_every_fix_that_leaves_the_architecture_runs_on_yours(mine, world, tmp_p
 
 
 def test_their_loss_is_used_as_it_is_unless_a_switch_needs_the_scores(mine):
-    path, plain = str(mine / "mine.pt"), Setup()
+    path, plain = str(mine / "mine.pt"), TrainingConfig()
     theirs = load_with_adapter(f"{mine / 'mine.py'}:load", path, "cpu")
     assert takes_their_loss(theirs, plain)
     assert not takes_their_loss(theirs, turn_on(plain, "3.6"))
@@ -258,10 +265,13 @@ def test_layouts_that_weights_come_in(tmp_path):
         for parameter in net.parameters():
             parameter.add_(1)
     for name in layouts:
-        note = save_like(tmp_path / name, tmp_path / f"new-{name}", before, net)
+        note = save_in_original_layout(tmp_path / name, tmp_path / f"new-{name}", before, net)
         assert note == ""
     assert (
-        save_like(tmp_path / "plain.safetensors", tmp_path / "new.safetensors", before, net) == ""
+        save_in_original_layout(
+            tmp_path / "plain.safetensors", tmp_path / "new.safetensors", before, net
+        )
+        == ""
     )
     assert torch.equal(load_file(tmp_path / "new.safetensors")["0.weight"], net[0].weight)
     nested = torch.load(tmp_path / "new-nested.pt", weights_only=True)
@@ -271,7 +281,7 @@ def test_layouts_that_weights_come_in(tmp_path):
     assert half.dtype == torch.float16
     assert torch.equal(half, net[0].weight.half())
     (tmp_path / "odd.pt").write_bytes(b"something else")
-    note = save_like(tmp_path / "odd.pt", tmp_path / "new-odd.pt", before, net)
+    note = save_in_original_layout(tmp_path / "odd.pt", tmp_path / "new-odd.pt", before, net)
     assert "layout of its own" in note
     assert torch.equal(
         torch.load(tmp_path / "new-odd.pt", weights_only=True)["0.bias"], net[0].bias

@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import toys
 
-from capfix_cli.api import examine
+from capfix_cli.api import run_diagnosis
 from capfix_cli.captioners.loading import Loaded, facts
-from capfix_cli.decoding.encode_pass import hear, unwatched
+from capfix_cli.decoding.encode_pass import encode_and_caption, no_progress
 from capfix_cli.diagnosis.decision_tree import LEAVES, NODES, ROOT, TRIALS_OF
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
 from capfix_cli.probes.clip_sample import PROBED
@@ -16,9 +16,9 @@ from capfix_cli.schemas.records import ModelSummary
 
 def walked(rule, folder, references=None):
     captioner = rule if isinstance(rule, toys.Toy) else toys.Toy(rule)
-    heard = hear(captioner, str(folder), batch_size=8, seed=0)
+    heard = encode_and_caption(captioner, str(folder), batch_size=8, seed=0)
     loaded = Loaded(captioner, ModelSummary("toy", "adapter", None, None, facts(captioner, {})))
-    return examine(loaded, heard, references, 0, unwatched)
+    return run_diagnosis(loaded, heard, references, 0, no_progress)
 
 
 BRANCHES = [
@@ -139,10 +139,12 @@ def test_trials_encode_nothing_and_experiments_a_bounded_sample(tmp_path):
             return super().encode(waveforms, lengths)
 
     captioner = Counting(toys.deaf)
-    heard = hear(captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0)
+    heard = encode_and_caption(
+        captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0
+    )
     loaded = Loaded(captioner, ModelSummary("toy", "adapter", None, None, {}))
-    assert len(examine(loaded, heard, None, 0, unwatched).walk.trials) == 10
+    assert len(run_diagnosis(loaded, heard, None, 0, no_progress).walk.trials) == 10
     once = captioner.encoded - toys.CLIPS
     assert once <= 8 * PROBED
-    assert examine(loaded, heard, None, 0, unwatched).walk.trials
+    assert run_diagnosis(loaded, heard, None, 0, no_progress).walk.trials
     assert captioner.encoded - toys.CLIPS == 2 * once

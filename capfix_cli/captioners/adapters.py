@@ -86,7 +86,7 @@ def _installed(name: str) -> Factory:
 
 
 @contextlib.contextmanager
-def blame(adapter: str | None) -> Iterator[None]:
+def attribute_adapter_errors(adapter: str | None) -> Iterator[None]:
     """Tell what an adapter raises while it is used as its fault, with the line.
 
     Raises:

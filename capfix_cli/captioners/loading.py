@@ -12,13 +12,13 @@ from torch import nn
 
 from capfix_cli.captioners.adapters import load_with_adapter
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captioners.contract.contract_check import smoke
+from capfix_cli.captioners.contract.contract_check import quick_check
 from capfix_cli.captioners.huggingface import huggingface_folder
 from capfix_cli.captioners.own import own_checkpoint as checkpoint
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole, weight_files
 from capfix_cli.checkpoints.inspection import sha256_of
-from capfix_cli.checkpoints.model_options import NOTHING, Given, given, use
+from capfix_cli.checkpoints.model_options import NO_MODEL_OPTIONS, ModelOptions, given, use
 from capfix_cli.checkpoints.opening import open_checkpoint
 from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub
 from capfix_cli.checkpoints.weights import load_module
@@ -38,7 +38,10 @@ class Loaded:
 
 
 def load(
-    path: str, adapter: str | None = None, device: str = "cpu", options: Given = NOTHING
+    path: str,
+    adapter: str | None = None,
+    device: str = "cpu",
+    options: ModelOptions = NO_MODEL_OPTIONS,
 ) -> Loaded:
     """Load a checkpoint safely; only an adapter that the user names runs code of the user's.
 
@@ -53,7 +56,7 @@ def load(
             loaded.summary.facts[HANDED_TRAINING] = True
         loaded.captioner.module.eval()
     if loaded.summary.format in {"adapter", "huggingface", "pickle"}:
-        wrong = smoke(loaded.captioner)
+        wrong = quick_check(loaded.captioner)
         if wrong is not None:
             raise CapfixError(
                 f"The captioner of {adapter or path} breaks the contract: {wrong}.",

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Given:
+class ModelOptions:
     """Options about the model.
 
     Attributes:
@@ -27,17 +27,17 @@ class Given:
     trust: bool = False
 
 
-NOTHING = Given()
-_current: ContextVar[Given] = ContextVar("given", default=NOTHING)
+NO_MODEL_OPTIONS = ModelOptions()
+_current: ContextVar[ModelOptions] = ContextVar("given", default=NO_MODEL_OPTIONS)
 
 
-def given() -> Given:
+def given() -> ModelOptions:
     """The options of the command that runs now."""
     return _current.get()
 
 
 @contextlib.contextmanager
-def use(options: Given) -> Iterator[None]:
+def use(options: ModelOptions) -> Iterator[None]:
     """Let loaders and adapters see these options."""
     token = _current.set(options)
     try:

@@ -107,12 +107,12 @@ def _open(path: str) -> Any:
         )
     if content.format == "safetensors":
         return open_checkpoint(path).data
-    with stand_ins(content.imports):
+    with stub_unknown_globals(content.imports):
         return open_checkpoint(path).data
 
 
 @contextlib.contextmanager
-def stand_ins(imports: list[str]) -> Iterator[None]:
+def stub_unknown_globals(imports: list[str]) -> Iterator[None]:
     """Let torch's safe reader meet unknown classes as stubs that do nothing.
 
     Dangerous names get none, so the reader refuses them still.

@@ -14,7 +14,7 @@ from capfix_cli.schemas.records import VERDICTS, Diagnosis
 
 if TYPE_CHECKING:
     from capfix_cli.api import Settings
-    from capfix_cli.checkpoints.model_options import Given
+    from capfix_cli.checkpoints.model_options import ModelOptions
     from capfix_cli.decoding.decoding_options import DecodingOptions
 
 AdapterOption = Annotated[
@@ -63,16 +63,16 @@ def about_model(
     eos: str | None,
     pad: str | None,
     trust: bool,
-) -> Given:
+) -> ModelOptions:
     """Gather the options about the model; under ``--trust`` say what will be imported."""
-    from capfix_cli.checkpoints.model_options import Given
+    from capfix_cli.checkpoints.model_options import ModelOptions
 
     if trust and model is not None:
         from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
 
         imports = ", ".join(read_whole(model).imports) or "nothing"
         typer.echo(f"--trust: {model} imports {imports}", err=True)
-    return Given(vocabulary, bos, eos, pad, trust)
+    return ModelOptions(vocabulary, bos, eos, pad, trust)
 
 
 def settings(
@@ -81,11 +81,11 @@ def settings(
     batch_size: int,
     seed: int,
     references: str | None = None,
-    given: Given | None = None,
+    given: ModelOptions | None = None,
 ) -> Settings:
     """Gather the common options."""
     from capfix_cli.api import Settings
-    from capfix_cli.checkpoints.model_options import NOTHING
+    from capfix_cli.checkpoints.model_options import NO_MODEL_OPTIONS
 
     return Settings(
         adapter=adapter,
@@ -94,7 +94,7 @@ def settings(
         seed=seed,
         references=references,
         command=("capfix", *sys.argv[1:]),
-        model=given or NOTHING,
+        model=given or NO_MODEL_OPTIONS,
     )
 
 

@@ -22,10 +22,10 @@ def command(
     """See all of it on sounds it makes itself: collapse, diagnosis, repair, proof."""
     from pathlib import Path
 
-    with Watcher(quiet=quiet) as watch:
+    with Watcher(quiet=quiet) as progress:
         from capfix_cli.demo.story import run_demo
 
-        result = run_demo(Path(folder), seed, watch=watch)
+        result = run_demo(Path(folder), seed, progress=progress)
     if as_json:
         from capfix_cli.report.json_output import print_json
 

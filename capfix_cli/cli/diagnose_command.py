@@ -45,7 +45,7 @@ def command(
     verdicts = options.parse_verdicts(fail_on)
     if train_audio is not None and train_captions is None:
         raise CapfixError("--train-audio needs captions.", "Add --train-captions CSV.")
-    with Watcher(quiet=quiet) as watch:
+    with Watcher(quiet=quiet) as progress:
         from capfix_cli import api as pipeline
 
         given = options.about_model(model, vocabulary, bos, eos, pad, trust)
@@ -55,7 +55,7 @@ def command(
             train_audio=train_audio,
             training_config=training_config,
         )
-        diagnosis = pipeline.diagnose(model, audio, settings, watch)
+        diagnosis = pipeline.diagnose(model, audio, settings, progress)
     if as_json:
         from capfix_cli.report.json_output import print_json
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from capfix_cli.cli import command_options as options
-from capfix_cli.cli.generate_inputs import Work, complete
+from capfix_cli.cli.generate_inputs import GenerateInputs, complete
 from capfix_cli.cli.progress_bars import Watcher
 from capfix_cli.core.errors import CapfixError
 
@@ -72,7 +72,7 @@ def command(
     quiet: options.QuietOption = False,
 ) -> None:
     """Caption a folder of clips, decoding as told or as the latest run found best."""
-    from capfix_cli.checkpoints.model_options import Given
+    from capfix_cli.checkpoints.model_options import ModelOptions
 
     chosen = options.decoding(
         {
@@ -101,8 +101,8 @@ def command(
     )
     speaks = _speaks(output)
     quiet = quiet or not speaks
-    given = Given(vocabulary, bos, eos, pad, trust)
-    work = complete(Work(model, audio, adapter, given, chosen), quiet=quiet)
+    given = ModelOptions(vocabulary, bos, eos, pad, trust)
+    work = complete(GenerateInputs(model, audio, adapter, given, chosen), quiet=quiet)
     target = Path(output) if output is not None else None
     if target is not None:
         _check(target, work, seed)
@@ -112,7 +112,7 @@ def command(
     rows: list[dict[str, Any]] = []
     delivery: Delivery | None = None
     try:
-        with view as watch:
+        with view as progress:
             from capfix_cli import api as pipeline
             from capfix_cli.generation.caption_folder import Delivery
 
@@ -121,7 +121,7 @@ def command(
             given = options.about_model(work.model, *astuple(work.given))
             settings = options.settings(work.adapter, device, batch_size, seed, None, given)
             generated = pipeline.generate(
-                str(work.model), str(work.audio), work.options, settings, watch, delivery
+                str(work.model), str(work.audio), work.options, settings, progress, delivery
             )
     except KeyboardInterrupt:
         if speaks:
@@ -157,18 +157,18 @@ def _speaks(output: str | None) -> bool:
     return place.rank == 0
 
 
-def _check(target: Path, work: Work, seed: int) -> None:
+def _check(target: Path, work: GenerateInputs, seed: int) -> None:
     """Fail before PyTorch is loaded where the output could not be written or resumed.
 
     Raises:
         CapfixError: says why.
     """
-    from capfix_cli.generation.manifest import make_made
+    from capfix_cli.generation.manifest import build_manifest
     from capfix_cli.generation.partial_output import check_output, check_parts
 
     check_output(target)
     model, audio = str(work.model), str(work.audio)
-    check_parts(target, make_made(model, audio, work.options, seed, work.adapter, work.given))
+    check_parts(target, build_manifest(model, audio, work.options, seed, work.adapter, work.given))
 
 
 def _view(

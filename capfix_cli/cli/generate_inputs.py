@@ -11,13 +11,13 @@ import typer
 from capfix_cli.core.errors import CapfixError
 
 if TYPE_CHECKING:
-    from capfix_cli.checkpoints.model_options import Given
+    from capfix_cli.checkpoints.model_options import ModelOptions
     from capfix_cli.decoding.decoding_options import DecodingOptions
     from capfix_cli.runs.run_store import Run
 
 
 @dataclass(frozen=True)
-class Work:
+class GenerateInputs:
     """What to caption, by what and how.
 
     Attributes:
@@ -32,7 +32,7 @@ class Work:
     model: str | None
     audio: str | None
     adapter: str | None
-    given: Given
+    given: ModelOptions
     decoding: DecodingOptions | None = None
     found_by: str = ""
 
@@ -44,7 +44,7 @@ class Work:
         return self.decoding or GREEDY
 
 
-def complete(work: Work, *, quiet: bool) -> Work:
+def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
     """Fill in what the command line does not say from the latest run.
 
     Its decoding is taken for its own model only.
@@ -52,7 +52,7 @@ def complete(work: Work, *, quiet: bool) -> Work:
     Raises:
         CapfixError: there is none to take it from.
     """
-    from capfix_cli.checkpoints.model_options import Given
+    from capfix_cli.checkpoints.model_options import ModelOptions
 
     if work.model is not None and work.audio is not None:
         return work if work.decoding is not None else _with_best(work, _own_run(work.model))
@@ -65,7 +65,7 @@ def complete(work: Work, *, quiet: bool) -> Work:
             work,
             model=str(known["model"]),
             adapter=work.adapter or known.get("adapter"),
-            given=Given(
+            given=ModelOptions(
                 own.vocabulary or told.get("vocabulary"),
                 own.bos or told.get("bos"),
                 own.eos or told.get("eos"),
@@ -80,7 +80,7 @@ def complete(work: Work, *, quiet: bool) -> Work:
     return _with_best(work, run) if work.decoding is None and of_run else work
 
 
-def _with_best(work: Work, run: Run | None) -> Work:
+def _with_best(work: GenerateInputs, run: Run | None) -> GenerateInputs:
     """Decode as a run found best, where it found anything."""
     from capfix_cli.decoding.decoding_options import options_from_dict
     from capfix_cli.decoding.generation_config import DECODING, read_decoding

@@ -56,13 +56,13 @@ def command(
 ) -> None:
     """Judge captions that are there already; with references, whether the audio decides them."""
     verdicts = options.parse_verdicts(fail_on)
-    with Watcher(quiet=quiet, first="reading captions") as watch:
+    with Watcher(quiet=quiet, first="reading captions") as progress:
         from capfix_cli.captions.caption_layouts import Columns
-        from capfix_cli.diagnosis.judge_captions import Request, measure_files
+        from capfix_cli.diagnosis.judge_captions import MeasureRequest, measure_files
         from capfix_cli.measures.external_metrics import parse_metrics
 
         names = tuple(part.strip() for part in (references_columns or "").split(",") if part)
-        request = Request(
+        request = MeasureRequest(
             columns=Columns(column, names, id_column),
             references=references,
             metrics=parse_metrics(metrics),
@@ -71,7 +71,7 @@ def command(
             training=training,
             seed=seed,
         )
-        found = measure_files(captions, request, watch)
+        found = measure_files(captions, request, progress)
     if as_json:
         from capfix_cli.report.json_output import print_json
 

@@ -71,7 +71,7 @@ def command(
 ) -> None:
     """Run a recipe, save the captioner, and prove it: before, control, after."""
     verdicts = options.parse_verdicts(fail_on)
-    with Watcher(quiet=quiet) as watch:
+    with Watcher(quiet=quiet) as progress:
         from capfix_cli.training.dataset_sources import open_dataset
         from capfix_cli.training.retraining import retrain
         from capfix_cli.training.shipped import locate
@@ -94,7 +94,7 @@ def command(
             model=model,
             logs=logs,
             dataset=opened,
-            watch=watch,
+            progress=progress,
         )
     if as_json:
         from capfix_cli.report.json_output import print_json

@@ -19,9 +19,9 @@ from torch.nn import functional as F
 
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.decoding.hypothesis import Found
+from capfix_cli.decoding.hypothesis import Hypothesis
 from capfix_cli.decoding.hypothesis_rows import NextWord
-from capfix_cli.decoding.null_audio import Absent
+from capfix_cli.decoding.null_audio import NullAudio
 
 DEAD = -1.0e9  # score of a place that no hypothesis fills: below any that one can have
 BLOCK = 512  # candidates among which the largest is looked for first
@@ -32,8 +32,8 @@ def beam_search(
     memory: Memory,
     clips: int,
     options: DecodingOptions,
-    absent: Absent | None = None,
-) -> list[list[Found]]:
+    absent: NullAudio | None = None,
+) -> list[list[Hypothesis]]:
     """Find likely captions of each clip, the best first.
 
     A hypothesis is ranked by the sum of its scores over its length to the power
@@ -50,7 +50,7 @@ def beam_search(
     beams = [_Group(clips, width // groups, most, captioner.eos_id, options, device)]
     beams += [beams[0].clone() for _ in range(groups - 1)]
     batch = torch.arange(clips)  # which clip each running one is
-    results: list[list[Found]] = [[] for _ in range(clips)]
+    results: list[list[Hypothesis]] = [[] for _ in range(clips)]
     for length in range(1, most + 1):
         _advance(beams, running, options, length, last=length == most)
         over = torch.stack([group.settled for group in beams]).all(dim=0).cpu()
@@ -92,11 +92,11 @@ def _advance(
         taken.append(group.tokens)
 
 
-def _results(beams: Sequence[_Group], clip: int) -> list[Found]:
+def _results(beams: Sequence[_Group], clip: int) -> list[Hypothesis]:
     """Give a clip's hypotheses of all groups, the best first; one at least."""
     found = [hypothesis for group in beams for hypothesis in group.finished(clip)]
     if not found:  # nothing could be said: every continuation was forbidden
-        found = [Found((), 0.0, False, DEAD)]
+        found = [Hypothesis((), 0.0, False, DEAD)]
     return sorted(found, key=lambda hypothesis: -hypothesis.rank)
 
 
@@ -211,7 +211,7 @@ class _Group:
             setattr(self, name, getattr(self, name)[clips])
         self.done = self.done.kept(clips)
 
-    def finished(self, clip: int) -> Iterator[Found]:
+    def finished(self, clip: int) -> Iterator[Hypothesis]:
         """Give what ended of a clip."""
         done = self.done
         for place in range(self.size):
@@ -219,7 +219,7 @@ class _Group:
             if rank > DEAD / 2:
                 length = int(done.length[clip, place]) - ended
                 tokens = tuple(done.path[clip, place, :length].tolist())
-                yield Found(tokens, float(done.own[clip, place]), ended, rank)
+                yield Hypothesis(tokens, float(done.own[clip, place]), ended, rank)
 
 
 @dataclass

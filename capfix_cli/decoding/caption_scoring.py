@@ -16,7 +16,7 @@ from capfix_cli.decoding import nested_tensors as nested
 Tokens = tuple[int, ...]  # a caption's ids, its end token included where it ended
 
 MOST_SCORES = 2**25  # numbers of a [rows, places, words] tensor of scores: 128 MiB in float32
-LEAST = -1e4  # nats of a token that cannot come: far below any that can, and yet a number
+LOWEST_LOGIT = -1e4  # nats of a token that cannot come: far below any that can, and yet a number
 _CHECKED = "_sequence_logits_agree"  # remembered on the captioner: its answer does not change
 
 
@@ -125,4 +125,4 @@ def _log_probability(scores: Tensor, target: Tensor, place: int, captioner: Capt
     """[R, V] scores and [R] words -> [R] nats; what the captioner forbids at a place is no word."""
     scores = processors.forbid(scores, captioner.forbidden_tokens(place))
     found = scores.log_softmax(dim=1).gather(1, target.unsqueeze(1)).squeeze(1)
-    return found.clamp_min(LEAST)
+    return found.clamp_min(LOWEST_LOGIT)

@@ -11,11 +11,11 @@ from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.beam_search import beam_search
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.decoding.hypothesis import Found
+from capfix_cli.decoding.hypothesis import Hypothesis
 from capfix_cli.decoding.hypothesis_rows import NextWord
-from capfix_cli.decoding.null_audio import Absent, make_absent
+from capfix_cli.decoding.null_audio import NullAudio, make_absent
 from capfix_cli.decoding.reranking import best_candidates
-from capfix_cli.decoding.token_sampling import Uniforms, draw
+from capfix_cli.decoding.token_sampling import UniformStream, draw
 from capfix_cli.schemas.records import ClipCaption
 
 COMPACT_AT = 0.75  # clips are dropped once a quarter is finished: moving memories costs as well
@@ -23,7 +23,7 @@ MOST_SCORES = 2**26  # of words for all rows decoded side by side: 256 MiB in fl
 
 
 @dataclass(frozen=True)
-class Chunk:
+class EncodedBatch:
     """The memory of a batch of clips, encoded once and decoded as often as wanted.
 
     Attributes:
@@ -38,10 +38,10 @@ class Chunk:
 @torch.inference_mode()
 def decode(
     captioner: Captioner,
-    chunk: Chunk,
+    chunk: EncodedBatch,
     options: DecodingOptions,
     seed: int,
-    absent: Absent | None = None,
+    absent: NullAudio | None = None,
 ) -> list[ClipCaption]:
     """Caption the clips of a chunk.
 
@@ -68,7 +68,7 @@ def decode(
         if size < len(chunk.names):
             rows = torch.arange(start, min(start + size, len(chunk.names)))
             memory = nested.select(chunk.memory, rows, captioner.memory_batch_dim)
-            part = Chunk(chunk.names[start : start + size], memory)
+            part = EncodedBatch(chunk.names[start : start + size], memory)
         if options.num_beams > 1:
             found = beam_search(captioner, part.memory, len(part.names), options, absent)
         else:
@@ -84,10 +84,10 @@ def decode(
 
 def decode_all(
     captioner: Captioner,
-    chunks: Iterable[Chunk],
+    chunks: Iterable[EncodedBatch],
     options: DecodingOptions,
     seed: int,
-    absent: Absent | None = None,
+    absent: NullAudio | None = None,
 ) -> Iterator[ClipCaption]:
     """Caption every clip of every chunk."""
     for chunk in chunks:
@@ -96,14 +96,14 @@ def decode_all(
 
 def _word_by_word(
     captioner: Captioner,
-    chunk: Chunk,
+    chunk: EncodedBatch,
     options: DecodingOptions,
     seed: int,
-    absent: Absent | None,
-) -> list[list[Found]]:
+    absent: NullAudio | None,
+) -> list[list[Hypothesis]]:
     """Decode greedily or by sampling; [clips][rows a clip], in the order drawn."""
     clips, width, most = len(chunk.names), options.rows, options.longest(captioner.max_length)
-    uniforms = Uniforms(chunk.names, width, most, seed) if options.do_sample else None
+    uniforms = UniformStream(chunk.names, width, most, seed) if options.do_sample else None
     running = NextWord(captioner, chunk.memory, clips, options, absent)
     running.widen(width)
     words = torch.full((clips * width, most), captioner.eos_id)
@@ -137,15 +137,15 @@ def _word_by_word(
 
 def _found(
     words: torch.Tensor, total: torch.Tensor, ended: torch.Tensor, eos_id: int, width: int
-) -> list[list[Found]]:
+) -> list[list[Hypothesis]]:
     each = []
     for tokens, logprob, end in zip(words.tolist(), total.tolist(), ended.tolist(), strict=True):
         own = tokens[: tokens.index(eos_id)] if end else tokens
-        each.append(Found(tuple(own), logprob, end, logprob))
+        each.append(Hypothesis(tuple(own), logprob, end, logprob))
     return [each[start : start + width] for start in range(0, len(each), width)]
 
 
-def _caption(captioner: Captioner, name: str, own: Sequence[Found]) -> ClipCaption:
+def _caption(captioner: Captioner, name: str, own: Sequence[Hypothesis]) -> ClipCaption:
     captions = [
         ClipCaption(name, captioner.detokenize(list(f.tokens)), f.tokens, f.logprob, f.ended)
         for f in own

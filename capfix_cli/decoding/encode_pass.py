@@ -13,7 +13,7 @@ from capfix_cli.audio.audio_batches import Batch, iterate_batches, read_waveform
 from capfix_cli.audio.audio_files import Clip, read_headers
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding import nested_tensors as nested
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
 from capfix_cli.probes.clip_sample import PROBED, Sample
 from capfix_cli.schemas.records import AudioSummary, ClipCaption, SkippedClip
@@ -23,15 +23,15 @@ from capfix_cli.schemas.records import AudioSummary, ClipCaption, SkippedClip
 SAMPLE = 256
 
 NO_SAMPLE = Sample((), (), 1)
-Watch = Callable[[str, int, int], None]  # what is done, done, in all
+ProgressCallback = Callable[[str, int, int], None]  # what is done, done, in all
 
 
-def unwatched(stage: str, done: int, total: int) -> None:
+def no_progress(stage: str, done: int, total: int) -> None:
     """Watch nothing."""
 
 
 @dataclass(frozen=True)
-class Heard:
+class EncodedClips:
     """What a pass over the audio gives.
 
     Attributes:
@@ -47,7 +47,7 @@ class Heard:
 
     audio: AudioSummary
     captions: tuple[ClipCaption, ...]
-    chunks: tuple[Chunk, ...]
+    chunks: tuple[EncodedBatch, ...]
     digests: tuple[bytes, ...]
     finite: bool
     sample: Sample = NO_SAMPLE
@@ -57,7 +57,7 @@ class Heard:
 NOT_FINITE = "the captioner's scores for it are not finite numbers"
 
 
-def hear(
+def encode_and_caption(
     captioner: Captioner,
     folder: str,
     *,
@@ -66,8 +66,8 @@ def hear(
     options: DecodingOptions = GREEDY,
     sample: int = SAMPLE,
     only_sample: bool = False,
-    watch: Watch = unwatched,
-) -> Heard:
+    progress: ProgressCallback = no_progress,
+) -> EncodedClips:
     """Caption every clip of a folder in one pass.
 
     Args:
@@ -78,21 +78,21 @@ def hear(
         options: how to decode; greedy for a diagnosis.
         sample: how many clips' memories are kept; they are batched among themselves.
         only_sample: leave the other clips alone.
-        watch: called as the work goes on.
+        progress: called as the work goes on.
 
     Raises:
         CapfixError: no such folder or no audio in it.
     """
     clips, skipped = read_headers(
-        folder, lambda done, total: watch("reading audio headers", done, total)
+        folder, lambda done, total: progress("reading audio headers", done, total)
     )
     chosen, rest = split_sample(clips, sample, seed)
     probed = {clip.name: clip for clip in chosen[:PROBED]}
     waveforms: dict[str, Tensor] = {}
     captions: list[ClipCaption] = []
-    chunks: list[Chunk] = []
+    chunks: list[EncodedBatch] = []
     digests: list[bytes] = []
-    broken: list[tuple[Chunk, list[ClipCaption]]] = []
+    broken: list[tuple[EncodedBatch, list[ClipCaption]]] = []
     seconds = 0.0
     for kept, group in ((True, chosen), (False, [] if only_sample else rest)):
         for batch in iterate_batches(
@@ -112,7 +112,7 @@ def hear(
                 wanted = set(chunk.names if chunk is not None else ()) & probed.keys()
                 waveforms |= {c.name: c.samples for c in batch.clips if c.name in wanted}
             done = len(captions) + sum(len(found) for _, found in broken)
-            watch("listening and captioning", done, len(clips))
+            progress("listening and captioning", done, len(clips))
     names = [caption.file_name for _, found in broken for caption in found]
     finite = len(names) <= len(captions)
     if finite:
@@ -123,7 +123,7 @@ def hear(
             captions.extend(found)
             chunks.append(chunk)
     order = [name for name in probed if name in waveforms]
-    return Heard(
+    return EncodedClips(
         AudioSummary(str(folder), len(captions), seconds, _sorted(skipped)),
         tuple(sorted(captions, key=lambda caption: caption.file_name)),
         tuple(chunks),
@@ -156,7 +156,9 @@ def draw_sample(folder: str, sample_rate: int, count: int, seed: int) -> Sample:
     )
 
 
-def _part(captioner: Captioner, chunk: Chunk) -> tuple[Chunk | None, Chunk | None]:
+def _part(
+    captioner: Captioner, chunk: EncodedBatch
+) -> tuple[EncodedBatch | None, EncodedBatch | None]:
     """Part a chunk into clips with finite scores and those without."""
     if outputs_finite(captioner, chunk.memory, len(chunk.names)):
         return chunk, None
@@ -165,7 +167,7 @@ def _part(captioner: Captioner, chunk: Chunk) -> tuple[Chunk | None, Chunk | Non
         one = nested.select(chunk.memory, torch.tensor([row]), captioner.memory_batch_dim)
         parts[outputs_finite(captioner, one, 1)].append(row)
     bad, good = (
-        Chunk(
+        EncodedBatch(
             tuple(chunk.names[row] for row in rows),
             nested.select(chunk.memory, torch.tensor(rows), captioner.memory_batch_dim),
         )
@@ -192,9 +194,9 @@ def split_sample(clips: Sequence[Clip], size: int, seed: int) -> tuple[list[Clip
 
 
 @torch.inference_mode()
-def encode(captioner: Captioner, batch: Batch) -> Chunk:
+def encode(captioner: Captioner, batch: Batch) -> EncodedBatch:
     """Encode a batch into the memory that every decoding of it reuses."""
-    return Chunk(tuple(batch.names), captioner.encode(batch.waveforms, batch.lengths))
+    return EncodedBatch(tuple(batch.names), captioner.encode(batch.waveforms, batch.lengths))
 
 
 @torch.inference_mode()

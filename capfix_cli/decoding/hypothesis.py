@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Found:
+class Hypothesis:
     """One hypothesis.
 
     Attributes:

@@ -10,10 +10,10 @@ from capfix_cli.decoding import logit_processors as processors
 from capfix_cli.decoding import logit_warpers as filters
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.decoding.null_audio import Absent, average
+from capfix_cli.decoding.null_audio import NullAudio, average
 
 
-class Running:
+class ActiveRows:
     """A captioner's state over some memories, a number of rows for each of them.
 
     The rows of a memory stand side by side. A captioner that shares memories keeps one of each;
@@ -68,20 +68,20 @@ class NextWord:
         memory: Memory,
         clips: int,
         options: DecodingOptions,
-        absent: Absent | None = None,
+        absent: NullAudio | None = None,
     ) -> None:
         self.captioner, self.options = captioner, options
         self.clips, self.width = clips, 1
-        self.heard = Running(captioner, memory)
+        self.heard = ActiveRows(captioner, memory)
         self.logits, self.top = self.heard.scores, self.heard.top
         self._normaliser: Tensor | None = None  # [R, 1] of the logits, computed once a step
         self.position = 0
         self.columns = list(captioner.start_prefix(clips).unbind(dim=1))  # [R] each
-        self.unheard: Running | None = None
+        self.unheard: ActiveRows | None = None
         self.parts = 0
         if options.contrast and absent is not None:
             self.parts = absent.clips
-            self.unheard = Running(captioner, absent.memory)
+            self.unheard = ActiveRows(captioner, absent.memory)
             first = average(self.unheard.scores, self.parts)  # [1, V]: the same for every clip
             self.absent_scores = first.expand(clips, -1)
 

@@ -14,7 +14,9 @@ from torch import Tensor
 from capfix_cli.decoding.decoding_options import DecodingOptions
 
 LEFT_OUT = float("-inf")
-LEAST = -1e4  # nats of a word that cannot come without audio: far below any that can, yet a number
+LOWEST_LOGIT = (
+    -1e4
+)  # nats of a word that cannot come without audio: far below any that can, yet a number
 
 
 class Top(NamedTuple):
@@ -75,7 +77,7 @@ def contrast(heard: Tensor, unheard: Tensor, weight: float, cutoff: float) -> Te
         cutoff: in [0, 1].
     """
     least = heard.amax(dim=1, keepdim=True) + (math.log(cutoff) if cutoff > 0 else LEFT_OUT)
-    scores = torch.lerp(unheard.clamp_min(LEAST), heard, 1 + weight)
+    scores = torch.lerp(unheard.clamp_min(LOWEST_LOGIT), heard, 1 + weight)
     # Without a cut the rarest word can win: both terms are then large and mostly noise. Where a
     # word is left out of both, their difference is no number.
     return scores.masked_fill((heard < least) | heard.eq(LEFT_OUT), LEFT_OUT)

@@ -20,7 +20,7 @@ NOISE_RMS = 0.1  # of full scale, -20 dBFS: as loud as recordings usually are
 
 
 @dataclass(frozen=True)
-class Absent:
+class NullAudio:
     """Memories without the clip's audio; several are averaged as distributions.
 
     Attributes:
@@ -35,7 +35,7 @@ class Absent:
 @torch.inference_mode()
 def make_absent(
     captioner: Captioner, kind: AbsentKind, memory: Memory, clips: int, seed: int
-) -> Absent:
+) -> NullAudio:
     """Make what stands for "no audio" from other clips' memory, or from silence or noise.
 
     Args:
@@ -55,7 +55,7 @@ def make_absent(
         if kind == "noise":
             generator = torch.Generator().manual_seed(seed)
             waveform = (NOISE_RMS * torch.randn(1, samples, generator=generator)).clamp(-1, 1)
-        return Absent(captioner.encode(waveform, torch.tensor([samples])), 1)
+        return NullAudio(captioner.encode(waveform, torch.tensor([samples])), 1)
     if clips < 2:
         raise CapfixError(
             "The contrast compares a clip with others, and there is one clip.",
@@ -63,9 +63,9 @@ def make_absent(
         )
     dim = captioner.memory_batch_dim
     if kind == "mean-memory" and _has_mean(memory):
-        return Absent(nested.apply(memory, lambda tensor: _mean(tensor, dim)), 1)
+        return NullAudio(nested.apply(memory, lambda tensor: _mean(tensor, dim)), 1)
     chosen = torch.tensor(sorted(range(clips), key=lambda row: _rank(seed, row))[:OTHERS])
-    return Absent(nested.select(memory, chosen.sort().values, dim), len(chosen))
+    return NullAudio(nested.select(memory, chosen.sort().values, dim), len(chosen))
 
 
 def _has_mean(memory: Memory) -> bool:

@@ -12,8 +12,8 @@ from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens, rows_at_once, score_sequences
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.decoding.hypothesis import Found
-from capfix_cli.decoding.null_audio import Absent
+from capfix_cli.decoding.hypothesis import Hypothesis
+from capfix_cli.decoding.null_audio import NullAudio
 
 ROWS = 512  # captions scored at once
 DIGITS = 3  # of a rank in nats that are not rounding: float32 sums of a caption agree to 1e-4
@@ -22,10 +22,10 @@ DIGITS = 3  # of a rank in nats that are not rounding: float32 sums of a caption
 def best_candidates(
     captioner: Captioner,
     memory: Memory,
-    found: Sequence[Sequence[Found]],
+    found: Sequence[Sequence[Hypothesis]],
     options: DecodingOptions,
-    absent: Absent | None,
-) -> list[list[Found]]:
+    absent: NullAudio | None,
+) -> list[list[Hypothesis]]:
     """Put the distinct candidates of each clip in order, the best first.
 
     - ``likelihood``: log-probability a token, end token included.
@@ -51,23 +51,23 @@ def best_candidates(
     return [_ordered(own) for own in distinct]
 
 
-def _distinct(own: Sequence[Found]) -> list[Found]:
+def _distinct(own: Sequence[Hypothesis]) -> list[Hypothesis]:
     return list({(f.tokens, f.ended): f for f in own}.values())
 
 
-def _ordered(own: Sequence[Found]) -> list[Found]:
+def _ordered(own: Sequence[Hypothesis]) -> list[Hypothesis]:
     # Ranks that differ by rounding alone are ties: the likelier a token goes first, then the words;
     # the order in which candidates were drawn is no merit.
     return sorted(own, key=lambda f: (-round(f.rank, DIGITS), -_per_token(f), f.tokens))
 
 
-def _per_token(found: Found) -> float:
+def _per_token(found: Hypothesis) -> float:
     return found.logprob / max(1, len(found.tokens) + found.ended)
 
 
 def _by_listening(
-    captioner: Captioner, found: Sequence[Sequence[Found]], absent: Absent
-) -> list[list[Found]]:
+    captioner: Captioner, found: Sequence[Sequence[Hypothesis]], absent: NullAudio
+) -> list[list[Hypothesis]]:
     captions = sorted({f.closed(captioner.eos_id) for own in found for f in own}, key=_length)
     without = dict(zip(captions, _absent_scores(captioner, captions, absent), strict=True))
     return [
@@ -80,7 +80,9 @@ def _length(tokens: Tokens) -> tuple[int, Tokens]:
     return len(tokens), tokens
 
 
-def _absent_scores(captioner: Captioner, captions: Sequence[Tokens], absent: Absent) -> list[float]:
+def _absent_scores(
+    captioner: Captioner, captions: Sequence[Tokens], absent: NullAudio
+) -> list[float]:
     """Ln of the mean of p(caption | each of the absent memories)."""
     dim = captioner.memory_batch_dim
     parts = []
@@ -103,7 +105,7 @@ def _absent_scores(captioner: Captioner, captions: Sequence[Tokens], absent: Abs
     return mean
 
 
-def _by_agreement(own: Sequence[Found], eos_id: int) -> list[Found]:
+def _by_agreement(own: Sequence[Hypothesis], eos_id: int) -> list[Hypothesis]:
     """Rank by the mean likeness to the other candidates, as often as each was drawn."""
     counts = Counter((f.tokens, f.ended) for f in own)
     grams = {key: _grams(key[0]) for key in counts}

@@ -14,12 +14,14 @@ from torch import Tensor
 from capfix_cli.decoding import logit_warpers as filters
 from capfix_cli.decoding.decoding_options import DecodingOptions
 
-TRIES = 12  # proposals a word before the exact filters: with top-p .9 one in 10^12 needs them
+MAX_PROPOSALS = (
+    12  # proposals a word before the exact filters: with top-p .9 one in 10^12 needs them
+)
 LEAST_ACCEPTED = 0.5  # top-p below which proposals would be refused too often to be worth it
 BLOCK = 256  # words whose probabilities are added up before one of them is looked for
 
 
-class Uniforms:
+class UniformStream:
     """Numbers in [0, 1) for every draw of every row, from the seed and the clip's name alone.
 
     Args:
@@ -36,7 +38,7 @@ class Uniforms:
             digest = hashlib.blake2b(text, digest_size=8).digest()
             for row in range(width):
                 key = [seed, int.from_bytes(digest, "little"), *([row] if row else [])]
-                rows.append(np.random.default_rng(key).random((places, TRIES)))
+                rows.append(np.random.default_rng(key).random((places, MAX_PROPOSALS)))
         self.numbers: NDArray[np.float64] = np.stack(rows)  # [clips * width, places, TRIES]
 
     def at(self, place: int, rows: Tensor | None = None) -> Tensor:

@@ -13,7 +13,7 @@ from capfix_cli.captioners.own.own_checkpoint import save
 from capfix_cli.captioners.own.own_config import BASELINE, CaptionerConfig, FrontEndConfig
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding.decoding_options import GREEDY
-from capfix_cli.decoding.encode_pass import Watch, unwatched
+from capfix_cli.decoding.encode_pass import ProgressCallback, no_progress
 from capfix_cli.demo.synthetic_world import World, describes, make_world
 from capfix_cli.schemas.records import Diagnosis, Retraining
 from capfix_cli.training.caption_data import load_training_clips
@@ -80,7 +80,7 @@ class DemoResult:
 
 
 def run_demo(
-    folder: Path, seed: int, size: DemoSize | None = None, watch: Watch = unwatched
+    folder: Path, seed: int, size: DemoSize | None = None, progress: ProgressCallback = no_progress
 ) -> DemoResult:
     """Make a world, a collapsed captioner, its diagnosis, the repair and the proof.
 
@@ -88,7 +88,7 @@ def run_demo(
         folder: new or empty; everything is kept in it.
         seed: of the world and of all training.
         size: how large.
-        watch: called as the work goes on.
+        progress: called as the work goes on.
 
     Raises:
         CapfixError: the folder cannot be used.
@@ -99,13 +99,13 @@ def run_demo(
         size.train_clips,
         size.test_clips,
         seed,
-        lambda done, total: watch("synthesising a captioned world", done, total),
+        lambda done, total: progress("synthesising a captioned world", done, total),
     )
-    model = _train_baseline(world, size, seed, watch)
+    model = _train_baseline(world, size, seed, progress)
     settings = Settings(
         seed=seed, references=str(world.test_captions), root=folder, command=("capfix", "demo")
     )
-    before = diagnose(str(model), str(world.test_audio), settings, watch)
+    before = diagnose(str(model), str(world.test_audio), settings, progress)
     if before.recipe is None:
         raise CapfixError(
             f"This seed gave a baseline that is {before.verdict}: there is nothing to repair.",
@@ -118,24 +118,24 @@ def run_demo(
         settings,
         output=str(folder / "repaired.pt"),
         epochs=size.recipe_epochs,
-        watch=watch,
+        progress=progress,
     )
-    return _compare(world, model, before, proof, settings, watch)
+    return _compare(world, model, before, proof, settings, progress)
 
 
-def _train_baseline(world: World, size: DemoSize, seed: int, watch: Watch) -> Path:
+def _train_baseline(world: World, size: DemoSize, seed: int, progress: ProgressCallback) -> Path:
     clips = load_training_clips(
         world.train_captions,
         world.train_audio,
         size.config.front_end,
-        lambda done, total: watch("computing features", done, total),
+        lambda done, total: progress("computing features", done, total),
     )
     options = dataclasses.replace(TRAINING, epochs=size.baseline_epochs, seed=seed)
     captioner = fit(
         size.config,
         clips,
         options,
-        progress=lambda step, steps, loss: watch(
+        progress=lambda step, steps, loss: progress(
             f"training the document's baseline (loss {loss:.2f})", step, steps
         ),
     )
@@ -148,7 +148,7 @@ def _compare(
     before: Diagnosis,
     proof: Retraining,
     settings: Settings,
-    watch: Watch,
+    progress: ProgressCallback,
 ) -> DemoResult:
     """Caption the same clips with all three, and check them against the truth."""
     truth: dict[str, tuple[str, str]] = json.loads(world.truth.read_text(encoding="utf-8"))
@@ -156,7 +156,7 @@ def _compare(
     told: dict[str, dict[str, str]] = {}
     for name, path in models.items():
         if path is not None:
-            heard = generate(path, str(world.test_audio), GREEDY, settings, watch)
+            heard = generate(path, str(world.test_audio), GREEDY, settings, progress)
             told[name] = {caption.file_name: caption.text for caption in heard.captions}
     clips = sorted(told["before"])
     shown = clips[:: max(1, len(clips) // SHOWN)][:SHOWN]

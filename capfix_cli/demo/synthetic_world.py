@@ -207,8 +207,8 @@ def render(scene: Scene, generator: Generator) -> Samples:
 
 
 def _fade(wave: Wave) -> Wave:
-    ramp = np.minimum(1.0, np.arange(wave.size) / (0.03 * RATE))
-    return wave * ramp * ramp[::-1]
+    linear_confidence = np.minimum(1.0, np.arange(wave.size) / (0.03 * RATE))
+    return wave * linear_confidence * linear_confidence[::-1]
 
 
 def make_world(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capfix_cli.diagnosis.training_data.data_findings import Finding, TrainingData
+from capfix_cli.diagnosis.training_data.data_findings import DataFinding, TrainingData
 from capfix_cli.fixes.setting_status import Mark
 from capfix_cli.schemas.records import Evidence, Status
 
@@ -43,7 +43,7 @@ def broken_data(data: TrainingData) -> str:
     return ""
 
 
-def _several(finding: Finding, data: TrainingData) -> Mark:
+def _several(finding: DataFinding, data: TrainingData) -> Mark:
     mean = data.captions / max(1, data.clips)
     single = finding.evidence[1]
     if isinstance(single.value, float) and single.value > float(single.threshold or 0):
@@ -60,7 +60,7 @@ def _several(finding: Finding, data: TrainingData) -> Mark:
     return Mark("unknown", reason, finding.evidence)
 
 
-def _figure(finding: Finding) -> str:
+def _figure(finding: DataFinding) -> str:
     """Give every figure that was held against a limit."""
     held = [row for row in finding.evidence if row.threshold is not None]
     return "; ".join(_said(row) for row in held)

@@ -6,24 +6,24 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from capfix_cli.captioners.loading import Loaded
-from capfix_cli.decoding.encode_pass import Heard, Watch, draw_sample
+from capfix_cli.decoding.encode_pass import EncodedClips, ProgressCallback, draw_sample
 from capfix_cli.diagnosis.causes.cause_table import INTEGRITY, MODEL
-from capfix_cli.diagnosis.causes.finding import Case, Finding, not_tested
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
 from capfix_cli.diagnosis.decision_tree import Observations, Walk, walk
 from capfix_cli.diagnosis.prediction import predict
 from capfix_cli.diagnosis.ranking import Causes, look, rank
 from capfix_cli.diagnosis.repairs.repair_kinds import repairs_for
 from capfix_cli.diagnosis.repairs.repair_trial import try_repair
-from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory
+from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.diagnosis.trials.settings_search import best_trial, pareto_front
 from capfix_cli.diagnosis.verdict import Decision, decide
-from capfix_cli.fixes.plan import Findings, make_plan
+from capfix_cli.fixes.plan import PlanInputs, make_plan
 from capfix_cli.fixes.setting_status import Mark
 from capfix_cli.measures.measure_table import judge_diversity
-from capfix_cli.probes.clip_sample import Sample, Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.front_end_search import FITTED
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.probes.probe_cache import Experiments
+from capfix_cli.probes.probe_cache import ProbeCache
 from capfix_cli.schemas.records import (
     Cause,
     ClipCaption,
@@ -45,7 +45,7 @@ NO_AUDIO = frozenset({"input.silent-audio", "input.duplicate-audio"})
 
 
 @dataclass(frozen=True)
-class Examined:
+class DiagnosisResult:
     """Verdict, causes, tree, trials and plan of one captioner."""
 
     decision: Decision
@@ -61,16 +61,16 @@ class Examined:
     mends: tuple[str, ...] = ()
 
 
-def examine(
+def run_diagnosis(
     loaded: Loaded,
-    heard: Heard,
+    heard: EncodedClips,
     references: Mapping[str, Sequence[str]] | None,
     seed: int,
-    watch: Watch,
+    progress: ProgressCallback,
     training: Sequence[Cause] | None = None,
     marks: Mapping[str, Mark] | None = None,
     train_audio: str | None = None,
-) -> Examined:
+) -> DiagnosisResult:
     """Judge what was heard: integrity first, then verdict, tree with trials, causes and plan.
 
     Args:
@@ -78,14 +78,14 @@ def examine(
         heard: its captions and memories.
         references: clip name -> references, or None.
         seed: of everything that is drawn.
-        watch: called as the work goes on.
+        progress: called as the work goes on.
         training: causes that its training data showed; None where they were not given.
         marks: what is known of fixes from settings of training and training captions.
         train_audio: folder of the clips that it was trained on, or None.
     """
     scorer = Scorer(loaded.captioner, heard.chunks)
-    laboratory = Laboratory(scorer, references, seed, heard.sample)
-    experiments = Experiments(
+    evaluator = DecodingEvaluator(scorer, references, seed, heard.sample)
+    probes = ProbeCache(
         loaded.captioner,
         heard.sample,
         heard.chunks,
@@ -94,15 +94,15 @@ def examine(
         seed,
         None if train_audio is None else _training_clips(loaded, train_audio, seed),
     )
-    case = _open_case(loaded, heard, references, laboratory, experiments, watch, training)
-    watch("testing input, weights and evaluation", 0, 1)
+    case = _open_case(loaded, heard, references, evaluator, probes, progress, training)
+    progress("testing input, weights and evaluation", 0, 1)
     gate = _gate(case)
-    watch("testing input, weights and evaluation", 1, 1)
+    progress("testing input, weights and evaluation", 1, 1)
     # A network that was never trained is not broken: training is what it needs.
     fault = "" if gate.ranked and gate.ranked[0].id == UNTRAINED else gate.first_step
-    trials_of = _Trials(laboratory, watch)
+    trials_of = _Trials(evaluator, progress)
     prediction = predict(case) if case.ill and case.finite and not fault else None
-    laboratory.doubted = prediction is not None and not prediction.works
+    evaluator.expect_failure = prediction is not None and not prediction.works
     walked = walk(
         Observations(
             fault,
@@ -110,12 +110,12 @@ def examine(
             case.decision,
             trials_of.one,
             trials_of.search,
-            lambda: _repair(case, gate, loaded, heard, references, laboratory, seed, watch),
+            lambda: _repair(case, gate, loaded, heard, references, evaluator, seed, progress),
         )
     )
     trials = walked.trials
     decodings = [trial for trial in trials if not trial.repair]
-    if any(trial.kept for trial in decodings) and not laboratory.searched:
+    if any(trial.kept for trial in decodings) and not evaluator.searched:
         trials = (*trials, *trials_of.search(decodings))
     front = pareto_front(trials)
     trials = tuple(
@@ -127,11 +127,11 @@ def examine(
     if prediction is not None and made:
         prediction = replace(prediction, came=best is not None)
     case = replace(case, rescued_by=best.name if best else None, tried=len(made))
-    watch("looking for causes", 0, 1)
+    progress("looking for causes", 0, 1)
     causes = _all_causes(case, gate)
-    watch("looking for causes", 1, 1)
+    progress("looking for causes", 1, 1)
     plan = make_plan(
-        Findings(
+        PlanInputs(
             case.decision.verdict,
             loaded.summary.facts,
             trials,
@@ -142,8 +142,8 @@ def examine(
         )
     )
     shown = best or next((trial for trial in made), None)
-    tried = () if shown is None else laboratory.captions[shown.name]
-    return Examined(
+    tried = () if shown is None else evaluator.captions[shown.name]
+    return DiagnosisResult(
         case.decision,
         case.listening,
         walked,
@@ -160,26 +160,26 @@ def examine(
 
 def _open_case(
     loaded: Loaded,
-    heard: Heard,
+    heard: EncodedClips,
     references: Mapping[str, Sequence[str]] | None,
-    laboratory: Laboratory,
-    experiments: Experiments,
-    watch: Watch,
+    evaluator: DecodingEvaluator,
+    probes: ProbeCache,
+    progress: ProgressCallback,
     training: Sequence[Cause] | None,
-) -> Case:
+) -> DiagnosisContext:
     people = None
     if references is not None:
         people = [references.get(caption.file_name, ()) for caption in heard.captions]
     texts = [caption.text for caption in heard.captions]
-    diversity = judge_diversity(texts, people, experiments.seed)
+    diversity = judge_diversity(texts, people, probes.seed)
     listening = None
     if heard.finite and _finite(loaded):
-        watch("measuring listening", 0, 1)
-        listening = laboratory.greedy.listening
-        watch("measuring listening", 1, 1)
-    return Case(
+        progress("measuring listening", 0, 1)
+        listening = evaluator.greedy.listening
+        progress("measuring listening", 1, 1)
+    return DiagnosisContext(
         loaded.captioner,
-        experiments,
+        probes,
         decide(diversity, listening),
         listening,
         loaded.summary.facts,
@@ -209,7 +209,7 @@ def _finite(loaded: Loaded) -> bool:
     )
 
 
-def _gate(case: Case) -> Causes:
+def _gate(case: DiagnosisContext) -> Causes:
     """Look for faults of input, weights and evaluation; where there is no audio, for that alone."""
     found = look(case, INTEGRITY)
     silent = rank([finding for finding in found if finding.id in NO_AUDIO])
@@ -222,35 +222,35 @@ def _gate(case: Case) -> Causes:
 class _Trials:
     """Makes trials and tells of them."""
 
-    def __init__(self, laboratory: Laboratory, watch: Watch) -> None:
-        self.laboratory = laboratory
-        self.watch = watch
+    def __init__(self, evaluator: DecodingEvaluator, progress: ProgressCallback) -> None:
+        self.evaluator = evaluator
+        self.progress = progress
         self.made = 0
 
     def one(self, name: str) -> Trial:
         """Make a decoding trial."""
-        self.watch("trying decoding fixes", self.made, self.made + 1)
+        self.progress("trying decoding fixes", self.made, self.made + 1)
         self.made += 1
-        return self.laboratory.trial(name)
+        return self.evaluator.trial(name)
 
     def search(self, trials: Sequence[Trial]) -> Sequence[Trial]:
         """Search over settings, where there is hope."""
-        if not self.laboratory.promising(trials):
+        if not self.evaluator.worth_searching(trials):
             return ()
-        return self.laboratory.search(
-            lambda done, total: self.watch("searching settings", done, total)
+        return self.evaluator.search(
+            lambda done, total: self.progress("searching settings", done, total)
         )
 
 
 def _repair(
-    case: Case,
+    case: DiagnosisContext,
     gate: Causes,
     loaded: Loaded,
-    heard: Heard,
+    heard: EncodedClips,
     references: Mapping[str, Sequence[str]] | None,
-    laboratory: Laboratory,
+    evaluator: DecodingEvaluator,
     seed: int,
-    watch: Watch,
+    progress: ProgressCallback,
 ) -> list[Trial]:
     """Try what mends the causes found without training, until something does."""
     made: list[Trial] = []
@@ -258,9 +258,9 @@ def _repair(
         return made
     for cause in gate.ranked[:REPAIRED]:
         for repair in repairs_for(cause.id, case, loaded.summary.path):
-            watch("trying repairs", len(made), len(made) + 1)
+            progress("trying repairs", len(made), len(made) + 1)
             trial = try_repair(
-                repair, case, heard.audio.folder, references, laboratory.scale.clips, seed
+                repair, case, heard.audio.folder, references, evaluator.scale.clips, seed
             )
             if trial is not None:
                 made.append(trial)
@@ -291,7 +291,7 @@ def _figure(finding: Finding) -> str:
     return ""
 
 
-def _all_causes(case: Case, gate: Causes) -> Causes:
+def _all_causes(case: DiagnosisContext, gate: Causes) -> Causes:
     """Add the causes in the captioner itself, where anything can be said of it."""
     found: list[Finding] = list(gate.findings)
     audio = any(cause.id in NO_AUDIO for cause in gate.ranked)
@@ -310,16 +310,16 @@ def _mends(causes: Causes) -> tuple[str, ...]:
     return tuple(words[cause.id] for cause in free if words.get(cause.id))
 
 
-def _signal(case: Case) -> tuple[SignalPlace, ...]:
+def _signal(case: DiagnosisContext) -> tuple[SignalPlace, ...]:
     try:
-        places = case.experiments.signal
-    except Untestable:
+        places = case.probes.signal
+    except ProbeFailed:
         return ()
     return tuple(SignalPlace(place.place, place.share) for place in places)
 
 
 def _examples(
-    heard: Heard, trial: Trial | None, tried: Sequence[ClipCaption]
+    heard: EncodedClips, trial: Trial | None, tried: Sequence[ClipCaption]
 ) -> tuple[dict[str, str], ...]:
     """Pick clips spread over the folder, each with its greedy caption and that of a trial."""
     other = {caption.file_name: caption.text for caption in tried}

@@ -41,11 +41,11 @@ from capfix_cli.schemas.measurement import (
 )
 from capfix_cli.schemas.records import ClipCaption, Measure
 
-Watch = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)
-class Request:
+class MeasureRequest:
     """What ``capfix measure`` is asked for.
 
     Attributes:
@@ -67,7 +67,9 @@ class Request:
     seed: int = 0
 
 
-def measure_files(paths: Sequence[str], request: Request, watch: Watch) -> Measurement:
+def measure_files(
+    paths: Sequence[str], request: MeasureRequest, progress: ProgressCallback
+) -> Measurement:
     """Read, measure and judge files of captions, and test them against the first.
 
     Raises:
@@ -86,9 +88,9 @@ def measure_files(paths: Sequence[str], request: Request, watch: Watch) -> Measu
         require_enough_captions(table.path, len(table.captions))
     judged = []
     for number, table in enumerate(tables):
-        watch("measuring captions", number, len(tables))
+        progress("measuring captions", number, len(tables))
         judged.append(_judge(table, request, tools))
-    watch("measuring captions", len(tables), len(tables))
+    progress("measuring captions", len(tables), len(tables))
     comparisons, notes = [], []
     for other in judged[1:]:
         shared = [name for name in judged[0].texts if name in other.texts]
@@ -134,7 +136,7 @@ def _training(path: str) -> Counted:
     return training_corpus(texts)
 
 
-def _judge(table: CaptionTable, request: Request, tools: Tools) -> Judged:
+def _judge(table: CaptionTable, request: MeasureRequest, tools: Tools) -> Judged:
     """Measure and judge one file."""
     seed = request.seed
     texts = [caption.text for caption in table.captions]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import HOPEFUL_NATS, LISTENING_SHARE
-from capfix_cli.diagnosis.causes.finding import Case
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Prediction
 
 
-def predict(case: Case) -> Prediction | None:
+def predict(case: DiagnosisContext) -> Prediction | None:
     """Foretell: what the distribution does not hold, no way of decoding brings out.
 
     Returns:
@@ -21,8 +21,8 @@ def predict(case: Case) -> Prediction | None:
         told = f"on references it listens {heard.reference_bits:.2f} bits, {needed:.2f} are needed"
         return Prediction(works, told)
     try:
-        moved = case.experiments.conditioning.overall
-    except Untestable:
+        moved = case.probes.conditioning.overall
+    except ProbeFailed:
         return None
     works = moved >= HOPEFUL_NATS.value
     return Prediction(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from capfix_cli.core.thresholds import CAUSE_FROM
 from capfix_cli.diagnosis.causes.cause_table import INTEGRITY, MODEL, Finder
-from capfix_cli.diagnosis.causes.finding import Case, Finding
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding
 from capfix_cli.schemas.records import Cause, Evidence, NotTested
 
 _DECODER = frozenset(
@@ -95,7 +95,7 @@ class Causes:
         }
 
 
-def look(case: Case, table: Mapping[str, Finder]) -> list[Finding]:
+def look(case: DiagnosisContext, table: Mapping[str, Finder]) -> list[Finding]:
     """Ask every finder of a table."""
     return [finder(case) for finder in table.values()]
 

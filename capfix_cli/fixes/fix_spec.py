@@ -18,7 +18,7 @@ CATEGORY_TITLES: dict[int, str] = {
 
 
 @dataclass(frozen=True)
-class Setting:
+class FixSetting:
     """One number or choice of a fix.
 
     Attributes:
@@ -69,7 +69,7 @@ class Fix:
     aliases: tuple[str, ...]
     what: str
     when: str
-    settings: tuple[Setting, ...]
+    settings: tuple[FixSetting, ...]
     pros: tuple[str, ...]
     cons: tuple[str, ...]
     impact: Impact

@@ -16,7 +16,7 @@ FIRST_STEP = "0"  # not in the catalogue: mend what is broken before any fix
 
 
 @dataclass(frozen=True)
-class Findings:
+class PlanInputs:
     """What a plan is made from.
 
     Attributes:
@@ -47,7 +47,7 @@ def general_plan() -> tuple[PlanRow, ...]:
     )
 
 
-def make_plan(findings: Findings) -> tuple[PlanRow, ...]:
+def make_plan(findings: PlanInputs) -> tuple[PlanRow, ...]:
     """Order all fixes for this captioner; a broken input or checkpoint comes before them."""
     rows = [
         _row(entry, *_judge(entry, findings))
@@ -67,7 +67,7 @@ def _row(entry: Fix, status: Status, reason: str) -> PlanRow:
     )
 
 
-def _judge(entry: Fix, findings: Findings) -> tuple[Status, str]:
+def _judge(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
     mark = findings.marks.get(entry.id)
     if mark is not None and mark.status in {"done", "not-applicable"}:
         return mark.status, mark.reason
@@ -80,7 +80,7 @@ def _judge(entry: Fix, findings: Findings) -> tuple[Status, str]:
     return _judge_training(entry, findings) if entry.retrain else _judge_decoding(entry, findings)
 
 
-def _judge_training(entry: Fix, findings: Findings) -> tuple[Status, str]:
+def _judge_training(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
     kept = best_trial(findings.trials)
     mark = findings.marks.get(entry.id)
     told = mark.reason if mark is not None and mark.status == "needed" else ""
@@ -124,7 +124,7 @@ MENDS: Mapping[str, tuple[str, ...]] = {
 FOUND_FROM = 0.5  # confidence; what another cause explains has half of its own
 
 
-def _found(entry: Fix, findings: Findings) -> str:
+def _found(entry: Fix, findings: PlanInputs) -> str:
     causes = {cause.id: cause for cause in findings.causes}
     for name in MENDS.get(entry.id, ()):
         cause = causes.get(name)
@@ -135,7 +135,7 @@ def _found(entry: Fix, findings: Findings) -> str:
     return ""
 
 
-def _ruled_out(entry: Fix, findings: Findings) -> str:
+def _ruled_out(entry: Fix, findings: PlanInputs) -> str:
     names = MENDS.get(entry.id, ())
     figures = [findings.ruled_out[name] for name in names if name in findings.ruled_out]
     if not names or len(figures) < len(names):
@@ -151,7 +151,7 @@ _PRIORITY_2 = {
 }
 
 
-def _judge_decoding(entry: Fix, findings: Findings) -> tuple[Status, str]:
+def _judge_decoding(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
     if findings.verdict == "healthy":
         return "not-applicable", "the captioner is healthy as it is"
     made = [trial for trial in findings.trials if entry.id in trial.fix.split("+")]

@@ -19,7 +19,7 @@ from capfix_cli.fixes.setting_spellings import (
     TEACHER_FORCING,
     Rule,
 )
-from capfix_cli.fixes.settings_files import Setting, flatten, read_settings
+from capfix_cli.fixes.settings_files import TrainingSetting, flatten, read_settings
 from capfix_cli.schemas.records import Evidence, Status
 
 CHECKPOINT = "the checkpoint"
@@ -69,7 +69,7 @@ def training_settings(
     return {rule.fix: _mark(rule, known) for rule in RULES}
 
 
-def _from_facts(facts: Mapping[str, Any]) -> list[Setting]:
+def _from_facts(facts: Mapping[str, Any]) -> list[TrainingSetting]:
     """Take what facts say of training; an architecture's 0 dropout may be one we cannot see."""
     wanted = {name: value for name, value in facts.items() if name.startswith("training.")}
     for name in ("dropout", "encoder.dropout"):
@@ -80,7 +80,7 @@ def _from_facts(facts: Mapping[str, Any]) -> list[Setting]:
     ]
 
 
-def _by_default(known: Sequence[Setting]) -> list[Setting]:
+def _by_default(known: Sequence[TrainingSetting]) -> list[TrainingSetting]:
     """Add what transformers' Trainer does where its arguments do not say otherwise."""
     mark = next((setting for setting in known if setting.keys[-1] == HUGGING_FACE_MARK), None)
     if mark is None:
@@ -88,13 +88,13 @@ def _by_default(known: Sequence[Setting]) -> list[Setting]:
     told = {setting.keys[-1] for setting in known}
     where = f"{mark.where}, by default of transformers' TrainingArguments"
     return [
-        Setting(name, value, where)
+        TrainingSetting(name, value, where)
         for name, value in HUGGING_FACE_DEFAULTS.items()
         if name not in told
     ]
 
 
-def _mark(rule: Rule, known: Sequence[Setting]) -> Mark:
+def _mark(rule: Rule, known: Sequence[TrainingSetting]) -> Mark:
     settings = [setting for setting in known if rule.speaks(setting.keys)]
     settings = _without_switched_off(settings)
     if not settings:
@@ -111,7 +111,7 @@ def _mark(rule: Rule, known: Sequence[Setting]) -> Mark:
     return Mark(status, reason, evidence)
 
 
-def _without_switched_off(settings: Sequence[Setting]) -> list[Setting]:
+def _without_switched_off(settings: Sequence[TrainingSetting]) -> list[TrainingSetting]:
     """Where a block has a switch that is off, keep the switch alone."""
     switches = {
         (setting.where, setting.path.rpartition(".")[0])
@@ -126,7 +126,7 @@ def _without_switched_off(settings: Sequence[Setting]) -> list[Setting]:
     ]
 
 
-def _judge(rule: Rule, settings: Sequence[Setting]) -> tuple[Status, str]:
+def _judge(rule: Rule, settings: Sequence[TrainingSetting]) -> tuple[Status, str]:
     """Judge a fix by its settings: the best of them counts, since one layer's 0 is no lack."""
     verdicts = [_judge_one(rule, setting) for setting in settings]
     for wanted in ("done", "needed"):
@@ -136,7 +136,7 @@ def _judge(rule: Rule, settings: Sequence[Setting]) -> tuple[Status, str]:
     return "unknown", verdicts[0][1]
 
 
-def _judge_one(rule: Rule, setting: Setting) -> tuple[Status, str]:
+def _judge_one(rule: Rule, setting: TrainingSetting) -> tuple[Status, str]:
     if setting.keys[-1] in TEACHER_FORCING:
         return _judge_teacher(rule, setting)
     number = setting.number
@@ -152,7 +152,7 @@ def _judge_one(rule: Rule, setting: Setting) -> tuple[Status, str]:
     return _judge_number(rule, setting, number)
 
 
-def _judge_number(rule: Rule, setting: Setting, number: float) -> tuple[Status, str]:
+def _judge_number(rule: Rule, setting: TrainingSetting, number: float) -> tuple[Status, str]:
     if rule.switch:
         return "done", str(setting)
     if rule.low <= number <= rule.high:
@@ -162,7 +162,7 @@ def _judge_number(rule: Rule, setting: Setting, number: float) -> tuple[Status, 
     return "needed", f"{setting}, {'below' if number < rule.low else 'above'} {rule.wanted}"
 
 
-def _judge_teacher(rule: Rule, setting: Setting) -> tuple[Status, str]:
+def _judge_teacher(rule: Rule, setting: TrainingSetting) -> tuple[Status, str]:
     """Judge a share of true words: what is left of 1 is predicted ones."""
     if setting.on or setting.number == 1:
         return "needed", f"{setting}: true words only"

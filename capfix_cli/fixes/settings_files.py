@@ -22,7 +22,7 @@ ON = {"yes", "on", "true", "enabled"}
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingSetting:
     """One value, and where it stands.
 
     Attributes:
@@ -77,7 +77,7 @@ def spelled_alike(key: str) -> str:
     return re.sub(r"[^a-z0-9]+", "_", parted.lower()).strip("_")
 
 
-def read_settings(path: str | Path) -> list[Setting]:
+def read_settings(path: str | Path) -> list[TrainingSetting]:
     """Read a YAML (or JSON) file of training settings; tags of programs give what they hold.
 
     Raises:
@@ -103,13 +103,13 @@ def read_settings(path: str | Path) -> list[Setting]:
     return flatten(body, str(path))
 
 
-def flatten(body: Mapping[Any, Any], where: str) -> list[Setting]:
+def flatten(body: Mapping[Any, Any], where: str) -> list[TrainingSetting]:
     """List every value of nested mappings and lists with its dotted path."""
-    found: list[Setting] = []
+    found: list[TrainingSetting] = []
     for path, value in _walk(body, "", 0):
         if len(found) >= MOST:
             break
-        found.append(Setting(path, value, where))
+        found.append(TrainingSetting(path, value, where))
     return found
 
 

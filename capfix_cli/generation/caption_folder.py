@@ -13,10 +13,10 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.captions.captions_file import Predicted, predicted, printable
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.decoding.encode_pass import Watch
+from capfix_cli.decoding.encode_pass import ProgressCallback
 from capfix_cli.generation.captioning import Captioned, caption, deal, find_absent
-from capfix_cli.generation.distributed import Team
-from capfix_cli.generation.manifest import Made
+from capfix_cli.generation.distributed import ProcessGroup
+from capfix_cli.generation.manifest import GenerationManifest
 from capfix_cli.generation.partial_output import (
     Part,
     captioned_names,
@@ -70,8 +70,8 @@ class Generated:
     clips: int
     skipped: tuple[SkippedClip, ...]
     empty: int = 0
-    unended: int = 0
-    numberless: int = 0
+    truncated: int = 0
+    non_finite: int = 0
     made: int = 0
     captions: tuple[ClipCaption, ...] = ()
 
@@ -82,30 +82,30 @@ class _Counts:
 
     made: int = 0
     empty: int = 0
-    unended: int = 0
-    numberless: int = 0
+    truncated: int = 0
+    non_finite: int = 0
     skipped: list[SkippedClip] = field(default_factory=list)
 
     def add(self, batch: Captioned) -> None:
         self.made += len(batch.captions)
         self.empty += sum(not caption.text for caption in batch.captions)
-        self.unended += sum(not caption.ended for caption in batch.captions)
-        self.numberless += batch.numberless
+        self.truncated += sum(not caption.ended for caption in batch.captions)
+        self.non_finite += batch.non_finite
 
     def to_dict(self) -> dict[str, Any]:
-        names = ("made", "empty", "unended", "numberless")
+        names = ("made", "empty", "truncated", "non_finite")
         return {name: getattr(self, name) for name in names}
 
 
 def caption_folder(
     captioner: Captioner,
     folder: str,
-    made: Made,
+    made: GenerationManifest,
     options: DecodingOptions,
     batch_size: int,
     delivery: Delivery,
-    team: Team,
-    watch: Watch,
+    team: ProcessGroup,
+    progress: ProgressCallback,
 ) -> Generated:
     """Caption every clip of a folder.
 
@@ -117,14 +117,14 @@ def caption_folder(
         batch_size: clips.
         delivery: where captions go; filled in on the way.
         team: the processes that share the work.
-        watch: called as the work goes on.
+        progress: called as the work goes on.
 
     Raises:
         CapfixError: whatever the user can mend: no usable clip, no scores that are numbers, no
             room, another command's side file, another process that died.
     """
     clips, unread = read_headers(
-        folder, lambda done, total: watch("reading audio headers", done, total)
+        folder, lambda done, total: progress("reading audio headers", done, total)
     )
     delivery.clips = len(clips)
     if not clips:
@@ -140,7 +140,7 @@ def caption_folder(
             captioner, shares, options, batch_size=batch_size, seed=made.seed, absent=absent
         ):
             counts.add(batch)
-            if not delivery.kept and counts.numberless and counts.numberless == counts.made:
+            if not delivery.kept and counts.non_finite and counts.non_finite == counts.made:
                 raise CapfixError(
                     "The model gives no score that is a number: there is nothing to caption by.",
                     "`capfix diagnose MODEL --audio DIR` says what is broken.",
@@ -152,7 +152,7 @@ def caption_folder(
             delivery.show(batch.captions)
             team.done += len(batch.captions)
             delivery.kept = delivery.found + team.done + team.others_done
-            watch("captioning", delivery.kept, len(clips))
+            progress("captioning", delivery.kept, len(clips))
         if part is None:
             return _generated(folder, counts.made, [*unread, *counts.skipped], [counts])
         if team.rank:
@@ -164,7 +164,7 @@ def caption_folder(
 
 
 def _open(
-    stack: ExitStack, made: Made, delivery: Delivery, team: Team
+    stack: ExitStack, made: GenerationManifest, delivery: Delivery, team: ProcessGroup
 ) -> tuple[Part | None, set[str]]:
     """Open this process's side file, after all have read which clips are done."""
     output = delivery.output
@@ -196,7 +196,7 @@ def _merge(
     options: DecodingOptions,
     delivery: Delivery,
     everyone: Sequence[_Counts],
-    team: Team,
+    team: ProcessGroup,
 ) -> Generated:
     """Make the output of all side files, then let them go."""
     assert delivery.output is not None
@@ -218,7 +218,7 @@ def _generated(
         raise _unusable(folder, skipped)
     sums = [
         sum(getattr(counts, name) for counts in everyone)
-        for name in ("empty", "unended", "numberless", "made")
+        for name in ("empty", "truncated", "non_finite", "made")
     ]
     return Generated(clips, tuple(sorted(skipped, key=lambda clip: clip.path)), *sums)
 

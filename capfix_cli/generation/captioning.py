@@ -18,10 +18,10 @@ from capfix_cli.audio.audio_batches import (
 from capfix_cli.audio.audio_files import Clip
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.decoding.encode_pass import encode
-from capfix_cli.decoding.null_audio import Absent, make_absent
+from capfix_cli.decoding.null_audio import NullAudio, make_absent
 from capfix_cli.schemas.records import ClipCaption, SkippedClip
 
 ABSENT_CLIPS = 32  # from which "no audio" is made: the most that one usual batch holds
@@ -39,7 +39,7 @@ class Captioned:
 
     captions: tuple[ClipCaption, ...]
     skipped: tuple[SkippedClip, ...]
-    numberless: int = 0
+    non_finite: int = 0
 
 
 def deal(
@@ -70,7 +70,7 @@ def caption(
     *,
     batch_size: int,
     seed: int,
-    absent: Absent | None,
+    absent: NullAudio | None,
 ) -> Iterator[Captioned]:
     """Caption clips, giving what came of each batch and keeping nothing of it.
 
@@ -96,14 +96,18 @@ def caption(
             chunk, captions = _caption(captioner, batch, options, seed, absent)
             # Scores that are no numbers leave nothing to say, or are there from the first batch on.
             look = first or any(not caption.text for caption in captions)
-            count = numberless(captioner, chunk) if look else 0
+            count = non_finite(captioner, chunk) if look else 0
             yield Captioned(tuple(captions), batch.skipped, count)
             first = False
 
 
 def _caption(
-    captioner: Captioner, batch: Batch, options: DecodingOptions, seed: int, absent: Absent | None
-) -> tuple[Chunk, list[ClipCaption]]:
+    captioner: Captioner,
+    batch: Batch,
+    options: DecodingOptions,
+    seed: int,
+    absent: NullAudio | None,
+) -> tuple[EncodedBatch, list[ClipCaption]]:
     import torch
 
     try:
@@ -116,7 +120,7 @@ def _caption(
         ) from error
 
 
-def numberless(captioner: Captioner, chunk: Chunk) -> int:
+def non_finite(captioner: Captioner, chunk: EncodedBatch) -> int:
     """Count the clips whose first scores hold a NaN, or nothing but -inf."""
     import torch
 
@@ -129,7 +133,7 @@ def numberless(captioner: Captioner, chunk: Chunk) -> int:
 
 def find_absent(
     captioner: Captioner, clips: Sequence[Clip], options: DecodingOptions, seed: int
-) -> Absent | None:
+) -> NullAudio | None:
     """Make what stands for "no audio", once for all batches; None where nothing asks for it.
 
     The clips that it is made of depend on the folder and the seed alone, so that every process

@@ -29,7 +29,7 @@ AGAIN = "What was captioned is kept: give the same command again."
 
 
 @dataclass(frozen=True)
-class Place:
+class Rank:
     """Which of several processes this is.
 
     Attributes:
@@ -43,7 +43,7 @@ class Place:
     local: int
 
 
-def find_place(environment: Mapping[str, str] = os.environ) -> Place | None:
+def find_place(environment: Mapping[str, str] = os.environ) -> Rank | None:
     """Read from the environment which process this is; None where it is the only one.
 
     Raises:
@@ -61,10 +61,10 @@ def find_place(environment: Mapping[str, str] = os.environ) -> Place | None:
             f"RANK {words[0]} of WORLD_SIZE {words[1]} is no place among processes.",
             "Start them with torchrun, or unset these variables.",
         )
-    return Place(rank, world, local) if world > 1 else None
+    return Rank(rank, world, local) if world > 1 else None
 
 
-class Team:
+class ProcessGroup:
     """The processes of one command; this class is the one that works alone."""
 
     rank, world = 0, 1
@@ -98,7 +98,7 @@ class Team:
 
 
 @contextmanager
-def join(device: str) -> Iterator[Team]:
+def join(device: str) -> Iterator[ProcessGroup]:
     """Find the other processes, if there are any, and leave them in order.
 
     Args:
@@ -109,9 +109,9 @@ def join(device: str) -> Iterator[Team]:
     """
     place = find_place()
     if place is None:
-        yield Team(device)
+        yield ProcessGroup(device)
         return
-    team = _Several(place, f"cuda:{place.local}" if device == "cuda" else device)
+    team = _MultiProcessGroup(place, f"cuda:{place.local}" if device == "cuda" else device)
     try:
         yield team
     except BaseException as error:
@@ -121,14 +121,14 @@ def join(device: str) -> Iterator[Team]:
         team.leave()
 
 
-class _Several(Team):
+class _MultiProcessGroup(ProcessGroup):
     """One of several processes.
 
     Every process keeps in the store that they share: ``beat/R``, a count of signs of life with the
     clips it has done; ``end/R``, its result; ``fail/R``, why it failed. Rank 0 sets ``released``.
     """
 
-    def __init__(self, place: Place, device: str) -> None:
+    def __init__(self, place: Rank, device: str) -> None:
         super().__init__(device)
         self.rank, self.world = place.rank, place.world
         self.patience = _patience()
@@ -254,7 +254,7 @@ def _patience() -> float:
     return found
 
 
-def _meet(place: Place) -> Any:
+def _meet(place: Rank) -> Any:
     """Come together with the other processes and give the store that they share."""
     from torch import distributed
 

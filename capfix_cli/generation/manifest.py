@@ -7,14 +7,14 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from capfix_cli.checkpoints.model_options import NOTHING, Given
+from capfix_cli.checkpoints.model_options import NO_MODEL_OPTIONS, ModelOptions
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions, flag
 
 SCHEMA = "capfix.part/1"
 
 
 @dataclass(frozen=True)
-class Made:
+class GenerationManifest:
     """Everything that decides a caption; the device, batch size and processes do not.
 
     Attributes:
@@ -35,7 +35,7 @@ class Made:
     given: dict[str, str | None] = field(default_factory=dict)
     sha256: str | None = None
 
-    def with_model(self, sha256: str | None) -> Made:
+    def with_model(self, sha256: str | None) -> GenerationManifest:
         """Say which bytes the model turned out to be."""
         return replace(self, sha256=sha256)
 
@@ -44,8 +44,8 @@ class Made:
         return {"schema": SCHEMA, "capfix_version": version, **asdict(self)}
 
 
-def made_from_header(header: Mapping[str, Any]) -> Made:
-    """Read what :meth:`Made.to_header` gave.
+def made_from_header(header: Mapping[str, Any]) -> GenerationManifest:
+    """Read what :meth:`GenerationManifest.to_header` gave.
 
     Raises:
         KeyError, TypeError: it is not such a header.
@@ -53,17 +53,17 @@ def made_from_header(header: Mapping[str, Any]) -> Made:
     if header["schema"] != SCHEMA:
         raise KeyError(header["schema"])
     names = ("model", "audio", "decoding", "seed", "adapter", "given", "sha256")
-    return Made(**{name: header[name] for name in names})
+    return GenerationManifest(**{name: header[name] for name in names})
 
 
-def make_made(
+def build_manifest(
     model: str,
     audio: str,
     options: DecodingOptions,
     seed: int,
     adapter: str | None = None,
-    given: Given = NOTHING,
-) -> Made:
+    given: ModelOptions = NO_MODEL_OPTIONS,
+) -> GenerationManifest:
     """Gather what a command's captions are made with, its paths from the root."""
     told = {name: getattr(given, name) for name in ("vocabulary", "bos", "eos", "pad")}
     told["vocabulary"] = told["vocabulary"] and _whole_path(told["vocabulary"])
@@ -71,7 +71,7 @@ def make_made(
         file, colon, factory = adapter.rpartition(":")
         adapter = f"{_whole_path(file)}:{factory}" if colon else adapter
     model, audio = _whole_path(model), _whole_path(audio)
-    return Made(model, audio, options.to_dict(), seed, adapter, told)
+    return GenerationManifest(model, audio, options.to_dict(), seed, adapter, told)
 
 
 def _whole_path(path: str) -> str:
@@ -79,7 +79,7 @@ def _whole_path(path: str) -> str:
     return str(Path(path).resolve()) if Path(path).exists() else path
 
 
-def differences(old: Made, new: Made) -> list[str]:
+def differences(old: GenerationManifest, new: GenerationManifest) -> list[str]:
     """Say which settings of two commands differ, each in words; none where captions may mix.
 
     A model that was moved is the same model; before it is loaded only its path is known, and
@@ -110,7 +110,7 @@ def differences(old: Made, new: Made) -> list[str]:
     return found
 
 
-def _model(made: Made) -> str:
+def _model(made: GenerationManifest) -> str:
     return f"{made.model} ({str(made.sha256)[:8]})"
 
 

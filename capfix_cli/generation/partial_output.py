@@ -19,7 +19,7 @@ from typing import Any
 from capfix_cli import __version__
 from capfix_cli.captions.captions_file import JSON_LINES, Predicted, from_row, to_row
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.generation.manifest import SCHEMA, Made, differences, made_from_header
+from capfix_cli.generation.manifest import SCHEMA, GenerationManifest, differences, made_from_header
 from capfix_cli.schemas.records import SkippedClip
 
 CSV = (".csv", "")
@@ -60,7 +60,7 @@ def part_paths(output: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def check_parts(output: Path, made: Made) -> None:
+def check_parts(output: Path, made: GenerationManifest) -> None:
     """Refuse side files that another command left.
 
     Raises:
@@ -77,7 +77,7 @@ def check_parts(output: Path, made: Made) -> None:
             )
 
 
-def read_header(path: Path) -> Made | None:
+def read_header(path: Path) -> GenerationManifest | None:
     """Read what a side file's captions were made with; None where it broke off before that.
 
     Raises:
@@ -156,7 +156,7 @@ class Part:
         CapfixError: another process writes it, or it cannot be written.
     """
 
-    def __init__(self, output: Path, made: Made, rank: int = 0) -> None:
+    def __init__(self, output: Path, made: GenerationManifest, rank: int = 0) -> None:
         self.path = part_path(output, rank)
         self.kept = 0  # captions written since it was opened
         self.first = self.end = 0  # bytes of the header line, and of all whole lines

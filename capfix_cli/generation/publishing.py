@@ -17,19 +17,19 @@ from capfix_cli.core.errors import CapfixError
 from capfix_cli.generation.partial_output import parse, scan
 from capfix_cli.schemas.records import SkippedClip
 
-Place = tuple[int, int]  # which side file, and where in it the line begins
+Rank = tuple[int, int]  # which side file, and where in it the line begins
 
 
 def find_lines(
     parts: Sequence[Path], names: Set[str]
-) -> tuple[dict[str, Place], dict[str, SkippedClip]]:
+) -> tuple[dict[str, Rank], dict[str, SkippedClip]]:
     """Find the line of each clip of the folder, and why others have none.
 
     Args:
         parts: side files.
         names: clips that are in the folder now; others were taken out of it meanwhile.
     """
-    lines: dict[str, Place] = {}
+    lines: dict[str, Rank] = {}
     skipped: dict[str, SkippedClip] = {}
     for number, path in enumerate(parts):
         for offset, found in scan(path):
@@ -44,7 +44,7 @@ def find_lines(
 def publish(
     output: Path,
     parts: Sequence[Path],
-    lines: dict[str, Place],
+    lines: dict[str, Rank],
     captions: int,
     each: Callable[[Predicted], None] | None = None,
 ) -> None:

@@ -17,10 +17,10 @@ def tell(generated: Generated, delivery: Delivery) -> list[str]:
         first, count = generated.skipped[0], len(generated.skipped)
         files = "file" if count == 1 else "files"
         notes.append(f"{count:,} {files} skipped ({printable(first.path)}: {first.reason})")
-    if generated.numberless:
-        clips = "clip" if generated.numberless == 1 else "clips"
+    if generated.non_finite:
+        clips = "clip" if generated.non_finite == 1 else "clips"
         notes.append(
-            f"{generated.numberless:,} {clips} got scores that are no numbers, hence an empty"
+            f"{generated.non_finite:,} {clips} got scores that are no numbers, hence an empty"
             " caption: `capfix diagnose` looks for the cause"
         )
     elif generated.empty:
@@ -28,10 +28,10 @@ def tell(generated: Generated, delivery: Delivery) -> list[str]:
             f"{generated.empty:,} of {generated.made:,} captions are empty: the end came first."
             " --min-new-tokens 3 forbids that"
         )
-    if generated.unended:
+    if generated.truncated:
         notes.append(
-            f"{generated.unended:,} of {generated.made:,} captions did not end and were cut off at"
-            " the longest length"
+            f"{generated.truncated:,} of {generated.made:,} captions did not end and were cut off"
+            " at the longest length"
         )
     return notes
 

@@ -32,7 +32,7 @@ class Counted:
 
     tokens: Tokens
     counts: Ints
-    unended: int | None = None
+    without_end: int | None = None
 
     @property
     def total(self) -> int:
@@ -65,7 +65,7 @@ class Corpus:
         self._parts: list[Tokens] = []
         self._counts: list[Ints] = []
         self._pending = 0
-        self._unended: int | None = None
+        self._without_end: int | None = None
 
     def update(self, texts: Sequence[str], ended: Sequence[bool] | None = None) -> None:
         """Add captions, split by capfix's own rule.
@@ -88,8 +88,8 @@ class Corpus:
         places = self._vocabulary.number(there.tokens.vocabulary)
         ids = places[there.tokens.ids] if len(places) else there.tokens.ids
         self._keep(Tokens(ids, there.tokens.offsets, ()), there.counts)
-        if there.unended is not None:
-            self._unended = (self._unended or 0) + there.unended
+        if there.without_end is not None:
+            self._without_end = (self._without_end or 0) + there.without_end
 
     def counted(self) -> Counted:
         """Give the captions so far, each once, with how often it was said."""
@@ -102,7 +102,7 @@ class Corpus:
         ids = places[tokens.ids] if len(words) else tokens.ids
         counts = np.concatenate([np.empty(0, np.int64), *self._counts])
         ordered = Tokens(ids, tokens.offsets, [words[rank] for rank in ranks])
-        return Counted(ordered, counts, self._unended)
+        return Counted(ordered, counts, self._without_end)
 
     def save(self, path: str | Path) -> None:
         """Write the counts as an NPZ file of plain arrays."""
@@ -117,7 +117,7 @@ class Corpus:
                 ids=counted.tokens.ids,
                 offsets=counted.tokens.offsets,
                 counts=counted.counts,
-                unended=np.array(-1 if counted.unended is None else counted.unended),
+                without_end=np.array(-1 if counted.without_end is None else counted.without_end),
             )
 
     @classmethod
@@ -145,14 +145,14 @@ class Corpus:
         if len(corpus._vocabulary.places) != len(words):
             raise CapfixError(f"{path} is no file of counted captions: a word is twice.", hint)
         corpus._keep(Tokens(data["ids"], data["offsets"], ()), data["counts"])
-        corpus._unended = None if data["unended"] < 0 else int(data["unended"])
+        corpus._without_end = None if data["unended"] < 0 else int(data["unended"])
         return corpus
 
     def _add(self, tokens: Tokens, ended: Sequence[bool] | None) -> None:
         if ended is not None:
             if len(ended) != len(tokens):
                 raise ValueError(f"{len(ended)} ends for {len(tokens)} captions")
-            self._unended = (self._unended or 0) + len(ended) - sum(map(bool, ended))
+            self._without_end = (self._without_end or 0) + len(ended) - sum(map(bool, ended))
         self._keep(tokens, np.ones(len(tokens), np.int64))
 
     def _keep(self, tokens: Tokens, counts: Ints) -> None:

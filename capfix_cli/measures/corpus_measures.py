@@ -158,8 +158,8 @@ def _within_captions(counted: Counted) -> dict[str, Measure]:
     half = half_interval(float((lengths - mean) ** 2 @ counts), lengths, counts, 1.0) / size
     table = {"length": _measure(mean, half, signature("length", size, unit="words"), math.inf)}
     hits = {"repeats": int(counts[repeating(counted.tokens)].sum())}
-    if counted.unended is not None:
-        hits["no_end"] = counted.unended
+    if counted.without_end is not None:
+        hits["no_end"] = counted.without_end
     for name, number in hits.items():
         interval = share_interval(number, size)
         table[name] = Measure(number / size, *interval, source=signature(name, size))

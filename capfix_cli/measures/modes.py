@@ -12,7 +12,9 @@ from capfix_cli.core.text import split_words
 from capfix_cli.schemas.measurement import Mode
 from capfix_cli.schemas.records import ClipCaption
 
-ALIKE = 0.75  # ours: cosine of TF-IDF from which "a dog barks" and "the dog is barking" stay apart
+MIN_COSINE_SAME_MODE = (
+    0.75  # ours: cosine of TF-IDF from which "a dog barks" and "the dog is barking" stay apart
+)
 WORDINGS = 5000  # commonest wordings that are clustered; rarer ones can be no large mode
 BLOCK = 256
 SHOWN_CLIPS = 100
@@ -56,7 +58,7 @@ def _clusters(wordings: Sequence[tuple[str, ...]]) -> list[list[int]]:
         if not rows:
             break
         start = rows[-1] + 1
-        alike = (vectors[rows] @ vectors.T).toarray() >= ALIKE
+        alike = (vectors[rows] @ vectors.T).toarray() >= MIN_COSINE_SAME_MODE
         for place, row in zip(rows, alike, strict=True):
             if free[place]:
                 row[place] = True  # a caption of no words has no vector

@@ -19,7 +19,11 @@ import numpy as np
 from capfix_cli.schemas.records import Measure
 
 SCHEMA = "capfix.corridors/1"
-ALIKE = ("self_bleu", "pairwise_bleu", "self_repetition")  # 1 says that captions are all the same
+COMPARED_PREFIXES = (
+    "self_bleu",
+    "pairwise_bleu",
+    "self_repetition",
+)  # 1 says that captions are all the same
 SHARES = ("distinct", "caption_entropy", "top_", "self_", "pairwise_", "repeats", "vendi_share")
 MOST = 1045  # captions of the largest published output behind the last size
 OF_STYLE = ("length", "repeats")  # a captioner's own choice, whatever there is to hear
@@ -78,7 +82,7 @@ def rescaled(name: str, here: Corridor, own: float) -> Corridor:
     A closed world of few sentences is no collapse: what is asked is the same part of what people
     reach. For measures that are 1 where all captions are the same, it is the part of 1 - value.
     """
-    alike = name.startswith(ALIKE)
+    alike = name.startswith(COMPARED_PREFIXES)
     middle = (here.people_low + here.people_high) / 2
     usual, reached = (1 - middle, 1 - own) if alike else (middle, own)
     if usual <= 0:

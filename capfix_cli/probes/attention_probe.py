@@ -14,7 +14,7 @@ from torch.overrides import TorchFunctionMode
 
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding.caption_scoring import Tokens
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.next_word import along
 
 FEWEST_FRAMES = 4  # over fewer there is nothing to choose between
@@ -92,13 +92,13 @@ def measure_attention(
         Untestable: the memory keeps no time, or nothing weighs its frames.
     """
     if frames < FEWEST_FRAMES:
-        raise Untestable("a memory that keeps time")
+        raise ProbeFailed("a memory that keeps time")
     with _Watching(frames) as watching:
         along(captioner, memory, captions)
     rows = len(captions)
     seen = [one for one in watching.seen if one.shape[0] % rows == 0]
     if not seen:
-        raise Untestable("a decoder that attends over the memory's frames by softmax")
+        raise ProbeFailed("a decoder that attends over the memory's frames by softmax")
     # By shape: layers of one kind give weights of one shape, call after call, word by word.
     # The last query is the newest word's.
     steps: dict[int, list[Tensor]] = {}

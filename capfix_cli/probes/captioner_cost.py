@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.decoding import nested_tensors as nested
-from capfix_cli.decoding.decode import Chunk
+from capfix_cli.decoding.decode import EncodedBatch
 from capfix_cli.probes.clip_sample import Sample
 
 
@@ -40,7 +40,7 @@ def _count(work: Callable[[], Any]) -> float:
 
 
 @torch.inference_mode()
-def measure_cost(captioner: Captioner, chunk: Chunk, sample: Sample | None = None) -> Cost:
+def measure_cost(captioner: Captioner, chunk: EncodedBatch, sample: Sample | None = None) -> Cost:
     """Count the step in the middle of the longest caption of one clip, and the clip's encoding.
 
     There a captioner that scores whole prefixes anew does what it does on average. One whose work

@@ -16,7 +16,7 @@ PROBED = 32  # clips whose waveforms are kept: an experiment on them costs a 15t
 MOST_SECONDS = 10.0  # of a clip that experiments hear: AudioCaps' length, so that none is dear
 
 
-class Untestable(Exception):  # noqa: N818 - it is an answer, not a failure
+class ProbeFailed(Exception):  # noqa: N818 - it is an answer, not a failure
     """An experiment that cannot be made, and what it needs.
 
     Attributes:
@@ -54,7 +54,7 @@ class Sample:
             Untestable: there are fewer than four clips.
         """
         if len(self.waveforms) < 4:
-            raise Untestable("the waveforms of at least four clips")
+            raise ProbeFailed("the waveforms of at least four clips")
         sizes = sorted(len(waveform) for waveform in self.waveforms)
         size = min(sizes[len(sizes) // 2], int(seconds * self.sample_rate))
         chosen = [waveform[:size] for waveform in self.waveforms if len(waveform) >= size][:count]
@@ -77,5 +77,5 @@ class Sample:
         read = [read_waveform(clip, rate) for clip in self.clips]
         waveforms = [one.samples for one in read if not isinstance(one, SkippedClip)]
         if not waveforms or len(waveforms) < len(self.names):
-            raise Untestable("the files of the clips, to read them at other rates")
+            raise ProbeFailed("the files of the clips, to read them at other rates")
         return Sample(self.names, tuple(waveforms), rate, self.clips)

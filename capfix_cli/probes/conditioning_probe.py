@@ -10,7 +10,7 @@ import torch
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.decoding.null_audio import make_absent
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.next_word import (
     along,
     by_place,
@@ -106,7 +106,7 @@ def measure_prefix(
     """
     places = max(map(len, captions), default=0)
     if places < 3:  # a word and the end: nothing to depend on
-        raise Untestable("captions of two words or more")
+        raise ProbeFailed("captions of two words or more")
     said = sorted({token for tokens in captions for token in tokens} - {captioner.eos_id})
     if len(said) < 3:
         said = [i for i in range(len(captioner.vocabulary)) if i != captioner.eos_id]

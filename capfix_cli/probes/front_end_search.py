@@ -11,10 +11,10 @@ from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.thresholds import FIT_MISFIT, FRONT_END_TIE
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY
 from capfix_cli.probes.captioner_variants import remembering
-from capfix_cli.probes.clip_sample import PROBED, Sample, Untestable
+from capfix_cli.probes.clip_sample import PROBED, ProbeFailed, Sample
 from capfix_cli.probes.front_end_candidates import (
     feature_candidates,
     rate_candidates,
@@ -110,7 +110,7 @@ def recover(
         # Where none of the usual ones fits as training's own would, the fitted one comes first.
         fits = bool(usual) and (usual[0].misfit or 0.0) < FIT_MISFIT.value
         chosen = [*usual[:FINALISTS], *own] if fits else [*own, *usual[:FINALISTS]]
-    except Untestable:
+    except ProbeFailed:
         by = "listening alone"
         # Each costs captions: two mistakes at once are left to those whose statistics tell.
         quick = [
@@ -166,7 +166,7 @@ def _statistics(captioner: Captioner, sample: Sample) -> Statistics:
     try:
         first = measure_fit(captioner, _encoding(captioner, sample), first_only=True)[0]
         expected = expected_spread(captioner, first.layer)
-    except Untestable:
+    except ProbeFailed:
         pass
     return describe_features(features, expected, _ln_mel(waveforms, captioner, features))
 
@@ -236,7 +236,7 @@ def _listen(
     changed, heard = _changed(captioner, sample, tried.front_end)
     try:
         listening = listen_quickly(changed, heard, seed, references, clips, contrast)
-    except Untestable:
+    except ProbeFailed:
         raise
     except (RuntimeError, ValueError):  # a front end that the network cannot take
         return tried
@@ -258,7 +258,7 @@ def listen_quickly(
         None where one or two captions are all that it says: no scoring is needed to call that deaf.
     """
     waveforms, lengths, names = sample.padded(clips)
-    chunk = Chunk(names, captioner.encode(waveforms, lengths))
+    chunk = EncodedBatch(names, captioner.encode(waveforms, lengths))
     captions = decode(captioner, chunk, GREEDY, seed)
     if len({caption.tokens for caption in captions}) <= FEWEST_CAPTIONS:
         return None

@@ -10,9 +10,9 @@ from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding import nested_tensors as nested
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY
-from capfix_cli.probes.clip_sample import Sample, Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.listening import ending
 from capfix_cli.probes.next_word import along, divergence, inside, mean_over, rolled
 
@@ -96,7 +96,7 @@ def flatten_memory(captioner: Captioner, memory: Memory) -> Tensor:
 
     nested.apply(memory, take)
     if not parts:
-        raise Untestable("a memory of floating-point numbers")
+        raise ProbeFailed("a memory of floating-point numbers")
     return torch.cat(parts, dim=1)
 
 
@@ -128,7 +128,7 @@ def measure_geometry(captioner: Captioner, sample: Sample) -> Geometry:
     # Along its own captions: they name what it hears in the order in which it hears it.
     captions = [
         ending(one, captioner.eos_id) or (captioner.eos_id,)
-        for one in decode(captioner, Chunk(names, memory), GREEDY, 0)
+        for one in decode(captioner, EncodedBatch(names, memory), GREEDY, 0)
     ]
     mask = inside(captions)
     own = along(captioner, memory, captions)

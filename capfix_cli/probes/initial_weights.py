@@ -9,11 +9,11 @@ from pathlib import Path
 import torch
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.checkpoints.formats.tensor_info import Place, TensorInfo
+from capfix_cli.checkpoints.formats.tensor_info import TensorInfo, TensorPlace
 from capfix_cli.checkpoints.formats.tensor_values import PRECISION
 from capfix_cli.checkpoints.xray.initial_layers import Layer, read_layers
 from capfix_cli.checkpoints.xray.untrained_model import read_training
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.network_modules import networks
 from capfix_cli.schemas.records import Fact
 
@@ -56,7 +56,7 @@ def read_weights(captioner: Captioner) -> Weights:
     networks(captioner)
     tensors = _tensors(captioner)
     if sum(tensor.numel() * tensor.element_size() for tensor in tensors.values()) > MOST_BYTES:
-        raise Untestable(f"weights of less than {MOST_BYTES >> 30} GiB")
+        raise ProbeFailed(f"weights of less than {MOST_BYTES >> 30} GiB")
     damaged = tuple(
         name
         for name, tensor in tensors.items()
@@ -78,7 +78,7 @@ def read_weights(captioner: Captioner) -> Weights:
                     held[tensor.data_ptr()] = start
                 size = tensor.numel() * tensor.element_size()
                 listed[name] = TensorInfo(
-                    name, tuple(tensor.shape), kind, place=Place(path, start, size)
+                    name, tuple(tensor.shape), kind, place=TensorPlace(path, start, size)
                 )
         layers = read_layers(listed)
         facts = read_training(listed)

@@ -11,7 +11,7 @@ from torch import Tensor
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.core.thresholds import MOVED_NATS
 from capfix_cli.decoding.caption_scoring import Tokens
-from capfix_cli.probes.clip_sample import Sample, Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.network_modules import eval_forced, noisy_layers
 from capfix_cli.probes.next_word import along, divergence, inside, mean_over, rolled
 
@@ -72,7 +72,7 @@ def measure_invariance(captioner: Captioner, sample: Sample, caption: Tokens) ->
     memory = captioner.encode(waveforms, lengths)
     own = follow(memory)
     if not bool(own[:, :, :].isfinite().any()):
-        raise Untestable("finite scores")
+        raise ProbeFailed("finite scores")
     clip = mean_over(divergence(own, follow(rolled(captioner, memory))), mask)
     again = follow(captioner.encode(waveforms, lengths))
     repeat = mean_over(divergence(own, again), mask)
@@ -116,6 +116,6 @@ def _mode(
     moved = mean_over(divergence(own, held), mask)
     try:
         noisy = tuple(noisy_layers(captioner, run)) if moved > 0 else ()
-    except Untestable:
+    except ProbeFailed:
         noisy = ()
     return moved, noisy

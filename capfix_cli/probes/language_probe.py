@@ -198,7 +198,7 @@ def _count(
 
 
 @dataclass(frozen=True)
-class Running:
+class FreeRunning:
     """Whether captions that run free end in pairs of words that nobody says.
 
     Attributes:
@@ -214,7 +214,7 @@ class Running:
 
 def measure_running(
     captions: Sequence[Sequence[str]], references: Sequence[Sequence[Sequence[str]]]
-) -> Running:
+) -> FreeRunning:
     """Compare pairs of words, place by place.
 
     Args:
@@ -236,7 +236,7 @@ def measure_running(
         for text in texts[:1]:
             pairs = _pairs(text)
             people += [known[p] - own[p] <= 0 for p in pairs[(len(pairs) + 1) // 2 :]]
-    return Running(_share(early), _share(late), _share(people))
+    return FreeRunning(_share(early), _share(late), _share(people))
 
 
 def _pairs(words: Sequence[str]) -> list[tuple[str, str]]:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed
 
 Watcher = Callable[[str, nn.Module, tuple[Any, ...], Any], None]  # name, layer, given, gave
 
@@ -38,7 +38,7 @@ def networks(captioner: Captioner) -> dict[str, nn.Module]:
                 seen.add(id(layer))
                 found[f"{prefix}{name}".rstrip(".")] = layer
     if len(found) < 2:  # a network alone has no layers to look into
-        raise Untestable("the captioner's network: set its module attribute to the nn.Module")
+        raise ProbeFailed("the captioner's network: set its module attribute to the nn.Module")
     return found
 
 
@@ -109,7 +109,7 @@ def eval_forced(captioner: Captioner) -> Iterator[None]:
     """Run every layer as in evaluation, whatever mode the captioner puts it into."""
     handles: list[Any] = []
     before: list[tuple[nn.Module, bool]] = []
-    with contextlib.suppress(Untestable):
+    with contextlib.suppress(ProbeFailed):
         for layer in networks(captioner).values():
             before.append((layer, layer.training))
             layer.training = False

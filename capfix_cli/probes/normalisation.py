@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.network_modules import networks
 
 LEAST_VARIANCE = 1e-12
@@ -36,7 +36,7 @@ class Fit:
         return self.variance + self.shift
 
 
-class Unsettled(Untestable):
+class Unsettled(ProbeFailed):
     """Statistics are there, but of so few batches that the network was hardly trained."""
 
 
@@ -62,7 +62,7 @@ def statistics_layers(captioner: Captioner) -> list[tuple[str, nn.Module]]:
     if not found and any(isinstance(x, nn.modules.batchnorm._BatchNorm) for _, x in layers):
         raise Unsettled(f"BatchNorm statistics of {SETTLED} batches or more")
     if not found:
-        raise Untestable("BatchNorm statistics in the network")
+        raise ProbeFailed("BatchNorm statistics in the network")
     return found
 
 
@@ -106,7 +106,7 @@ def measure_fit(captioner: Captioner, run: Any, *, first_only: bool = False) -> 
         for handle in handles:
             handle.remove()
     if not found:
-        raise Untestable("BatchNorm layers that hear the audio")
+        raise ProbeFailed("BatchNorm layers that hear the audio")
     return found
 
 

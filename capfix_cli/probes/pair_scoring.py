@@ -13,7 +13,7 @@ from torch import Tensor
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens, rows_at_once, score_sequences
-from capfix_cli.decoding.decode import Chunk
+from capfix_cli.decoding.decode import EncodedBatch
 
 Pair = tuple[Tokens, str]  # a caption and the name of the clip on which it is tried
 
@@ -29,7 +29,7 @@ class Scorer:
         chunks: the memories of all clips that may be asked for.
     """
 
-    def __init__(self, captioner: Captioner, chunks: Sequence[Chunk]) -> None:
+    def __init__(self, captioner: Captioner, chunks: Sequence[EncodedBatch]) -> None:
         self.captioner = captioner
         self.chunks = chunks
         self.place = {

@@ -11,39 +11,39 @@ from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.core.text import split_words
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.probes.attention_probe import Attention, measure_attention
-from capfix_cli.probes.clip_sample import Sample, Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.conditioning_probe import Conditioning, measure_conditioning, measure_prefix
 from capfix_cli.probes.front_end_search import FITTED, Recovery, recover
 from capfix_cli.probes.geometry import Geometry, measure_geometry
 from capfix_cli.probes.initial_weights import Weights, read_weights
 from capfix_cli.probes.invariance import Invariance, measure_invariance
 from capfix_cli.probes.language_probe import (
+    FreeRunning,
     Language,
-    Running,
     measure_language,
     measure_running,
 )
 from capfix_cli.probes.listening import ending
 from capfix_cli.probes.next_word import MOST_PLACES, rows_for
 from capfix_cli.probes.normalisation import Fit, measure_fit
-from capfix_cli.probes.signal_path import Place, measure_signal
+from capfix_cli.probes.signal_path import SignalStage, measure_signal
 from capfix_cli.probes.special_tokens import Endings, Opening, measure_endings, measure_opening
 from capfix_cli.schemas.records import ClipCaption
 
 ROWS = 24  # captions that are followed side by side
-FEWEST = 8  # clips in a batch whose memories can be exchanged
+MIN_CLIPS = 8  # clips in a batch whose memories can be exchanged
 _NATURAL = DecodingOptions(do_sample=True)
 
 Result = TypeVar("Result")
 
 
-class Experiments:
+class ProbeCache:
     """What can be asked of a captioner; every answer is computed once.
 
-    Every method raises :class:`Untestable` where its experiment cannot be made, and also where
+    Every method raises :class:`ProbeFailed` where its experiment cannot be made, and also where
     the captioner fails in it: what others can still tell is then told.
 
     Args:
@@ -61,7 +61,7 @@ class Experiments:
         self,
         captioner: Captioner,
         sample: Sample,
-        chunks: Sequence[Chunk],
+        chunks: Sequence[EncodedBatch],
         captions: Sequence[ClipCaption],
         references: Mapping[str, Sequence[str]] | None,
         seed: int,
@@ -80,14 +80,14 @@ class Experiments:
         if name not in self._known:
             try:
                 self._known[name] = make()
-            except Untestable as reason:
+            except ProbeFailed as reason:
                 self._known[name] = reason
             except Exception as error:
                 # The captioner's code is anybody's: what it cannot answer is told, not fatal.
                 text = f"{type(error).__name__}: {error}"
-                self._known[name] = Untestable(f"a captioner that bears it ({text:.120})")
+                self._known[name] = ProbeFailed(f"a captioner that bears it ({text:.120})")
         known = self._known[name]
-        if isinstance(known, Untestable):
+        if isinstance(known, ProbeFailed):
             raise known
         return cast(Result, known)
 
@@ -100,14 +100,14 @@ class Experiments:
         own = {c.file_name: ending(c, self.captioner.eos_id) for c in self.captions}
         count = rows_for(self.captioner, ROWS)
         largest = max(self.chunks, key=lambda chunk: len(chunk.names), default=None)
-        if largest is not None and len(largest.names) >= FEWEST:
+        if largest is not None and len(largest.names) >= MIN_CLIPS:
             names = largest.names[:count]
             rows = torch.arange(len(names))
             memory = nested.select(largest.memory, rows, self.captioner.memory_batch_dim)
         else:
             waveforms, lengths, names = self.sample.padded(count)
             if len(names) < 4:
-                raise Untestable("four clips or more")
+                raise ProbeFailed("four clips or more")
             with torch.inference_mode():
                 memory = self.captioner.encode(waveforms, lengths)
         return memory, [own.get(name) or (self.captioner.eos_id,) for name in names], names
@@ -141,7 +141,7 @@ class Experiments:
         dim = self.captioner.memory_batch_dim
         # Drawn captions as well: greedy ones may be the very words that hide the audio.
         part = nested.select(memory, torch.arange(half), dim)
-        drawn = decode(self.captioner, Chunk(names[:half], part), _NATURAL, self.seed)
+        drawn = decode(self.captioner, EncodedBatch(names[:half], part), _NATURAL, self.seed)
         both = [*greedy[:half], *(ending(c, self.captioner.eos_id) for c in drawn)]
         rows = torch.cat([torch.arange(half), torch.arange(half)])
         return measure_conditioning(
@@ -209,7 +209,7 @@ class Experiments:
         return self._once("weights", lambda: read_weights(self.captioner))
 
     @property
-    def signal(self) -> tuple[Place, ...]:
+    def signal(self) -> tuple[SignalStage, ...]:
         """Where the audio is lost."""
         return self._once(
             "signal", lambda: measure_signal(self.captioner, self.sample, self.typical)
@@ -259,13 +259,13 @@ class Experiments:
         return self._once("opening", make)
 
     @property
-    def running(self) -> Running:
+    def running(self) -> FreeRunning:
         """Whether captions that run free go astray."""
         if self.references is None:
-            raise Untestable("--references CSV")
+            raise ProbeFailed("--references CSV")
         references = self.references
 
-        def make() -> Running:
+        def make() -> FreeRunning:
             held = [c for c in self.captions if references.get(c.file_name)]
             return measure_running(
                 [split_words(c.text) for c in held],
@@ -277,7 +277,7 @@ class Experiments:
     def _tokens(self) -> tuple[Memory, list[list[Tokens]], list[list[Tokens]], float]:
         """Memory and references of the followed clips, those of all, and the unknown share."""
         if self.references is None:
-            raise Untestable("--references CSV")
+            raise ProbeFailed("--references CSV")
         memory, _, names = self.followed
         known, said, total = {}, 0, 0
         for name, texts in self.references.items():
@@ -293,7 +293,7 @@ class Experiments:
                 known[name] = usable
         rows = [row for row, name in enumerate(names) if name in known]
         if len(rows) < 4:
-            raise Untestable("references whose words the vocabulary has")
+            raise ProbeFailed("references whose words the vocabulary has")
         chosen = nested.select(memory, torch.tensor(rows), self.captioner.memory_batch_dim)
         own = [known[names[row]] for row in rows]
         return chosen, own, list(known.values()), 1 - said / max(1, total)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens
-from capfix_cli.probes.clip_sample import Sample, Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.geometry import separates
 from capfix_cli.probes.network_modules import first_tensor, watched
 from capfix_cli.probes.next_word import along
@@ -23,7 +23,7 @@ MOST_LAYERS = 24  # shown of encoder and of decoder; of more, every second or th
 
 
 @dataclass(frozen=True)
-class Place:
+class SignalStage:
     """One place that the audio passes.
 
     Attributes:
@@ -56,7 +56,9 @@ class _Sums:
 
 
 @torch.inference_mode()
-def measure_signal(captioner: Captioner, sample: Sample, caption: Tokens) -> tuple[Place, ...]:
+def measure_signal(
+    captioner: Captioner, sample: Sample, caption: Tokens
+) -> tuple[SignalStage, ...]:
     """Follow the clips' differences from waveform to next word in one pass.
 
     All clips have one length and are followed along one caption, so that nothing but the audio
@@ -68,7 +70,7 @@ def measure_signal(captioner: Captioner, sample: Sample, caption: Tokens) -> tup
     """
     waveforms, lengths = sample.cropped(CLIPS)
     if len(waveforms) < 4:
-        raise Untestable("the waveforms of at least four clips")
+        raise ProbeFailed("the waveforms of at least four clips")
     sums: dict[str, dict[str, _Sums]] = {"encoder": {}, "decoder": {}}
     part = "encoder"
     rows = len(waveforms)
@@ -85,20 +87,20 @@ def measure_signal(captioner: Captioner, sample: Sample, caption: Tokens) -> tup
             memory = captioner.encode(waveforms, lengths)
             part = "decoder"
             found = along(captioner, memory, [caption[:8]] * rows)
-    except Untestable:
+    except ProbeFailed:
         memory = captioner.encode(waveforms, lengths)
         found = along(captioner, memory, [caption[:8]] * rows)
-    places = [Place("waveform", _share([waveforms]))]
+    places = [SignalStage("waveform", _share([waveforms]))]
     if separates(captioner):
-        places.append(Place("features", _share([captioner.features(waveforms, lengths)[0]])))
+        places.append(SignalStage("features", _share([captioner.features(waveforms, lengths)[0]])))
     places += _layers("encoder", sums["encoder"])
-    places.append(Place("memory", _share(_tensors(memory, captioner.memory_batch_dim))))
+    places.append(SignalStage("memory", _share(_tensors(memory, captioner.memory_batch_dim))))
     places += _layers("decoder", sums["decoder"])
     _, state = captioner.open(captioner.prepare(memory))
     state_tensors = _tensors(state, captioner.state_batch_dim)
     if state_tensors:
-        places.append(Place("decoder state", _share(state_tensors)))
-    places.append(Place("next word", _share([found.exp()])))
+        places.append(SignalStage("decoder state", _share(state_tensors)))
+    places.append(SignalStage("next word", _share([found.exp()])))
     # What is the same for all clips while later places still differ, such as the embedding of the
     # words before, is not on the audio's way.
     last = max((n for n, p in enumerate(places) if p.share > OFF_THE_WAY), default=0)
@@ -131,7 +133,7 @@ def _share(tensors: Sequence[Tensor]) -> float:
     return sums.share
 
 
-def _layers(part: str, sums: dict[str, _Sums]) -> list[Place]:
+def _layers(part: str, sums: dict[str, _Sums]) -> list[SignalStage]:
     """In the order in which they ran; a container that repeats its last layer is left out."""
     kept = [
         (name, found)
@@ -139,7 +141,7 @@ def _layers(part: str, sums: dict[str, _Sums]) -> list[Place]:
         if not any(other.startswith(f"{name}.") and _same(found, sums[other]) for other in sums)
     ]
     step = max(1, -(-len(kept) // MOST_LAYERS))
-    return [Place(f"{part} {name}", found.share) for name, found in kept[::step]]
+    return [SignalStage(f"{part} {name}", found.share) for name, found in kept[::step]]
 
 
 def _same(one: _Sums, other: _Sums) -> bool:

@@ -13,7 +13,7 @@ import torch
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.probes.captioner_variants import derive
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.language_probe import best_temperature
 from capfix_cli.probes.next_word import along
 from capfix_cli.schemas.records import ClipCaption
@@ -120,7 +120,7 @@ def measure_opening(
         Untestable: the captioner opens captions by itself.
     """
     if type(captioner).start_prefix is not Captioner.start_prefix:
-        raise Untestable("a captioner that opens captions with bos_id")
+        raise ProbeFailed("a captioner that opens captions with bos_id")
     first = torch.tensor([tokens[0] for tokens in references]).unsqueeze(1)
     losses = {}
     others = [token for token in special_ids(captioner) if token != captioner.unk_id]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from capfix_cli.diagnosis.verdict import audio_decides
 from capfix_cli.schemas.records import Diagnosis, Listening
-from capfix_cli.training.training_run import Outcome
+from capfix_cli.training.training_run import TrainingOutcome
 
 SHOWN = 3  # of the files that were left out
 
@@ -56,7 +56,7 @@ def _bits(listening: Listening | None) -> float:
     return listening.deciding_bits if listening is not None else 0.0
 
 
-def notes_of(outcomes: Sequence[Outcome], audio: str | None, test: str) -> tuple[str, ...]:
+def notes_of(outcomes: Sequence[TrainingOutcome], audio: str | None, test: str) -> tuple[str, ...]:
     """Say what a reader must know of the data, each kind counted and its first ones named."""
     clips = outcomes[-1].clips
     notes = [note for outcome in outcomes for note in outcome.notes]

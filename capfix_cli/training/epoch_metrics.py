@@ -16,16 +16,16 @@ from torch import nn
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.thresholds import LISTENING_SHARE
-from capfix_cli.decoding.decode import Chunk, decode_all
+from capfix_cli.decoding.decode import EncodedBatch, decode_all
 from capfix_cli.decoding.decoding_options import GREEDY
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.records import Listening
-from capfix_cli.training.training_limits import ALIKE, LISTENING_RISE, LOSS_FALL
+from capfix_cli.training.training_limits import COMMONEST_SHARE, LISTENING_RISE, LOSS_FALL
 
 
 @dataclass(frozen=True)
-class Reading:
+class EpochMetrics:
     """One look.
 
     Attributes:
@@ -58,12 +58,12 @@ class Reading:
 
 def look(
     captioner: Captioner,
-    chunks: Sequence[Chunk],
+    chunks: Sequence[EncodedBatch],
     epoch: int,
     loss: float | None = None,
     references: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
-) -> Reading:
+) -> EpochMetrics:
     """Caption clips greedily and measure; the captioner must be in eval mode.
 
     Args:
@@ -77,7 +77,7 @@ def look(
     captions = list(decode_all(captioner, chunks, GREEDY, seed))
     texts = Counter(caption.text for caption in captions)
     commonest, count = max(texts.items(), key=lambda row: (row[1], row[0]))
-    return Reading(
+    return EpochMetrics(
         epoch,
         loss,
         listen(captions, Scorer(captioner, chunks), seed, references),
@@ -87,7 +87,7 @@ def look(
     )
 
 
-def collapse(history: Sequence[Reading]) -> str:
+def collapse_warning(history: Sequence[EpochMetrics]) -> str:
     """Say that training collapses, and why; empty where it does not, or cannot be said yet.
 
     Two looks at least, the last two both below the threshold of listening, without a rise between
@@ -103,7 +103,7 @@ def collapse(history: Sequence[Reading]) -> str:
     risen = bits - before.listening.deciding_bits > LISTENING_RISE.value * ceiling
     if not deaf or risen or not _fell(history):
         return ""
-    alike = now.commonest_share >= ALIKE.value
+    alike = now.commonest_share >= COMMONEST_SHARE.value
     fell = "" if now.loss is None else f" while the loss fell to {now.loss:.2f}"
     said = (
         f"{100 * now.commonest_share:.0f} % of the clips get {now.commonest!r}"
@@ -116,7 +116,7 @@ def collapse(history: Sequence[Reading]) -> str:
     )
 
 
-def _cause(now: Reading, needed: float) -> str:
+def _cause(now: EpochMetrics, needed: float) -> str:
     heard = now.listening
     if heard.reference_bits is not None and heard.reference_bits >= needed > heard.bits:
         return (
@@ -135,7 +135,7 @@ def _cause(now: Reading, needed: float) -> str:
     )
 
 
-def _fell(history: Sequence[Reading]) -> bool:
+def _fell(history: Sequence[EpochMetrics]) -> bool:
     losses = [reading.loss for reading in history if reading.loss is not None]
     return len(losses) < 2 or losses[-1] < losses[0] * (1 - LOSS_FALL.value)
 

@@ -144,7 +144,7 @@ def give_dropout(module: nn.Module) -> int:
 
 
 @contextmanager
-def learning(captioner: Captioner) -> Iterator[dict[str, Tensor]]:
+def train_mode_for_finetuning(captioner: Captioner) -> Iterator[dict[str, Tensor]]:
     """Let every weight learn, and give the weights as they were, by name."""
     assert captioner.module is not None
     before = {k: v.detach().cpu().clone() for k, v in captioner.module.state_dict().items()}
@@ -159,7 +159,9 @@ def learning(captioner: Captioner) -> Iterator[dict[str, Tensor]]:
             parameter.requires_grad_(flag)
 
 
-def save_like(original: Path, path: Path, before: Mapping[str, Tensor], module: nn.Module) -> str:
+def save_in_original_layout(
+    original: Path, path: Path, before: Mapping[str, Tensor], module: nn.Module
+) -> str:
     """Save trained weights in the layout of the checkpoint that they came from.
 
     A tensor of the file is replaced by the weight of the same values, shape and a name that ends

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.training.epoch_metrics import Reading, collapse
+from capfix_cli.training.epoch_metrics import EpochMetrics, collapse_warning
 from capfix_cli.training.item_order import Batches
 from capfix_cli.training.objective import Encode, Objective, TheirLoss
 from capfix_cli.training.training_batches import Batch
@@ -138,7 +138,7 @@ class Course:
         stopped: whether it was stopped early.
     """
 
-    readings: list[Reading] = field(default_factory=list)
+    readings: list[EpochMetrics] = field(default_factory=list)
     best: float = -math.inf
     best_epoch: int = 0
     stopped: bool = False
@@ -156,7 +156,7 @@ class EachEpoch(Callback):
 
     def __init__(
         self,
-        look: Callable[[int, float], Reading] | None,
+        look: Callable[[int, float], EpochMetrics] | None,
         folder: Path | None,
         patience: int,
         batches: Batches,
@@ -237,13 +237,13 @@ class EachEpoch(Callback):
         if trainer.is_global_zero:
             part.replace(path)
 
-    def _judge(self, trainer: Trainer, module: Training, reading: Reading) -> None:
+    def _judge(self, trainer: Trainer, module: Training, reading: EpochMetrics) -> None:
         course = self.course
         course.readings.append(reading)
         for logger in trainer.loggers:
             told = {f"validation/{name}": value for name, value in reading.numbers().items()}
             logger.log_metrics(told, step=trainer.global_step)
-        warning = collapse(course.readings)
+        warning = collapse_warning(course.readings)
         if warning and not self.warnings:
             self.warnings.append(warning)
         if reading.listening.deciding_bits > course.best:

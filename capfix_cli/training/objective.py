@@ -17,7 +17,7 @@ from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.training import losses
 from capfix_cli.training.schedules import sampling_share
-from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_config import TrainingConfig, TrainingOptions
 from capfix_cli.training.training_limits import ALPHA_LIMIT
 
 Encode = Callable[[Tensor, Tensor], Memory]  # signals and lengths -> memory
@@ -157,7 +157,7 @@ class TheirLoss:
         return learnable(loss), {"words": loss}
 
 
-def takes_their_loss(captioner: Captioner, setup: Setup) -> bool:
+def takes_their_loss(captioner: Captioner, setup: TrainingConfig) -> bool:
     """Say whether an adapter's own loss does: it is not ours, and no switch needs the scores."""
     options = setup.training
     needs_scores = (

@@ -14,7 +14,7 @@ from capfix_cli.captioners.own.own_config import BASELINE, CaptionerConfig, to_d
 from capfix_cli.schemas.records import PlanRow
 from capfix_cli.training.expectation import USUAL
 from capfix_cli.training.switches import SWITCHES, turn_on
-from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_config import TrainingConfig, TrainingOptions
 
 SCHEMA = "capfix.recipe/1"
 FIXES = tuple(SWITCHES)  # what a recipe can carry out
@@ -37,9 +37,9 @@ class Recipe:
 
     based_on: dict[str, Any]
     fixes: dict[str, str]
-    setup: Setup
+    setup: TrainingConfig
     expect: dict[str, Any]
-    control: Setup
+    control: TrainingConfig
     trains: str = "capfix"
     rewrites: dict[str, str] = field(default_factory=dict)
 
@@ -86,7 +86,7 @@ def make_recipe(
     needed = {row.fix: row.reason for row in plan if row.status == "needed" and row.fix in FIXES}
     if not needed:
         return None
-    control = Setup(base or BASELINE, training or TrainingOptions())
+    control = TrainingConfig(base or BASELINE, training or TrainingOptions())
     used = [fix for fix in needed if not (yours and SWITCHES[fix].architecture)]
     return Recipe(
         based_on=dict(based_on),

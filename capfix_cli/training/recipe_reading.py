@@ -18,7 +18,7 @@ from capfix_cli.training.switches import SWITCHES
 from capfix_cli.training.training_config import (
     AugmentationOptions,
     DataOptions,
-    Setup,
+    TrainingConfig,
     TrainingOptions,
 )
 from capfix_cli.training.training_limits import ALPHA_LIMIT
@@ -117,7 +117,7 @@ def check_recipe(body: Mapping[str, Any]) -> tuple[RecipeFile | None, list[str]]
     return RecipeFile(recipe, paths["captions"], paths["audio"], _warnings(setup)), []
 
 
-def _setup(body: Mapping[str, Any], place: str, errors: list[str]) -> Setup | None:
+def _setup(body: Mapping[str, Any], place: str, errors: list[str]) -> TrainingConfig | None:
     model = _model(body.get("model", to_dict(BASELINE)), f"{place}model", errors)
     training = read_options(TrainingOptions, body.get("training", {}), f"{place}training", errors)
     data = read_options(DataOptions, body.get("data") or {}, f"{place}data", errors)
@@ -126,10 +126,10 @@ def _setup(body: Mapping[str, Any], place: str, errors: list[str]) -> Setup | No
     )
     if model is None or training is None or data is None or augmentation is None:
         return None
-    return Setup(model, training, data, augmentation)
+    return TrainingConfig(model, training, data, augmentation)
 
 
-def _control(section: Any, body: Mapping[str, Any], errors: list[str]) -> Setup | None:
+def _control(section: Any, body: Mapping[str, Any], errors: list[str]) -> TrainingConfig | None:
     """Read the control: the recipe's own sections but for what it sets otherwise."""
     section = section or {}
     if not isinstance(section, dict):
@@ -176,7 +176,7 @@ def _fixes(section: Any, errors: list[str]) -> dict[str, str]:
     return found
 
 
-def _unkept(fixes: Mapping[str, str], setup: Setup, trains: str) -> list[str]:
+def _unkept(fixes: Mapping[str, str], setup: TrainingConfig, trains: str) -> list[str]:
     """Name fixes that the recipe lists and its settings do not carry out."""
     return [
         f"fixes: {fix} is listed, and {SWITCHES[fix].field} leaves it off"
@@ -185,7 +185,7 @@ def _unkept(fixes: Mapping[str, str], setup: Setup, trains: str) -> list[str]:
     ]
 
 
-def _warnings(setup: Setup) -> tuple[str, ...]:
+def _warnings(setup: TrainingConfig) -> tuple[str, ...]:
     alpha = setup.training.diversity_alpha
     if alpha <= ALPHA_LIMIT.value:
         return ()

@@ -10,7 +10,7 @@ from typing import Any
 from capfix_cli.api import Settings, diagnose
 from capfix_cli.captioners.loading import load
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.decoding.encode_pass import Watch, unwatched
+from capfix_cli.decoding.encode_pass import ProgressCallback, no_progress
 from capfix_cli.schemas.records import Diagnosis, Retraining
 from capfix_cli.training import finetuning as yours
 from capfix_cli.training.conclusion import conclude, notes_of
@@ -19,8 +19,8 @@ from capfix_cli.training.recipe import Recipe
 from capfix_cli.training.recipe_reading import RecipeFile, read_recipe
 from capfix_cli.training.training_clips import TrainingClips, write_left_out
 from capfix_cli.training.training_run import (
-    Job,
-    Outcome,
+    TrainingJob,
+    TrainingOutcome,
     finish,
     first_process,
     left_by,
@@ -28,11 +28,11 @@ from capfix_cli.training.training_run import (
     train_yours,
 )
 
-__all__ = ["Choices", "conclude", "retrain"]
+__all__ = ["RetrainOptions", "conclude", "retrain"]
 
 
 @dataclass(frozen=True)
-class Choices:
+class RetrainOptions:
     """What a command line decides beside the recipe.
 
     Attributes:
@@ -60,7 +60,7 @@ def retrain(
     audio: str | None,
     settings: Settings,
     *,
-    watch: Watch = unwatched,
+    progress: ProgressCallback = no_progress,
     **choices: Any,
 ) -> Retraining:
     """Run a recipe and prove it on the clips of the run that it is based on.
@@ -72,13 +72,13 @@ def retrain(
         captions: training captions; the recipe's ``data.captions`` where None.
         audio: training audio; the recipe's ``data.audio`` where None.
         settings: as of a diagnosis.
-        watch: called as the work goes on.
-        choices: fields of :class:`Choices`.
+        progress: called as the work goes on.
+        choices: fields of :class:`RetrainOptions`.
 
     Raises:
         CapfixError: whatever the user can mend.
     """
-    chosen = Choices(**choices)
+    chosen = RetrainOptions(**choices)
     file = read_recipe(recipe_path)
     recipe = _adjusted(file.recipe, chosen, settings)
     if chosen.dataset is None:
@@ -93,20 +93,20 @@ def retrain(
     if first_process():
         _refuse_overwriting(state, path, control_path)
     logs = Path(chosen.logs) if chosen.logs else None
-    job = Job(
-        *(captions or "", audio or "", settings.root, state, settings.device, watch),
+    job = TrainingJob(
+        *(captions or "", audio or "", settings.root, state, settings.device, progress),
         logs,
         chosen.dataset,
     )
-    before = _before(recipe, test, settings, watch) if first_process() else None
+    before = _before(recipe, test, settings, progress) if first_process() else None
     outcomes = [train_own(recipe.control, job, control_path, "control")] if control_path else []
     outcomes.append(_train(recipe, job, path, settings))
     if not first_process():
         raise SystemExit(0)  # torchrun's others: the first one proves
     adapter = _adapter(recipe, settings) if recipe.trains == "yours" else None
     known = dataclasses.replace(settings, adapter=adapter)
-    after_control = diagnose(str(control_path), test, known, watch) if control_path else None
-    after = diagnose(str(path), test, known, watch)
+    after_control = diagnose(str(control_path), test, known, progress) if control_path else None
+    after = diagnose(str(path), test, known, progress)
     left_out = _write_left_out(outcomes[-1].clips, path)
     finish(*outcomes)
     return Retraining(
@@ -123,7 +123,7 @@ def retrain(
     )
 
 
-def _adjusted(recipe: Recipe, chosen: Choices, settings: Settings) -> Recipe:
+def _adjusted(recipe: Recipe, chosen: RetrainOptions, settings: Settings) -> Recipe:
     """Apply what the command line decides."""
     if chosen.epochs is not None:
         recipe = recipe.with_epochs(chosen.epochs)
@@ -133,7 +133,7 @@ def _adjusted(recipe: Recipe, chosen: Choices, settings: Settings) -> Recipe:
     return recipe
 
 
-def _train(recipe: Recipe, job: Job, path: Path, settings: Settings) -> Outcome:
+def _train(recipe: Recipe, job: TrainingJob, path: Path, settings: Settings) -> TrainingOutcome:
     if recipe.trains == "capfix":
         return train_own(recipe.setup, job, path, "recipe")
     if job.dataset is not None:
@@ -151,7 +151,7 @@ def _adapter(recipe: Recipe, settings: Settings) -> str | None:
     return recipe.based_on.get("adapter") or settings.adapter
 
 
-def _test_clips(recipe: Recipe, chosen: Choices) -> str:
+def _test_clips(recipe: Recipe, chosen: RetrainOptions) -> str:
     test = chosen.test_audio or recipe.based_on.get("audio")
     if not test or not Path(str(test)).is_dir():
         raise CapfixError(
@@ -206,7 +206,9 @@ def _model_of(recipe: Recipe) -> str:
     return str(model)
 
 
-def _before(recipe: Recipe, test: str, settings: Settings, watch: Watch) -> Diagnosis | None:
+def _before(
+    recipe: Recipe, test: str, settings: Settings, progress: ProgressCallback
+) -> Diagnosis | None:
     """Diagnose the captioner that the recipe answers, on the same clips and references.
 
     A recipe that ships answers none; then there is no before, unless one is named.
@@ -214,7 +216,9 @@ def _before(recipe: Recipe, test: str, settings: Settings, watch: Watch) -> Diag
     if not recipe.based_on.get("model") and not recipe.based_on.get("run"):
         return None
     adapter = recipe.based_on.get("adapter") or settings.adapter
-    return diagnose(_model_of(recipe), test, dataclasses.replace(settings, adapter=adapter), watch)
+    return diagnose(
+        _model_of(recipe), test, dataclasses.replace(settings, adapter=adapter), progress
+    )
 
 
 def _write_left_out(clips: TrainingClips, path: Path) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from capfix_cli.captioners.own.own_config import CaptionerConfig
-from capfix_cli.training.training_config import Setup
+from capfix_cli.training.training_config import TrainingConfig
 
 
 @dataclass(frozen=True)
@@ -21,18 +21,18 @@ class Switch:
         architecture: whether it changes the network, so that weights must be trained anew.
     """
 
-    turn_on: Callable[[Setup], Setup]
-    is_on: Callable[[Setup], bool]
+    turn_on: Callable[[TrainingConfig], TrainingConfig]
+    is_on: Callable[[TrainingConfig], bool]
     field: str
     architecture: bool = False
 
 
-def _encoder(setup: Setup, **values: object) -> Setup:
+def _encoder(setup: TrainingConfig, **values: object) -> TrainingConfig:
     encoder = dataclasses.replace(setup.model.encoder, **values)  # type: ignore[arg-type]
     return setup.change("model", encoder=encoder)
 
 
-def _every_step(setup: Setup) -> Setup:
+def _every_step(setup: TrainingConfig) -> TrainingConfig:
     if setup.model.conditioning != "initial-state":
         return setup
     return setup.change("model", conditioning="every-step")
@@ -46,16 +46,16 @@ def _training(field: str, value: object, *, off: object = 0) -> Switch:
     )
 
 
-def _clipped(setup: Setup) -> Setup:
+def _clipped(setup: TrainingConfig) -> TrainingConfig:
     return setup.change("training", gradient_clip=setup.training.gradient_clip or 5.0)
 
 
-def _dropout(setup: Setup) -> Setup:
+def _dropout(setup: TrainingConfig) -> TrainingConfig:
     setup = setup.change("model", dropout=setup.model.dropout or 0.3)
     return _encoder(setup, dropout=setup.model.encoder.dropout or 0.2)
 
 
-def _augment(setup: Setup) -> Setup:
+def _augment(setup: TrainingConfig) -> TrainingConfig:
     """The catalogue's masks, altered copies, and a little mixup."""
     return setup.change(
         "augmentation",
@@ -147,7 +147,7 @@ SWITCHES: Mapping[str, Switch] = {
 }
 
 
-def turn_on(setup: Setup, *fixes: str) -> Setup:
+def turn_on(setup: TrainingConfig, *fixes: str) -> TrainingConfig:
     """Give the setup with fixes switched on, in the order given.
 
     Raises:
@@ -158,9 +158,9 @@ def turn_on(setup: Setup, *fixes: str) -> Setup:
     return setup
 
 
-def without_fixes(model: CaptionerConfig) -> Setup:
+def without_fixes(model: CaptionerConfig) -> TrainingConfig:
     """A setup of this model in which every fix of training, data and regularisation is off."""
-    setup = Setup(dataclasses.replace(model, dropout=0.0))
+    setup = TrainingConfig(dataclasses.replace(model, dropout=0.0))
     setup = setup.change("training", weight_decay=0.0, gradient_clip=0.0)
     setup = setup.change("data", captions_per_clip=1)
     return _encoder(setup, dropout=0.0)

@@ -143,7 +143,7 @@ class AugmentationOptions:
 
 
 @dataclass(frozen=True)
-class Setup:
+class TrainingConfig:
     """A whole training: what is trained, how, on which data, altered how."""
 
     model: CaptionerConfig = BASELINE
@@ -151,7 +151,7 @@ class Setup:
     data: DataOptions = field(default_factory=DataOptions)
     augmentation: AugmentationOptions = field(default_factory=AugmentationOptions)
 
-    def change(self, section: str, **values: Any) -> Setup:
+    def change(self, section: str, **values: Any) -> TrainingConfig:
         """Give the same with some values of one section replaced.
 
         >>> Setup().change("training", label_smoothing=0.1).training.label_smoothing

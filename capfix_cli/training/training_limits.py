@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from capfix_cli.core.thresholds import Threshold
 
-ALIKE = Threshold(
+COMMONEST_SHARE = Threshold(
     0.5, "share of clips with one caption", "ours: half of the clips are told the same"
 )
 LISTENING_RISE = Threshold(

@@ -20,15 +20,15 @@ from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.own.own_config import CaptionerConfig
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.training.caption_data import build_vocabulary
-from capfix_cli.training.epoch_metrics import Reading
+from capfix_cli.training.epoch_metrics import EpochMetrics
 from capfix_cli.training.item_order import Batches, Epochs
 from capfix_cli.training.objective import Encode, Objective, TheirLoss, takes_their_loss
 from capfix_cli.training.synced_norm import synced
 from capfix_cli.training.training_batches import TrainingBatches
 from capfix_cli.training.training_clips import TrainingClips
-from capfix_cli.training.training_config import Setup, TrainingOptions
+from capfix_cli.training.training_config import TrainingConfig, TrainingOptions
 from capfix_cli.training.training_state import LAST, fingerprint
-from capfix_cli.training.validation import looker, with_last_good
+from capfix_cli.training.validation import held_out_evaluator, with_last_good
 
 if TYPE_CHECKING:
     from capfix_cli.training.lightning_module import EachEpoch, Report
@@ -48,7 +48,7 @@ class Trained:
         folder: where the state is, to be removed once the captioner is saved.
     """
 
-    readings: tuple[Reading, ...] = ()
+    readings: tuple[EpochMetrics, ...] = ()
     best_epoch: int = 0
     stopped: bool = False
     warnings: tuple[str, ...] = ()
@@ -69,7 +69,7 @@ def fit(
         The captioner in eval mode, on the CPU.
     """
     captioner = new_captioner(config, clips, options.seed)
-    setup = Setup(config, options)
+    setup = TrainingConfig(config, options)
     train(captioner, clips, setup, captioner.encode_features, device=device, progress=progress)
     return captioner
 
@@ -84,7 +84,7 @@ def new_captioner(config: CaptionerConfig, clips: TrainingClips, seed: int) -> O
 def train(
     captioner: Captioner,
     clips: TrainingClips,
-    setup: Setup,
+    setup: TrainingConfig,
     encode: Encode,
     *,
     held_out: TrainingClips | None = None,
@@ -124,7 +124,7 @@ def train(
 
         looking = None
         if held_out is not None:
-            looking = looker(captioner, held_out, encode, setup.training.seed)
+            looking = held_out_evaluator(captioner, held_out, encode, setup.training.seed)
         options = setup.training
         batches = Batches(
             Epochs(clips.captions, options, setup.data),
@@ -152,7 +152,7 @@ def train(
 def _run(
     captioner: Captioner,
     clips: TrainingClips,
-    setup: Setup,
+    setup: TrainingConfig,
     encode: Encode,
     each: EachEpoch,
     device: str,

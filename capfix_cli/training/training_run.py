@@ -19,16 +19,16 @@ from capfix_cli.training.clip_variants import make_variants
 from capfix_cli.training.data_preparation import prepare
 from capfix_cli.training.dataset_sources import load_dataset
 from capfix_cli.training.training_clips import TrainingClips
-from capfix_cli.training.training_config import Setup
+from capfix_cli.training.training_config import TrainingConfig
 from capfix_cli.training.training_loop import Trained, new_captioner, train
 from capfix_cli.training.training_state import clean, fingerprint, write_whole
 
-Watch = Callable[[str, int, int], None]
+ProgressCallback = Callable[[str, int, int], None]
 DONE = "done.pt"
 
 
 @dataclass(frozen=True)
-class Job:
+class TrainingJob:
     """Where a training takes its data from and where everything goes.
 
     Attributes:
@@ -38,7 +38,7 @@ class Job:
         state: folder of the state, for resuming.
         device: as PyTorch names it.
         logs: folder of CSV and TensorBoard logs, or None.
-        watch: called as the work goes on.
+        progress: called as the work goes on.
         dataset: instead of captions and audio, a data set as aac-datasets has them.
     """
 
@@ -47,13 +47,13 @@ class Job:
     root: Path
     state: Path
     device: str
-    watch: Watch
+    progress: ProgressCallback
     logs: Path | None = None
     dataset: Any = None
 
 
 @dataclass(frozen=True)
-class Outcome:
+class TrainingOutcome:
     """A training that is over.
 
     Attributes:
@@ -69,14 +69,14 @@ class Outcome:
     notes: tuple[str, ...] = field(default=())
 
 
-def train_own(setup: Setup, job: Job, path: Path, name: str) -> Outcome:
+def train_own(setup: TrainingConfig, job: TrainingJob, path: Path, name: str) -> TrainingOutcome:
     """Train one of capfix's own captioners and write it to ``path``.
 
     Raises:
         CapfixError: whatever the user can mend.
     """
     front_end = setup.model.front_end
-    progress = _counting(job.watch, "computing features")
+    progress = _counting(job.progress, "computing features")
     if job.dataset is not None:
         read = load_dataset(job.dataset, front_end, job.root, progress)
     else:
@@ -96,7 +96,7 @@ def train_own(setup: Setup, job: Job, path: Path, name: str) -> Outcome:
             captioner.encode_features,
             held_out=held,
             device=job.device,
-            progress=_training(job.watch, name),
+            progress=_training(job.progress, name),
             folder=job.state,
             logs=job.logs / name if job.logs is not None else None,
         )
@@ -109,12 +109,18 @@ def train_own(setup: Setup, job: Job, path: Path, name: str) -> Outcome:
         if first_process():
             checkpoint.save(captioner, own / DONE, training=facts, overwrite=True)
     publish(own / DONE, path)
-    return Outcome(clips, trained, own, _notes(name, trained))
+    return TrainingOutcome(clips, trained, own, _notes(name, trained))
 
 
 def train_yours(
-    captioner: Captioner, original: Path, setup: Setup, job: Job, path: Path, *, dropout: bool
-) -> Outcome:
+    captioner: Captioner,
+    original: Path,
+    setup: TrainingConfig,
+    job: TrainingJob,
+    path: Path,
+    *,
+    dropout: bool,
+) -> TrainingOutcome:
     """Train a user's captioner from its weights on and write it to ``path`` in its own layout.
 
     Raises:
@@ -129,7 +135,7 @@ def train_yours(
     notes = [unknown] if unknown else []
     trained = Trained(folder=own)
     if not (own / DONE).is_file():
-        with yours.learning(captioner) as before:
+        with yours.train_mode_for_finetuning(captioner) as before:
             if dropout and not yours.give_dropout(captioner.module):
                 notes.append("5.1: no layer of dropout in it has a rate of 0; nothing was changed.")
             captioner.module.to(job.device)
@@ -140,15 +146,15 @@ def train_yours(
                 captioner.encode,
                 held_out=held,
                 device=job.device,
-                progress=_training(job.watch, "recipe"),
+                progress=_training(job.progress, "recipe"),
                 folder=job.state,
                 logs=job.logs,
             )
             own.mkdir(parents=True, exist_ok=True)
-            note = yours.save_like(original, own / DONE, before, captioner.module)
+            note = yours.save_in_original_layout(original, own / DONE, before, captioner.module)
             notes += [note] if note else []
     publish(own / DONE, path)
-    return Outcome(clips, trained, own, (*notes, *_notes("recipe", trained)))
+    return TrainingOutcome(clips, trained, own, (*notes, *_notes("recipe", trained)))
 
 
 def first_process() -> bool:
@@ -176,7 +182,7 @@ def left_by(state: Path, path: Path) -> bool:
     return any(filecmp.cmp(done, path, shallow=False) for done in state.glob(f"*/{DONE}"))
 
 
-def finish(*outcomes: Outcome) -> None:
+def finish(*outcomes: TrainingOutcome) -> None:
     """Remove the states of trainings that are proved."""
     for outcome in outcomes:
         clean(outcome.state)
@@ -190,9 +196,9 @@ def _notes(name: str, trained: Trained) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _counting(watch: Watch, stage: str) -> Callable[[int, int], None]:
-    return lambda done, total: watch(stage, done, total)
+def _counting(progress: ProgressCallback, stage: str) -> Callable[[int, int], None]:
+    return lambda done, total: progress(stage, done, total)
 
 
-def _training(watch: Watch, name: str) -> Callable[[int, int, float], None]:
-    return lambda step, steps, loss: watch(f"training the {name} (loss {loss:.2f})", step, steps)
+def _training(progress: ProgressCallback, name: str) -> Callable[[int, int, float], None]:
+    return lambda step, steps, loss: progress(f"training the {name} (loss {loss:.2f})", step, steps)

@@ -22,13 +22,16 @@ from typing import Any
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.training.feature_cache import disk_error
 from capfix_cli.training.training_clips import TrainingClips
-from capfix_cli.training.training_config import Setup
+from capfix_cli.training.training_config import TrainingConfig
 
 LAST, BEST, LAST_GOOD = "last.ckpt", "best.pt", "last-good.pt"
 
 
 def fingerprint(
-    setup: Setup, captioner: Captioner, clips: TrainingClips, held_out: TrainingClips | None
+    setup: TrainingConfig,
+    captioner: Captioner,
+    clips: TrainingClips,
+    held_out: TrainingClips | None,
 ) -> str:
     """Name a training by all that decides its outcome: recipe, vocabulary, clips and captions."""
     told = {

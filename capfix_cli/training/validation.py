@@ -12,8 +12,8 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.own.own_checkpoint import save
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.decoding.decode import Chunk
-from capfix_cli.training.epoch_metrics import Reading, evaluating, look
+from capfix_cli.decoding.decode import EncodedBatch
+from capfix_cli.training.epoch_metrics import EpochMetrics, evaluating, look
 from capfix_cli.training.objective import Encode, device_of
 from capfix_cli.training.training_clips import TrainingClips
 from capfix_cli.training.training_state import LAST, LAST_GOOD, write_whole
@@ -21,14 +21,14 @@ from capfix_cli.training.training_state import LAST, LAST_GOOD, write_whole
 LOOK_AT_ONCE = 32  # held-out clips encoded together
 
 
-def looker(
+def held_out_evaluator(
     captioner: Captioner, held_out: TrainingClips, encode: Encode, seed: int
-) -> Callable[[int, float], Reading]:
+) -> Callable[[int, float], EpochMetrics]:
     """Give a function that looks at the captioner as it is on the held-out clips."""
     names = held_out.names or [str(place) for place in range(len(held_out.captions))]
     references = dict(zip(names, held_out.captions, strict=True))
 
-    def look_now(epoch: int, loss: float) -> Reading:
+    def look_now(epoch: int, loss: float) -> EpochMetrics:
         chunks, device = [], device_of(captioner)
         with evaluating(captioner.module, seed):
             for start in range(0, len(names), LOOK_AT_ONCE):
@@ -37,7 +37,7 @@ def looker(
                 lengths = torch.tensor([len(signal) for signal in signals], device=device)
                 padded = pad_sequence(signals, batch_first=True).to(device)
                 chunks.append(
-                    Chunk(tuple(names[place] for place in places), encode(padded, lengths))
+                    EncodedBatch(tuple(names[place] for place in places), encode(padded, lengths))
                 )
             return look(captioner, chunks, epoch, loss, references, seed)
 

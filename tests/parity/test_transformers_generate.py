@@ -10,7 +10,7 @@ import torch
 
 from capfix_cli.captioners.huggingface.huggingface_captioner import HuggingFaceCaptioner
 from capfix_cli.captioners.huggingface.huggingface_folder import load_folder
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 
 CLIPS = 5
@@ -33,13 +33,13 @@ def captioner(request, tmp_path_factory) -> HuggingFaceCaptioner:
 
 
 @pytest.fixture(scope="module")
-def chunk(captioner) -> Chunk:
+def chunk(captioner) -> EncodedBatch:
     generator = torch.Generator().manual_seed(3)
     length = captioner.sample_rate
     waveforms = torch.randn(CLIPS, length, generator=generator) * torch.rand(CLIPS, 1)
     with torch.inference_mode():
         memory = captioner.encode(waveforms, torch.full((CLIPS,), length))
-    return Chunk(tuple(f"clip{i}" for i in range(CLIPS)), memory)
+    return EncodedBatch(tuple(f"clip{i}" for i in range(CLIPS)), memory)
 
 
 def theirs(captioner, chunk, **options) -> list[tuple[int, ...]]:
@@ -141,7 +141,7 @@ def test_the_distribution_that_transformers_samples(captioner, chunk, options):
     memory = {name: part[:1].expand(draws, *part.shape[1:]) for name, part in chunk.memory.items()}
     drawn = decode(
         captioner,
-        Chunk(names, memory),
+        EncodedBatch(names, memory),
         DecodingOptions(do_sample=True, max_new_tokens=1, **options),
         7,
     )

@@ -53,7 +53,7 @@ def check_contract(captioner: Captioner) -> list[Clause]:
     return found
 
 
-def smoke(captioner: Captioner) -> str | None:
+def quick_check(captioner: Captioner) -> str | None:
     """Say what is wrong at first sight, None where nothing is.
 
     Attributes, memory, scores, a step and the text are tried; batches and padding are not.

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from capfix_cli.checkpoints.formats.tensor_info import Place, TensorInfo, check_claims
-from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Findings, Stub
+from capfix_cli.checkpoints.formats.tensor_info import TensorInfo, TensorPlace, check_claims
+from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub, UnpicklerFindings
 
 DEEPEST = 24  # levels of nesting that are searched for tensors
 MOST_VISITS = 2_000_000  # containers that share parts can be longer to walk than to write
@@ -39,8 +39,8 @@ class Content:
 def content_of(
     format_: str,
     value: Any,
-    findings: Findings,
-    places: Mapping[str, Place | None],
+    findings: UnpicklerFindings,
+    places: Mapping[str, TensorPlace | None],
     *,
     whole: bool = False,
 ) -> Content:

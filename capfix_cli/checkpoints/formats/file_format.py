@@ -18,10 +18,14 @@ from capfix_cli.checkpoints.formats.checkpoint_content import (
     printable,
 )
 from capfix_cli.checkpoints.formats.safetensors_layout import read_tensor_file
-from capfix_cli.checkpoints.formats.tensor_info import Place, item_bytes
+from capfix_cli.checkpoints.formats.tensor_info import TensorPlace, item_bytes
 from capfix_cli.checkpoints.formats.zip_archive import read_archive
 from capfix_cli.checkpoints.safe_pickle.reader_limits import LEGACY_MAGIC, BoundedFile
-from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Findings, bounded, read_pickle
+from capfix_cli.checkpoints.safe_pickle.safe_unpickler import (
+    UnpicklerFindings,
+    bounded,
+    read_pickle,
+)
 from capfix_cli.core.errors import CapfixError
 
 __all__ = ["Content", "is_pickle", "read_content"]
@@ -156,7 +160,7 @@ def _guess(head: bytes) -> str:
 
 def _pickles(path: Path, file: IO[bytes], size: int) -> Content:
     """Read the pickles that stand in a row: one, or the five of torch's old layout."""
-    findings = Findings()
+    findings = UnpicklerFindings()
     source = bounded(file, size)
     first = read_pickle(source, findings)
     if first != LEGACY_MAGIC:
@@ -172,8 +176,8 @@ def _pickles(path: Path, file: IO[bytes], size: int) -> Content:
 
 
 def _legacy_places(
-    path: Path, file: BoundedFile, findings: Findings, big: bool
-) -> tuple[dict[str, Place | None], bool]:
+    path: Path, file: BoundedFile, findings: UnpicklerFindings, big: bool
+) -> tuple[dict[str, TensorPlace | None], bool]:
     """Find where the storages lie: after the pickle of their keys, each after its length.
 
     Returns:
@@ -187,7 +191,7 @@ def _legacy_places(
     keys: Any = read_pickle(file, findings)
     if not isinstance(keys, list) or not all(isinstance(key, str | int) for key in keys):
         raise ValueError("it has no list of its storages")
-    places: dict[str, Place | None] = {}
+    places: dict[str, TensorPlace | None] = {}
     for key in map(str, keys):
         item = item_bytes(findings.storages.get(key, ""))
         if item is None:
@@ -202,6 +206,6 @@ def _legacy_places(
                 f"its storage {key[:40]!r} claims {elements} elements with {file.size - start}"
                 " bytes left"
             )
-        places[key] = Place(path, start, elements * item, big)
+        places[key] = TensorPlace(path, start, elements * item, big)
         file.seek(start + elements * item)
     return places, True

@@ -9,8 +9,8 @@ from typing import IO, Any
 
 from capfix_cli.checkpoints.formats.checkpoint_content import Content, printable
 from capfix_cli.checkpoints.formats.tensor_info import (
-    Place,
     TensorInfo,
+    TensorPlace,
     check_claims,
     dtype_of_safetensors,
 )
@@ -60,7 +60,7 @@ def _tensor(name: str, row: Any, path: Path, begin: int, size: int) -> TensorInf
             f"its tensor {name[:80]!r} claims bytes {first} to {last} of {size - begin}"
         )
     dtype = dtype_of_safetensors(str(row.get("dtype"))[:40])
-    place = Place(path, begin + first, last - first)
+    place = TensorPlace(path, begin + first, last - first)
     tensor = TensorInfo(name, tuple(shape), dtype, f"[{first}, {last}]", place=place)
     check_claims(tensor)
     if tensor.bytes is not None and tensor.bytes != place.size:

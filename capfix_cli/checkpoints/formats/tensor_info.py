@@ -37,7 +37,7 @@ MOST_DIMENSIONS = 64  # PyTorch's own limit
 
 
 @dataclass(frozen=True)
-class Place:
+class TensorPlace:
     """Where the bytes of a storage lie.
 
     Attributes:
@@ -75,7 +75,7 @@ class TensorInfo:
     offset: int = 0
     stride: tuple[int, ...] | None = None
     storage_elements: int | None = None
-    place: Place | None = None
+    place: TensorPlace | None = None
 
     @property
     def elements(self) -> int:

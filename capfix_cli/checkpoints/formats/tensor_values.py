@@ -7,7 +7,12 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.checkpoints.formats.tensor_info import Place, TensorInfo, check_claims, item_bytes
+from capfix_cli.checkpoints.formats.tensor_info import (
+    TensorInfo,
+    TensorPlace,
+    check_claims,
+    item_bytes,
+)
 from capfix_cli.core.errors import CapfixError
 
 Values = NDArray[np.float64]
@@ -130,7 +135,7 @@ def _read(tensor: TensorInfo, parts: list[tuple[int, int]]) -> Values:
     return np.concatenate(read) if read else np.zeros(0)
 
 
-def _decode(data: bytes, dtype: str, place: Place) -> Values:
+def _decode(data: bytes, dtype: str, place: TensorPlace) -> Values:
     order = ">" if place.big_endian else "<"
     numbers = np.frombuffer(data, np.dtype(order + _KINDS[dtype]))
     if dtype == "bfloat16":

@@ -12,9 +12,13 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from capfix_cli.checkpoints.formats.checkpoint_content import Content, content_of, printable
-from capfix_cli.checkpoints.formats.tensor_info import Place
+from capfix_cli.checkpoints.formats.tensor_info import TensorPlace
 from capfix_cli.checkpoints.safe_pickle.reader_limits import LARGEST_PICKLE, BoundedFile
-from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Findings, bounded, read_pickle
+from capfix_cli.checkpoints.safe_pickle.safe_unpickler import (
+    UnpicklerFindings,
+    bounded,
+    read_pickle,
+)
 from capfix_cli.core.errors import CapfixError
 
 LARGEST_DIRECTORY = 16 * 2**20  # bytes; an entry takes some 80, so 200,000 entries
@@ -56,7 +60,7 @@ def read_archive(path: Path, file: IO[bytes], size: int) -> Content:
                 f"{path} is a zip archive that torch.save did not write: it has {found}.",
                 "Give the checkpoint inside it.",
             )
-        findings = Findings()
+        findings = UnpicklerFindings()
         value: Any = None
         for entry in pickles:
             data = _data(archive, entry, LARGEST_PICKLE)
@@ -148,7 +152,7 @@ def _hides_pickle(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bool:
 
 def _places(
     path: Path, file: IO[bytes], size: int, archive: zipfile.ZipFile, prefix: str
-) -> dict[str, Place | None]:
+) -> dict[str, TensorPlace | None]:
     """Find where each storage's bytes lie; None where they are compressed.
 
     Raises:
@@ -156,7 +160,7 @@ def _places(
     """
     order = next((e for e in archive.infolist() if e.filename == f"{prefix}byteorder"), None)
     big = order is not None and _data(archive, order, 16) == b"big"
-    places: dict[str, Place | None] = {}
+    places: dict[str, TensorPlace | None] = {}
     for entry in archive.infolist():
         key = entry.filename.removeprefix(f"{prefix}data/")
         if key == entry.filename:
@@ -172,7 +176,7 @@ def _places(
         start = entry.header_offset + LOCAL_HEADER + name + extra
         if start + entry.file_size > size:
             raise ValueError(f"it ends within {printable(entry.filename)[:80]}")
-        places[key] = Place(path, start, entry.file_size, big)
+        places[key] = TensorPlace(path, start, entry.file_size, big)
     return places
 
 

@@ -63,7 +63,7 @@ TRIED = (
 
 
 @dataclass
-class Findings:
+class UnpicklerFindings:
     """What a reading met.
 
     Attributes:
@@ -154,7 +154,7 @@ def _hashable(key: Any) -> Any:
 class InertUnpickler(LimitedUnpickler):
     """Reads one pickle with stubs for globals."""
 
-    def __init__(self, file: BoundedFile, findings: Findings) -> None:
+    def __init__(self, file: BoundedFile, findings: UnpicklerFindings) -> None:
         super().__init__(file)
         self.findings = findings
         self._stubs: dict[str, type[Stub]] = {}
@@ -274,7 +274,7 @@ def _build(self: InertUnpickler) -> None:
 InertUnpickler.dispatch = {**LimitedUnpickler.dispatch, pickle.BUILD[0]: _build}
 
 
-def read_pickle(file: BoundedFile, findings: Findings) -> Any:
+def read_pickle(file: BoundedFile, findings: UnpicklerFindings) -> Any:
     """Read one pickle; what it imports and describes goes into ``findings``.
 
     Raises:

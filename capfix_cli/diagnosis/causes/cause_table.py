@@ -28,9 +28,9 @@ from capfix_cli.diagnosis.causes import input_sample_rate as input_rate
 from capfix_cli.diagnosis.causes import input_silent_audio as input_silent
 from capfix_cli.diagnosis.causes import training_exposure_bias as training_exposure
 from capfix_cli.diagnosis.causes import vocabulary_special_tokens as vocabulary_special
-from capfix_cli.diagnosis.causes.finding import Case, Finding
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding
 
-Finder = Callable[[Case], Finding]
+Finder = Callable[[DiagnosisContext], Finding]
 
 # The gate in front of the tree: is the input, the checkpoint or the evaluation broken?
 INTEGRITY: Mapping[str, Finder] = {

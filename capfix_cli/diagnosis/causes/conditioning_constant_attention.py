@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import FLAT_ATTENTION, STILL_ATTENTION
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 
 ID = "conditioning.constant-attention"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Watch the weights over the memory's frames."""
     try:
-        found = case.experiments.attention
-    except Untestable as reason:
+        found = case.probes.attention
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
-    flat = ramp(found.entropy, FLAT_ATTENTION.value - 0.04, FLAT_ATTENTION.value + 0.01)
-    still = ramp(found.steps, 2 * STILL_ATTENTION.value, STILL_ATTENTION.value / 2)
+    flat = linear_confidence(
+        found.entropy, FLAT_ATTENTION.value - 0.04, FLAT_ATTENTION.value + 0.01
+    )
+    still = linear_confidence(found.steps, 2 * STILL_ATTENTION.value, STILL_ATTENTION.value / 2)
     # Flat, or the same at every word whatever its form: either way it chooses nothing. A captioner
     # that is well without it must show both.
     sure = max(flat * (0.5 + 0.5 * still), still) if case.ill else 0.6 * min(flat, still)
@@ -24,10 +32,10 @@ def find(case: Case) -> Finding:
         ID,
         sure,
         (
-            beside(
+            against_threshold(
                 f"entropy of attention over {found.frames} frames", found.entropy, FLAT_ATTENTION
             ),
-            beside("change from word to word", found.steps, STILL_ATTENTION),
+            against_threshold("change from word to word", found.steps, STILL_ATTENTION),
         ),
         mend="Check the scale, the mask and the axis of the softmax of attention, then retrain"
         " (fix 2.3)",

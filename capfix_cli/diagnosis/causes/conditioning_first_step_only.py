@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import DEAF_NATS, FAINT_LISTENING, LATER_SHARE
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "conditioning.first-step-only"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Follow the swap's KL along the caption."""
     try:
-        found = case.experiments.conditioning
-    except Untestable as reason:
+        found = case.probes.conditioning
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     places = found.swap
     design = Evidence(
@@ -31,17 +37,17 @@ def find(case: Case) -> Finding:
         sure = 0.5 if by_design and case.deaf else 0.0
         return Finding(ID, sure, (design,), mend=_MEND)
     share = found.later / early
-    fades = ramp(share, 2 * LATER_SHARE.value, LATER_SHARE.value / 2)
+    fades = linear_confidence(share, 2 * LATER_SHARE.value, LATER_SHARE.value / 2)
     # Who listens on references all the way has not forgotten the clip, whatever its search says.
     heard = max(case.heard, case.heard_on_references or 0.0)
-    faint = ramp(heard, FAINT_LISTENING.value + 0.1, FAINT_LISTENING.value - 0.1)
+    faint = linear_confidence(heard, FAINT_LISTENING.value + 0.1, FAINT_LISTENING.value - 0.1)
     return Finding(
         ID,
         fades * faint * 0.95,
         (
-            beside("KL from the third word on, of the first words'", share, LATER_SHARE),
+            against_threshold("KL from the third word on, of the first words'", share, LATER_SHARE),
             Evidence("KL by place, nats", " ".join(f"{value:.2f}" for value in places[:10])),
-            beside("listening, share of the ceiling", heard, FAINT_LISTENING),
+            against_threshold("listening, share of the ceiling", heard, FAINT_LISTENING),
             design,
         ),
         mend=_MEND,

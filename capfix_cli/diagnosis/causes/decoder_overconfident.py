@@ -3,28 +3,34 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import GUESSED_RIGHT, SHARPENED
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "decoder.overconfident"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Find the temperature at which its probabilities fit the references best."""
     try:
-        found = case.experiments.language
-    except Untestable as reason:
+        found = case.probes.language
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     evidence = (
-        beside("temperature of least loss on references", found.temperature, SHARPENED),
+        against_threshold("temperature of least loss on references", found.temperature, SHARPENED),
         Evidence(
             "mean probability of the likeliest word", found.certainty, found.accuracy, "right"
         ),
     )
     # In a captioner that works it takes more to call it a cause.
     usual = SHARPENED.value if case.ill else 1.5 * SHARPENED.value
-    sharp = ramp(found.temperature, usual / 1.5, usual * 4 / 3)
+    sharp = linear_confidence(found.temperature, usual / 1.5, usual * 4 / 3)
     knows = found.accuracy >= GUESSED_RIGHT.value
     return Finding(
         ID,

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import BLIND_NATS
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "decoder.prefix-blind"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Put other words before, and see whether the next word moves."""
     try:
-        found = case.experiments.prefix
-    except Untestable as reason:
+        found = case.probes.prefix
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
-    evidence = [beside("other words before, KL a word in nats", found, BLIND_NATS)]
-    blind = ramp(found, 2 * BLIND_NATS.value, BLIND_NATS.value / 2)
+    evidence = [against_threshold("other words before, KL a word in nats", found, BLIND_NATS)]
+    blind = linear_confidence(found, 2 * BLIND_NATS.value, BLIND_NATS.value / 2)
     if not case.captioner.autoregressive:
         evidence.append(Evidence("autoregressive", False, True, "as the captioner says of itself"))
         blind = min(blind, 0.8)

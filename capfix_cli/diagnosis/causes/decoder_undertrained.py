@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import GUESSED_RIGHT
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "decoder.undertrained"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Compare the loss on references with that of counts of words and of pairs of words."""
     try:
-        found = case.experiments.language
-    except Untestable as reason:
+        found = case.probes.language
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     span = max(1e-6, found.unigram - found.bigram)
     # Being too sure is another fault, so that loss is taken off; being unsure is not knowing.
@@ -24,11 +30,13 @@ def find(case: Case) -> Finding:
         Evidence("loss on references, nats a word", found.loss, found.bigram, "pairs of words"),
         Evidence("the same at the best temperature", found.tempered),
         Evidence("loss of word frequencies", found.unigram),
-        beside("share of words guessed right on references", found.accuracy, GUESSED_RIGHT),
+        against_threshold(
+            "share of words guessed right on references", found.accuracy, GUESSED_RIGHT
+        ),
         Evidence("epochs in the checkpoint", case.facts.get("training.epochs")),
     )
     sure_of_itself = found.certainty > 2 * max(found.accuracy, 0.05)
-    poor = ramp(place, -0.1, 0.3)
+    poor = linear_confidence(place, -0.1, 0.3)
     return Finding(
         ID,
         poor if case.deaf and not sure_of_itself else 0.0,

@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "decoding.search"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """A decoding that works proves it; else the swap's KL beside captions that repeat."""
     evidence = []
     moved = None
     try:
-        moved = case.experiments.conditioning.overall
-        evidence.append(beside("another clip's memory, KL a word in nats", moved, DEAF_NATS))
-    except Untestable as reason:
+        moved = case.probes.conditioning.overall
+        evidence.append(
+            against_threshold("another clip's memory, KL a word in nats", moved, DEAF_NATS)
+        )
+    except ProbeFailed as reason:
         if case.rescued_by is None and not case.tried:
             return not_tested(ID, reason.needs)
     if case.rescued_by is not None:
@@ -31,7 +39,7 @@ def find(case: Case) -> Finding:
         )
         return Finding(ID, 0.9, tuple(evidence), mend=f"Decode with {case.rescued_by}")
     evidence.append(Evidence("decodings tried, none of which works", float(case.tried)))
-    hidden = ramp(moved or 0.0, 4 * DEAF_NATS.value, 20 * DEAF_NATS.value)
+    hidden = linear_confidence(moved or 0.0, 4 * DEAF_NATS.value, 20 * DEAF_NATS.value)
     heard = case.listening
     if heard is not None and heard.reference_bits is not None:
         needed = LISTENING_SHARE.value * heard.ceiling_bits

@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import MEMORY_SHARE
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "encoder.collapsed"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Compare the memory's differences between clips with the features' own."""
     try:
-        found = case.experiments.geometry
-    except Untestable as reason:
+        found = case.probes.geometry
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     evidence = [
-        beside("between-clip share of the memory", found.memory.share, MEMORY_SHARE),
+        against_threshold("between-clip share of the memory", found.memory.share, MEMORY_SHARE),
         Evidence("pairwise cosine of memories, raw", found.memory.cosine),
         Evidence("centred", found.memory.centred),
         Evidence("RankMe of the memory", found.memory.rank),
@@ -27,7 +33,7 @@ def find(case: Case) -> Finding:
             Evidence("between-clip share of the features", found.features.share),
             Evidence("RankMe of the features", found.features.rank),
         ]
-    low = ramp(found.memory.share, 2 * MEMORY_SHARE.value, MEMORY_SHARE.value / 2)
+    low = linear_confidence(found.memory.share, 2 * MEMORY_SHARE.value, MEMORY_SHARE.value / 2)
     return Finding(
         ID,
         low if case.deaf else 0.0,

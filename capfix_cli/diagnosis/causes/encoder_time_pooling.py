@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from capfix_cli.core.text import split_words
 from capfix_cli.core.thresholds import DEAF_NATS, FAINT_LISTENING, TELLS_ORDER, TIME_SHARE
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "encoder.time-pooling"
 ORDER = frozenset({"then", "before", "after", "followed", "preceded", "later", "finally"})
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Exchange the halves of each clip: the next word must move, since the order has changed."""
     try:
-        found = case.experiments.geometry
-    except Untestable as reason:
+        found = case.probes.geometry
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     pooled = case.facts.get("encoder.pooling") == "time"
     design = Evidence(
@@ -34,20 +40,22 @@ def find(case: Case) -> Finding:
             mend=_MEND,
         )
     share = found.still
-    still = ramp(share, 2 * TIME_SHARE.value, TIME_SHARE.value / 2)
-    faint = ramp(case.heard, FAINT_LISTENING.value + 0.1, FAINT_LISTENING.value - 0.1)
+    still = linear_confidence(share, 2 * TIME_SHARE.value, TIME_SHARE.value / 2)
+    faint = linear_confidence(case.heard, FAINT_LISTENING.value + 0.1, FAINT_LISTENING.value - 0.1)
     # Listening need not suffer: both sounds are named. But who tells an order must hear it.
-    texts = [caption.text for caption in case.experiments.captions]
+    texts = [caption.text for caption in case.probes.captions]
     orders = sum(bool(ORDER & set(split_words(text))) for text in texts) / max(1, len(texts))
-    tells = ramp(orders, 0.0, 2 * TELLS_ORDER.value)
+    tells = linear_confidence(orders, 0.0, 2 * TELLS_ORDER.value)
     return Finding(
         ID,
         still * max(0.9 * faint, 0.8 * tells),
         (
-            beside("how far exchanging a clip's halves moves the memory", share, TIME_SHARE),
+            against_threshold(
+                "how far exchanging a clip's halves moves the memory", share, TIME_SHARE
+            ),
             Evidence("and the next word, of what another clip does", found.time / found.clip),
-            beside("listening, share of the ceiling", case.heard, FAINT_LISTENING),
-            beside("captions that tell an order", orders, TELLS_ORDER),
+            against_threshold("listening, share of the ceiling", case.heard, FAINT_LISTENING),
+            against_threshold("captions that tell an order", orders, TELLS_ORDER),
             design,
         ),
         mend=_MEND,

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import MOVED, MOVED_NATS
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "evaluation.batch-dependence"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Encode clips alone, together and in another order."""
     try:
-        found = case.experiments.invariance
-    except Untestable as reason:
+        found = case.probes.invariance
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     if found.repeat > MOVED_NATS.value:
         return not_tested(ID, "a captioner that answers the same twice")
     moved = max(found.alone, found.permuted)
     share = moved / max(found.clip, moved, MOVED_NATS.value)
     evidence = (
-        beside("how far other neighbours move the next word", share, MOVED),
+        against_threshold("how far other neighbours move the next word", share, MOVED),
         Evidence("clips one by one, nats", found.alone),
         Evidence("in another order, nats", found.permuted),
         Evidence("another clip, nats", found.clip),
@@ -29,7 +35,7 @@ def find(case: Case) -> Finding:
     real = moved > MOVED_NATS.value
     return Finding(
         ID,
-        ramp(share, 0.0, 2 * MOVED.value) if real else 0.0,
+        linear_confidence(share, 0.0, 2 * MOVED.value) if real else 0.0,
         evidence,
         mend="Evaluate clips one by one (--batch-size 1), and look for an index over the batch"
         " where one over time is meant, or for batch statistics",

@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import MOVED, MOVED_NATS
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "evaluation.train-mode"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Compare as given with every layer held in eval mode."""
     try:
-        found = case.experiments.invariance
-    except Untestable as reason:
+        found = case.probes.invariance
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     if found.training is None:
         return not_tested(ID, "a captioner that runs with every layer held in eval mode")
     share = found.training / max(found.clip, found.training, MOVED_NATS.value)
     evidence = (
-        beside("how far eval mode moves the next word", share, MOVED),
+        against_threshold("how far eval mode moves the next word", share, MOVED),
         Evidence("eval mode, nats", found.training),
         Evidence("the same asked twice, nats", found.repeat),
         Evidence(
@@ -29,7 +35,9 @@ def find(case: Case) -> Finding:
     )
     return Finding(
         ID,
-        ramp(share, 0.0, 2 * MOVED.value) if found.training > MOVED_NATS.value else 0.0,
+        linear_confidence(share, 0.0, 2 * MOVED.value)
+        if found.training > MOVED_NATS.value
+        else 0.0,
         evidence,
         mend="Call model.eval() before captioning, and give F.dropout training=self.training",
     )

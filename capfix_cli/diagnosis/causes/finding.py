@@ -9,12 +9,12 @@ from typing import Any
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.thresholds import FAINT_LISTENING, LISTENING_SHARE, Threshold
 from capfix_cli.diagnosis.verdict import Decision
-from capfix_cli.probes.probe_cache import Experiments
+from capfix_cli.probes.probe_cache import ProbeCache
 from capfix_cli.schemas.records import Cause, Evidence, Listening, SkippedClip
 
 
 @dataclass(frozen=True)
-class Case:
+class DiagnosisContext:
     """One captioner on one set of clips, with everything that is known of them.
 
     Attributes:
@@ -33,7 +33,7 @@ class Case:
     """
 
     captioner: Captioner
-    experiments: Experiments
+    probes: ProbeCache
     decision: Decision
     listening: Listening | None
     facts: Mapping[str, Any] = field(default_factory=dict)
@@ -110,7 +110,7 @@ def not_tested(cause: str, needs: str) -> Finding:
     return Finding(cause, None, needs=needs)
 
 
-def ramp(value: float, low: float, high: float) -> float:
+def linear_confidence(value: float, low: float, high: float) -> float:
     """0 at ``low``, 1 at ``high``, straight between them; ``low`` may be the higher number.
 
     >>> ramp(3.0, 2.0, 4.0), ramp(0.0, 2.0, 4.0), ramp(1.0, 4.0, 2.0)
@@ -119,6 +119,8 @@ def ramp(value: float, low: float, high: float) -> float:
     return min(1.0, max(0.0, (value - low) / (high - low)))
 
 
-def beside(what: str, value: float | str | bool | None, threshold: Threshold) -> Evidence:
+def against_threshold(
+    what: str, value: float | str | bool | None, threshold: Threshold
+) -> Evidence:
     """Show a value beside the threshold that decides on it."""
     return Evidence(what, value, threshold.value, f"{threshold.unit}: {threshold.source}")

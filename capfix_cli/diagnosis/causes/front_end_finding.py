@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import FIT_MISFIT, FRONT_END_TIE, LISTENING_SHARE
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.front_end_search import Recovery, Tried
 from capfix_cli.probes.normalisation import Unsettled
 from capfix_cli.schemas.records import Evidence
 
 
-def find_front_end(case: Case, cause: str) -> Finding:
+def find_front_end(case: DiagnosisContext, cause: str) -> Finding:
     """Say whether another front end of this kind is the one that training had.
 
     Searched where the features do not fit what BatchNorm remembers, and where the captioner listens
@@ -21,30 +26,30 @@ def find_front_end(case: Case, cause: str) -> Finding:
     evidence: list[Evidence] = []
     misfit = None
     try:
-        first = case.experiments.fit[0]
+        first = case.probes.fit[0]
         misfit = first.misfit
         evidence += [
-            beside(f"misfit of the features to {first.layer}", misfit, FIT_MISFIT),
+            against_threshold(f"misfit of the features to {first.layer}", misfit, FIT_MISFIT),
             Evidence("of it, |ln variance ratio|", first.variance),
             Evidence("of it, shift in deviations", first.shift),
         ]
-    except Untestable as reason:
+    except ProbeFailed as reason:
         # Hardly trained: no front end would make it listen.
         unsettled = isinstance(reason, Unsettled)
-        if unsettled or (case.ill and not case.experiments.sample.names):
+        if unsettled or (case.ill and not case.probes.sample.names):
             return not_tested(cause, reason.needs)
         if not case.ill:
             return Finding(cause, 0.0, (Evidence("verdict", case.decision.verdict),))
     if not _asked(case, misfit):
         return Finding(cause, 0.0, tuple(evidence))
     try:
-        found = case.experiments.recovery
-    except Untestable as reason:
+        found = case.probes.recovery
+    except ProbeFailed as reason:
         return not_tested(cause, reason.needs)
     return _judge(case, cause, found, misfit, evidence)
 
 
-def _asked(case: Case, misfit: float | None) -> bool:
+def _asked(case: DiagnosisContext, misfit: float | None) -> bool:
     """Say whether to search.
 
     Without statistics whoever is deaf is searched. With them, what does not fit; and what fits but
@@ -54,11 +59,11 @@ def _asked(case: Case, misfit: float | None) -> bool:
     return case.deaf if misfit is None else _misfits(misfit) or wrongly
 
 
-def _untrained(case: Case) -> bool:
+def _untrained(case: DiagnosisContext) -> bool:
     """Say whether no front end can be right, since training had none."""
     try:
-        return case.experiments.weights.untrained.value is True
-    except Untestable:
+        return case.probes.weights.untrained.value is True
+    except ProbeFailed:
         return False
 
 
@@ -67,7 +72,11 @@ def _misfits(misfit: float | None) -> bool:
 
 
 def _judge(
-    case: Case, cause: str, found: Recovery, misfit: float | None, evidence: list[Evidence]
+    case: DiagnosisContext,
+    cause: str,
+    found: Recovery,
+    misfit: float | None,
+    evidence: list[Evidence],
 ) -> Finding:
     best = found.best
     evidence.append(Evidence("searched by", found.by))
@@ -83,7 +92,7 @@ def _judge(
         return Finding(cause, 0.0, tuple(evidence))
     evidence.append(Evidence("front end that fits", front.name, None, found.by))
     if best.misfit is not None:
-        evidence.append(beside("its misfit", best.misfit, FIT_MISFIT))
+        evidence.append(against_threshold("its misfit", best.misfit, FIT_MISFIT))
     evidence.append(
         Evidence(
             "listening with it, share of the ceiling",
@@ -93,7 +102,7 @@ def _judge(
         )
     )
     rival = _rival(found, best)
-    if rival and case.experiments.trained_on is None:
+    if rival and case.probes.trained_on is None:
         evidence.append(
             Evidence("fits nearly as well", rival, None, "--train-audio DIR tells them apart")
         )

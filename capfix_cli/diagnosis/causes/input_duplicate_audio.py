@@ -7,14 +7,14 @@ from collections import Counter
 import numpy as np
 
 from capfix_cli.core.thresholds import JUDGED_AT
-from capfix_cli.diagnosis.causes.finding import Case, Finding, not_tested
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
 from capfix_cli.measures.measure_table import cuts, expected_distinct
 from capfix_cli.schemas.records import Evidence
 
 ID = "input.duplicate-audio"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Count clips that are copies of others, sample by sample."""
     digests = case.digests
     if len(digests) < 2:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import SILENT_SHARE
-from capfix_cli.diagnosis.causes.finding import Case, Finding
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding
 from capfix_cli.schemas.records import Evidence
 
 ID = "input.silent-audio"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Count the files that are silent."""
     silent = sum(clip.reason == "silent" for clip in case.skipped)
     whole = len(case.digests) + silent

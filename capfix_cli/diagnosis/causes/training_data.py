@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from capfix_cli.diagnosis.causes.finding import Case, Finding, not_tested
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
 from capfix_cli.schemas.records import Evidence
 
 NEEDS = "--train-captions CSV"
@@ -17,11 +17,11 @@ IDS = {
 }
 
 
-def finder(cause: str) -> Callable[[Case], Finding]:
+def finder(cause: str) -> Callable[[DiagnosisContext], Finding]:
     """Make the finder of one cause of the training data."""
     needs, mend = IDS[cause]
 
-    def find(case: Case) -> Finding:
+    def find(case: DiagnosisContext) -> Finding:
         if case.training is None:
             return not_tested(cause, needs)
         for found in case.training:

@@ -3,22 +3,30 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import RUNS_ASTRAY
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "training.exposure-bias"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Compare teacher-forced loss with what the captions become when they run free, by position."""
     try:
-        led, free = case.experiments.language, case.experiments.running
-    except Untestable as reason:
+        led, free = case.probes.language, case.probes.running
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     apart = free.late - free.people
     evidence = (
-        beside("pairs of words that no reference has, second half", free.late, RUNS_ASTRAY),
+        against_threshold(
+            "pairs of words that no reference has, second half", free.late, RUNS_ASTRAY
+        ),
         Evidence("first half", free.early),
         Evidence("people's own, second half", free.people),
         Evidence("teacher-forced loss, second half", led.late, led.unigram, "word frequencies"),
@@ -27,7 +35,7 @@ def find(case: Case) -> Finding:
     # Led by references it must do well, or it is the decoder that cannot speak.
     able = led.loss < led.bigram + 0.3 * max(0.0, led.unigram - led.bigram)
     grows = free.late > 1.3 * free.early
-    astray = ramp(apart, RUNS_ASTRAY.value / 2, 1.5 * RUNS_ASTRAY.value)
+    astray = linear_confidence(apart, RUNS_ASTRAY.value / 2, 1.5 * RUNS_ASTRAY.value)
     return Finding(
         ID,
         astray * 0.9 if able and grows else 0.0,

@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import GUESSED_RIGHT, LISTENING_SHARE, OFF_NATS, WORDS_UNKNOWN
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "vocabulary.mismatch"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Compare sizes, then hold the words to references: moved by a few places, or not at all."""
     try:
-        width = case.experiments.output_width
-    except Untestable as reason:
+        width = case.probes.output_width
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     listed = len(case.captioner.vocabulary)
     sizes = Evidence("words in the list", float(listed), float(width), "scores a step")
@@ -25,17 +30,21 @@ def find(case: Case) -> Finding:
         if cause.id == ID:  # words of the training captions that the list lacks
             return Finding(ID, cause.confidence, cause.evidence, mend=_mend("words are lost"))
     try:
-        found = case.experiments.language
-    except Untestable as reason:
+        found = case.probes.language
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     shift, loss = found.shift
     gain = found.loss - loss
     evidence = (
         sizes,
-        beside("share of the references' words that are unknown", found.unknown, WORDS_UNKNOWN),
-        beside("share of words guessed right on references", found.accuracy, GUESSED_RIGHT),
+        against_threshold(
+            "share of the references' words that are unknown", found.unknown, WORDS_UNKNOWN
+        ),
+        against_threshold(
+            "share of words guessed right on references", found.accuracy, GUESSED_RIGHT
+        ),
         Evidence("loss on references, nats a word", found.loss, found.unigram, "word frequencies"),
-        beside(f"what moving the ids by {shift} gains", gain, OFF_NATS),
+        against_threshold(f"what moving the ids by {shift} gains", gain, OFF_NATS),
     )
     if shift and gain > OFF_NATS.value and loss < found.unigram:
         return Finding(ID, 1.0, evidence, mend=_mend(f"the words are {abs(shift)} place(s) off"))
@@ -51,7 +60,7 @@ def find(case: Case) -> Finding:
     return Finding(ID, sure, evidence, mend=_mend("its words are not those of the references"))
 
 
-def _lists_words(case: Case) -> bool:
+def _lists_words(case: DiagnosisContext) -> bool:
     """A tokenizer need not list as many words as the padded output has."""
     from capfix_cli.captioners.base import Captioner
 

@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import END_LIKELY, ENDLESS, OFF_NATS
-from capfix_cli.diagnosis.causes.finding import Case, Finding, beside, not_tested, ramp
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import (
+    DiagnosisContext,
+    Finding,
+    against_threshold,
+    linear_confidence,
+    not_tested,
+)
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "vocabulary.special-tokens"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Look where captions end, and at what opens and ends references."""
     if not case.finite:
         return not_tested(ID, "scores that are finite numbers")
     try:
-        ends = case.experiments.endings
-    except Untestable as reason:
+        ends = case.probes.endings
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     words = case.captioner.vocabulary
     last, often = ends.last
     evidence = [
-        beside("share of captions that never end", ends.endless, ENDLESS),
+        against_threshold("share of captions that never end", ends.endless, ENDLESS),
         Evidence("share of captions with a special token as a word", ends.special, 0.1, ends.named),
     ]
     sure, why = 0.0, ""
@@ -34,9 +40,9 @@ def find(case: Case) -> Finding:
     elif named:
         sure, why = 0.7, f"captions hold {ends.named} as a word"
     try:
-        found = case.experiments.language
-        opening = case.experiments.opening
-    except Untestable as reason:
+        found = case.probes.language
+        opening = case.probes.opening
+    except ProbeFailed as reason:
         if sure or not case.ill:
             return Finding(ID, sure, tuple(evidence), mend=_mend(why))
         return Finding(
@@ -44,18 +50,20 @@ def find(case: Case) -> Finding:
         )
     rival, likely = found.rival
     evidence.append(
-        beside("probability of the end token where references end", found.end, END_LIKELY)
+        against_threshold(
+            "probability of the end token where references end", found.end, END_LIKELY
+        )
     )
     evidence.append(Evidence(f"of {words[rival]!r} there", likely))
     if found.end < END_LIKELY.value and likely > 0.5:
-        sure = max(sure, 0.6 + 0.4 * ramp(likely, 0.5, 0.9))
+        sure = max(sure, 0.6 + 0.4 * linear_confidence(likely, 0.5, 0.9))
         why = f"eos_id should be {rival} ({words[rival]!r})"
     token, loss = opening.rival
     gain = opening.loss - loss
-    evidence.append(beside(f"what opening with {words[token]!r} gains", gain, OFF_NATS))
+    evidence.append(against_threshold(f"what opening with {words[token]!r} gains", gain, OFF_NATS))
     # Rightly opened, a decoder guesses first words at least as well as their counts do.
     if gain > OFF_NATS.value and loss < opening.counted:
-        sure = max(sure, 0.6 + 0.4 * ramp(gain, OFF_NATS.value, 3 * OFF_NATS.value))
+        sure = max(sure, 0.6 + 0.4 * linear_confidence(gain, OFF_NATS.value, 3 * OFF_NATS.value))
         why = f"bos_id should be {token} ({words[token]!r})"
     return Finding(ID, sure, tuple(evidence), mend=_mend(why))
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from capfix_cli.diagnosis.causes.finding import Case, Finding, not_tested
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "weights.missing"
 _FINITE = "a sound network computes with finite numbers only"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Look for tensors that are no numbers, and for layers as created beside trained ones."""
     try:
-        weights = case.experiments.weights
-    except Untestable as reason:
+        weights = case.probes.weights
+    except ProbeFailed as reason:
         if case.finite:
             return not_tested(ID, reason.needs)
         weights = None

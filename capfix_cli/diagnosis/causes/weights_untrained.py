@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from capfix_cli.diagnosis.causes.finding import Case, Finding, not_tested
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "weights.untrained"
 
 
-def find(case: Case) -> Finding:
+def find(case: DiagnosisContext) -> Finding:
     """Judge the layers as ``capfix inspect`` does."""
     try:
-        weights = case.experiments.weights
-    except Untestable as reason:
+        weights = case.probes.weights
+    except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     fact = weights.untrained
     judged = len(weights.initial) + len(weights.changed)

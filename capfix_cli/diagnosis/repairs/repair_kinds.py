@@ -11,9 +11,9 @@ from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.checkpoints.weights import load_weights
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.thresholds import END_LIKELY, MOVED, OFF_NATS
-from capfix_cli.diagnosis.causes.finding import Case
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext
 from capfix_cli.probes.captioner_variants import derive
-from capfix_cli.probes.clip_sample import Untestable
+from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.network_modules import eval_forced
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ class Repair:
     applied: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
 
-def repairs_for(cause: str, case: Case, checkpoint: str) -> Iterator[Repair]:
+def repairs_for(cause: str, case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     """List what can be tried against a cause, the likeliest first.
 
     Args:
@@ -53,7 +53,7 @@ def repairs_for(cause: str, case: Case, checkpoint: str) -> Iterator[Repair]:
     if maker is not None:
         try:
             yield from maker(case, checkpoint)
-        except Untestable:
+        except ProbeFailed:
             return
 
 
@@ -61,7 +61,7 @@ _METHODS = ("encode", "features", "encode_features", "logits", "sequence_logits"
 _STEPS = ("prepare", "open", "start", "step")
 
 
-def _train_mode(case: Case, checkpoint: str) -> Iterator[Repair]:
+def _train_mode(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     captioner = case.captioner
 
     def held(name: str) -> Callable[..., Any]:
@@ -77,8 +77,8 @@ def _train_mode(case: Case, checkpoint: str) -> Iterator[Repair]:
     yield Repair("evaluation.train-mode", "every layer in eval mode", "model.eval()", changed)
 
 
-def _one_by_one(cause: str) -> Callable[[Case, str], Iterator[Repair]]:
-    def make(case: Case, checkpoint: str) -> Iterator[Repair]:
+def _one_by_one(cause: str) -> Callable[[DiagnosisContext, str], Iterator[Repair]]:
+    def make(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
         yield Repair(
             cause,
             "clips one by one, nothing padded",
@@ -90,10 +90,10 @@ def _one_by_one(cause: str) -> Callable[[Case, str], Iterator[Repair]]:
     return make
 
 
-def _padding(case: Case, checkpoint: str) -> Iterator[Repair]:
+def _padding(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     """Pad in front where that is what the captioner does not hear; else, or if that fails, not."""
     captioner = case.captioner
-    found = case.experiments.invariance
+    found = case.probes.invariance
     if found.in_front is not None and found.in_front <= MOVED.value * found.clip:
 
         def encode(self: Captioner, waveforms: Tensor, lengths: Tensor) -> Memory:
@@ -112,25 +112,25 @@ def _padding(case: Case, checkpoint: str) -> Iterator[Repair]:
     yield from _one_by_one("evaluation.padding")(case, checkpoint)
 
 
-def _front_end(case: Case, checkpoint: str) -> Iterator[Repair]:
-    best = case.experiments.recovery.best
+def _front_end(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
+    best = case.probes.recovery.best
     if best is not None and best.front_end is not None:
         front = best.front_end
         yield Repair(front.cause, front.name, front.line, front.apply(case.captioner))
 
 
-def _special(case: Case, checkpoint: str) -> Iterator[Repair]:
+def _special(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     captioner, words = case.captioner, case.captioner.vocabulary
     changes: dict[str, int] = {}
     try:
-        rival, likely = case.experiments.language.rival
-        if case.experiments.language.end < END_LIKELY.value and likely > 0.5:
+        rival, likely = case.probes.language.rival
+        if case.probes.language.end < END_LIKELY.value and likely > 0.5:
             changes["eos_id"] = rival
-        opening = case.experiments.opening
+        opening = case.probes.opening
         if opening.loss - opening.rival[1] > OFF_NATS.value:
             changes["bos_id"] = opening.rival[0]
-    except Untestable:
-        ends = case.experiments.endings
+    except ProbeFailed:
+        ends = case.probes.endings
         if ends.last[1] > 0.5:  # what captions that never end go on with
             changes["eos_id"] = ends.last[0]
     if changes:
@@ -147,9 +147,9 @@ def _special(case: Case, checkpoint: str) -> Iterator[Repair]:
         yield Repair("vocabulary.special-tokens", "other special tokens", line, changed)
 
 
-def _words(case: Case, checkpoint: str) -> Iterator[Repair]:
+def _words(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     captioner = case.captioner
-    known = case.experiments.language
+    known = case.probes.language
     shift, loss = known.shift
     if not shift or known.loss - loss <= OFF_NATS.value:
         return
@@ -184,7 +184,7 @@ def shift_words(words: Sequence[str], shift: int, keep: Collection[int | None]) 
     return [next(waiting) if word is None else word for word in moved]
 
 
-def _prefixes(case: Case, checkpoint: str) -> Iterator[Repair]:
+def _prefixes(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     """Load the weights again, names matched by their ends: ``module.`` and ``model.`` aside."""
     import torch
 
@@ -243,7 +243,7 @@ def match_names(module: nn.Module, found: dict[str, Tensor]) -> dict[str, Tensor
     return matched
 
 
-_MAKERS: dict[str, Callable[[Case, str], Iterator[Repair]]] = {
+_MAKERS: dict[str, Callable[[DiagnosisContext, str], Iterator[Repair]]] = {
     "evaluation.train-mode": _train_mode,
     "evaluation.batch-dependence": _one_by_one("evaluation.batch-dependence"),
     "evaluation.padding": _padding,

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from capfix_cli.decoding.encode_pass import hear
-from capfix_cli.diagnosis.causes.finding import Case
+from capfix_cli.decoding.encode_pass import encode_and_caption
+from capfix_cli.diagnosis.causes.finding import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair_kinds import Repair
-from capfix_cli.diagnosis.trials.decoding_evaluator import Laboratory, Outcome, References
+from capfix_cli.diagnosis.trials.decoding_evaluator import (
+    DecodingEvaluator,
+    DecodingOutcome,
+    References,
+)
 from capfix_cli.diagnosis.verdict import audio_decides
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.records import Trial
 
 FIX = "0"  # the plan's row of what comes before all fixes
-MOST = 96  # clips of a repair's trial, which must be encoded anew: a fifth of 500
+MAX_REPAIR_CLIPS = 96  # clips of a repair's trial, which must be encoded anew: a fifth of 500
 _RANKS = {"healthy": 3, "generic": 2, "ungrounded": 1, "collapsed": 0}
 
 
 def try_repair(
     repair: Repair,
-    case: Case,
+    case: DiagnosisContext,
     folder: str,
     references: References | None,
     clips: int,
@@ -36,9 +40,9 @@ def try_repair(
     Returns:
         None where the repaired captioner cannot be judged.
     """
-    most = min(clips, MOST)
+    most = min(clips, MAX_REPAIR_CLIPS)
     with repair.applied():
-        heard = hear(
+        heard = encode_and_caption(
             repair.captioner,
             folder,
             batch_size=1 if repair.one_by_one else 16,
@@ -48,8 +52,8 @@ def try_repair(
         )
         if not heard.finite or len(heard.captions) < 2:
             return None
-        laboratory = Laboratory(Scorer(repair.captioner, heard.chunks), references, seed)
-        after = laboratory.judge(heard.captions)
+        evaluator = DecodingEvaluator(Scorer(repair.captioner, heard.chunks), references, seed)
+        after = evaluator.judge(heard.captions)
     kept, reason = _judge(case, after)
     return Trial(
         fix=FIX,
@@ -66,7 +70,7 @@ def try_repair(
     )
 
 
-def _judge(case: Case, after: Outcome) -> tuple[bool, str]:
+def _judge(case: DiagnosisContext, after: DecodingOutcome) -> tuple[bool, str]:
     """Keep what listens, and is better than before or no worse without the fault."""
     before = case.listening
     new = after.listening

@@ -27,7 +27,7 @@ class ListedRow:
 
 
 @dataclass(frozen=True)
-class Finding:
+class DataFinding:
     """One check of the training data.
 
     Attributes:
@@ -68,7 +68,7 @@ class TrainingData:
     clips: int
     captions: int
     causes: tuple[Cause, ...]
-    findings: tuple[Finding, ...]
+    findings: tuple[DataFinding, ...]
     notes: tuple[str, ...] = ()
 
     def shortened(self, most: int = SHOWN_ROWS) -> TrainingData:
@@ -77,7 +77,7 @@ class TrainingData:
         return dataclasses.replace(self, findings=findings)
 
 
-Examined = tuple[Finding, tuple[Cause, ...]]
+Examined = tuple[DataFinding, tuple[Cause, ...]]
 
 
 def found(
@@ -87,17 +87,17 @@ def found(
     evidence: Sequence[Evidence],
     rows: Sequence[ListedRow],
     summary: str = "",
-) -> Finding:
+) -> DataFinding:
     """Make a finding of a check that was made; the summary is kept where it is suspect."""
     listed = tuple(rows)
     answer: Answer = "suspect" if suspect else "ok"
     said = summary if suspect else ""
-    return Finding(id_, title, answer, tuple(evidence), listed, len(listed), summary=said)
+    return DataFinding(id_, title, answer, tuple(evidence), listed, len(listed), summary=said)
 
 
-def not_tested(id_: str, title: str, needs: str, evidence: Sequence[Evidence] = ()) -> Finding:
+def not_tested(id_: str, title: str, needs: str, evidence: Sequence[Evidence] = ()) -> DataFinding:
     """Make a finding of a check that could not be made."""
-    return Finding(id_, title, "not-tested", tuple(evidence), needs=needs)
+    return DataFinding(id_, title, "not-tested", tuple(evidence), needs=needs)
 
 
 def data_cause(id_: str, confidence: float, evidence: Sequence[Evidence]) -> Cause:

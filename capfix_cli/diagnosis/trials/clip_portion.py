@@ -8,10 +8,12 @@ from collections.abc import Collection, Sequence
 import torch
 
 from capfix_cli.decoding import nested_tensors as nested
-from capfix_cli.decoding.decode import Chunk
+from capfix_cli.decoding.decode import EncodedBatch
 
 
-def portion(chunks: Sequence[Chunk], wanted: Collection[str], dim: int) -> list[Chunk]:
+def portion(
+    chunks: Sequence[EncodedBatch], wanted: Collection[str], dim: int
+) -> list[EncodedBatch]:
     """Take the wanted clips; neighbours whose memories have one shape are put into one chunk.
 
     Args:
@@ -34,24 +36,24 @@ def ranked(names: Sequence[str], seed: int) -> list[str]:
     return sorted(names, key=rank)
 
 
-def _part(chunk: Chunk, wanted: Collection[str], dim: int) -> Chunk:
+def _part(chunk: EncodedBatch, wanted: Collection[str], dim: int) -> EncodedBatch:
     """Take the wanted clips of a chunk."""
     rows = [row for row, name in enumerate(chunk.names) if name in wanted]
     if len(rows) == len(chunk.names):
         return chunk
     index = torch.tensor(rows, dtype=torch.long)
     memory = nested.select(chunk.memory, index, dim)
-    return Chunk(tuple(chunk.names[row] for row in rows), memory)
+    return EncodedBatch(tuple(chunk.names[row] for row in rows), memory)
 
 
-def _joined(parts: Sequence[Chunk], most: int, dim: int) -> list[Chunk]:
+def _joined(parts: Sequence[EncodedBatch], most: int, dim: int) -> list[EncodedBatch]:
     """Join neighbours whose memories have one shape, up to ``most`` clips each."""
-    found: list[Chunk] = []
+    found: list[EncodedBatch] = []
     for part in parts:
         if found and len(found[-1].names) + len(part.names) <= most:
             memory = nested.join([found[-1].memory, part.memory], dim)
             if memory is not None:
-                found[-1] = Chunk((*found[-1].names, *part.names), memory)
+                found[-1] = EncodedBatch((*found[-1].names, *part.names), memory)
                 continue
         found.append(part)
     return found

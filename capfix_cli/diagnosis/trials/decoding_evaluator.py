@@ -14,9 +14,9 @@ from capfix_cli.core.thresholds import (
     REPEATS_RISE,
     SEARCH_FROM,
 )
-from capfix_cli.decoding.decode import Chunk, decode
+from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY, AbsentKind, DecodingOptions
-from capfix_cli.decoding.null_audio import Absent, make_absent
+from capfix_cli.decoding.null_audio import NullAudio, make_absent
 from capfix_cli.diagnosis.trials.clip_portion import portion, ranked
 from capfix_cli.diagnosis.trials.settings_search import halve, merit, rungs
 from capfix_cli.diagnosis.trials.trial_budget import Scale, affordable
@@ -35,7 +35,7 @@ DOUBTED_CLIPS = 40  # of a trial that is foretold not to work; one that does is 
 
 
 @dataclass(frozen=True)
-class Outcome:
+class DecodingOutcome:
     """Captions of one way of decoding and everything measured on them."""
 
     captions: tuple[ClipCaption, ...]
@@ -44,7 +44,7 @@ class Outcome:
     decision: Decision
 
 
-class Laboratory:
+class DecodingEvaluator:
     """Decodes, measures and judges on memories that were encoded once.
 
     Args:
@@ -67,12 +67,12 @@ class Laboratory:
         self.seed = seed
         self.captions: dict[str, tuple[ClipCaption, ...]] = {}  # by trial name
         self._trials: dict[tuple[DecodingOptions, int], Trial] = {}
-        self._baselines: dict[tuple[DecodingOptions, int], Outcome] = {}
-        self._absent: dict[AbsentKind, Absent] = {}
-        self._parted: dict[int, Sequence[Chunk]] = {}
+        self._baselines: dict[tuple[DecodingOptions, int], DecodingOutcome] = {}
+        self._absent: dict[AbsentKind, NullAudio] = {}
+        self._parted: dict[int, Sequence[EncodedBatch]] = {}
         self.ranked = ranked(scorer.names, seed)
         self.searched = False
-        self.doubted = False  # whether trials are foretold not to work
+        self.expect_failure = False  # whether trials are foretold not to work
 
     @cached_property
     def scale(self) -> Scale:
@@ -82,7 +82,7 @@ class Laboratory:
 
     def observe(
         self, options: DecodingOptions, clips: int | None = None, contrast: int | None = None
-    ) -> Outcome:
+    ) -> DecodingOutcome:
         """Decode one way, and measure and judge the captions.
 
         Args:
@@ -98,7 +98,7 @@ class Laboratory:
             )
         return self.judge(sorted(captions, key=lambda caption: caption.file_name), contrast)
 
-    def _parts(self, clips: int) -> Sequence[Chunk]:
+    def _parts(self, clips: int) -> Sequence[EncodedBatch]:
         """The first so many clips of the drawn order, in as few chunks as their shapes allow."""
         if clips >= len(self.ranked):
             return self.scorer.chunks
@@ -108,7 +108,7 @@ class Laboratory:
             self._parted[clips] = portion(self.scorer.chunks, wanted, dim)
         return self._parted[clips]
 
-    def _without(self, options: DecodingOptions) -> Absent | None:
+    def _without(self, options: DecodingOptions) -> NullAudio | None:
         """What stands for "no audio", the same for every clip and trial."""
         kind = options.absent_kind
         if kind is None:
@@ -120,7 +120,9 @@ class Laboratory:
             )
         return self._absent[kind]
 
-    def judge(self, captions: Sequence[ClipCaption], contrast: int | None = None) -> Outcome:
+    def judge(
+        self, captions: Sequence[ClipCaption], contrast: int | None = None
+    ) -> DecodingOutcome:
         """Measure and judge captions of clips whose memories are held."""
         references = self.references
         listening = listen(captions, self.scorer, self.seed, references, contrast)
@@ -128,7 +130,7 @@ class Laboratory:
         if references is not None:
             people = [references.get(caption.file_name, ()) for caption in captions]
         diversity = judge_diversity([c.text for c in captions], people, self.seed)
-        return Outcome(
+        return DecodingOutcome(
             tuple(captions),
             measure_captions(captions, self.seed, drawn=False),
             listening,
@@ -136,11 +138,11 @@ class Laboratory:
         )
 
     @cached_property
-    def greedy(self) -> Outcome:
+    def greedy(self) -> DecodingOutcome:
         """Greedy decoding of all clips: what the verdict is on."""
         return self.observe(GREEDY)
 
-    def _baseline(self, options: DecodingOptions, clips: int) -> Outcome:
+    def _baseline(self, options: DecodingOptions, clips: int) -> DecodingOutcome:
         """Greedy or natural decoding of as many clips as a trial has."""
         if options == GREEDY and clips >= len(self.ranked):
             return self.greedy
@@ -161,13 +163,13 @@ class Laboratory:
         Where trials are doubted it is made on few clips, and on all only if it works on those.
         """
         fix = DECODING_FIXES[name]
-        if self.doubted:
+        if self.expect_failure:
             few = self.attempt(fix, min(DOUBTED_CLIPS, self.scale.clips))
             if not few.kept:
                 return few
         return self.attempt(fix, self.scale.clips)
 
-    def promising(self, trials: Sequence[Trial]) -> bool:
+    def worth_searching(self, trials: Sequence[Trial]) -> bool:
         """Say whether a search can be hoped to find a decoding that works.
 
         On references the captioner listens as it listens, however it is decoded: below what is
@@ -181,11 +183,13 @@ class Laboratory:
         best = max(best, greedy.bits / greedy.ceiling_bits)
         return best >= SEARCH_FROM.value * LISTENING_SHARE.value
 
-    def search(self, watch: Callable[[int, int], None] = lambda done, total: None) -> list[Trial]:
+    def search(
+        self, progress: Callable[[int, int], None] = lambda done, total: None
+    ) -> list[Trial]:
         """Search over settings around the fixes that were tried.
 
         Args:
-            watch: called with the trials made and their number in all.
+            progress: called with the trials made and their number in all.
         """
         self.searched = True
         made = {options for options, _ in self._trials}
@@ -198,7 +202,7 @@ class Laboratory:
 
         def attempt(fix: DecodingFix, clips: int) -> Trial:
             nonlocal done
-            watch(done, total)
+            progress(done, total)
             done += 1
             trial = self.attempt(fix, clips)
             return trial if clips >= self.scale.clips else _outrun(trial)
@@ -231,7 +235,7 @@ class Laboratory:
             )
         return self._trials[key]
 
-    def _verdict(self, outcome: Outcome, clips: int) -> tuple[str, str]:
+    def _verdict(self, outcome: DecodingOutcome, clips: int) -> tuple[str, str]:
         """Keep what made captions differ, let the audio decide, and stayed fluent."""
         decision, listening = outcome.decision, outcome.listening
         bits = f"{listening.deciding_bits:.2f} of {listening.ceiling_bits:.2f} bits"
@@ -261,7 +265,7 @@ class Laboratory:
             )
         return ""
 
-    def _fluency_lost(self, outcome: Outcome, clips: int) -> str:
+    def _fluency_lost(self, outcome: DecodingOutcome, clips: int) -> str:
         """Say what suffered against greedy captions and the captioner's own samples.
 
         The likelihood is the captioner's own, which is its likelihood without audio plus what

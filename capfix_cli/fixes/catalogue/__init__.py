@@ -6,7 +6,7 @@ import difflib
 
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.catalogue import architecture, data, decoding, regularisation, training
-from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, IMPACTS, Fix, Impact, Setting
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, IMPACTS, Fix, FixSetting, Impact
 
 __all__ = [
     "CATEGORY_TITLES",
@@ -14,8 +14,8 @@ __all__ = [
     "IMPACTS",
     "PRIORITY_TITLES",
     "Fix",
+    "FixSetting",
     "Impact",
-    "Setting",
     "by_priority",
     "fix",
 ]

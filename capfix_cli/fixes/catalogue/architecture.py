@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, Setting
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, FixSetting
 
 BETTER_ENCODER = Fix(
     id="2.1",
@@ -16,7 +16,7 @@ BETTER_ENCODER = Fix(
     ),
     when="When sampling did not help and the encoder pools time away.",
     settings=(
-        Setting(
+        FixSetting(
             name="encoder.pooling",
             value="frequency",
             recommended="frequency",
@@ -25,7 +25,7 @@ BETTER_ENCODER = Fix(
                 ("frequency", "stride (2, 1): mel bands shrink, frames stay"),
             ),
         ),
-        Setting(
+        FixSetting(
             name="encoder.downsampling",
             value="pool",
             recommended="pool or stride",
@@ -78,7 +78,7 @@ EVERY_STEP = Fix(
     ),
     when="When sampling did not help and the audio matters for the first words at most.",
     settings=(
-        Setting(
+        FixSetting(
             name="conditioning",
             value="every-step",
             recommended="every-step",
@@ -133,7 +133,7 @@ ATTENTION = Fix(
     ),
     when="When the simpler fixes did not suffice, or captions differ but are bland.",
     settings=(
-        Setting(
+        FixSetting(
             name="conditioning",
             value="attention",
             recommended="attention",
@@ -186,7 +186,7 @@ DEEPER_ENCODER = Fix(
     ),
     when="When the encoder has 2 layers and its features hardly tell clips apart.",
     settings=(
-        Setting(
+        FixSetting(
             name="encoder.depth",
             value="3",
             recommended="3-4",
@@ -235,7 +235,7 @@ TRANSFORMER = Fix(
     what="Replaces convolution and recurrence with a full transformer.",
     when="When nothing else worked and there is enough data.",
     settings=(
-        Setting(
+        FixSetting(
             name="decoder",
             value="transformer",
             recommended="transformer, given enough data",
@@ -244,7 +244,7 @@ TRANSFORMER = Fix(
                 ("transformer", "wants a large data set; Clotho might be too small"),
             ),
         ),
-        Setting(
+        FixSetting(
             name="encoder.kind",
             value="cnn",
             recommended="cnn, or transformer for a full one",
@@ -306,7 +306,7 @@ PRETRAINED = Fix(
     ),
     when="At the end of the plan, or earlier where the captioning data are few.",
     settings=(
-        Setting(
+        FixSetting(
             name="encoder.pretrained",
             value="panns",
             recommended="panns or ast",
@@ -316,7 +316,7 @@ PRETRAINED = Fix(
                 ("ast", "a spectrogram transformer, 16 kHz (arXiv 2104.01778)"),
             ),
         ),
-        Setting(
+        FixSetting(
             name="encoder.weights",
             value="none",
             recommended="the published file or folder",
@@ -325,7 +325,7 @@ PRETRAINED = Fix(
                 ("audioset_10_10_0.4593.pth", "of ast; or its folder on Hugging Face"),
             ),
         ),
-        Setting(
+        FixSetting(
             name="encoder.frozen",
             value="true",
             recommended="true, with few captions",

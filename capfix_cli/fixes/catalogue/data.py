@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, Setting
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, FixSetting
 
 BALANCING = Fix(
     id="4.1",
@@ -17,7 +17,7 @@ BALANCING = Fix(
     when="When a few captions fill a large part of the training file.",
     settings=(
         # The document names the ways without numbers; ours, the usual power of a frequency.
-        Setting(
+        FixSetting(
             name="balance",
             value="0.5",
             recommended="0.5",
@@ -65,7 +65,7 @@ FILTERING = Fix(
     when="When captions differ little from clip to clip and name no source of sound.",
     settings=(
         # The document leaves the rule to the hand; ours.
-        Setting(
+        FixSetting(
             name="min_specific_words",
             value="1",
             recommended="1",
@@ -113,7 +113,7 @@ ALL_CAPTIONS = Fix(
     ),
     when="Whenever clips have several captions (Clotho: five) and only one is read.",
     settings=(
-        Setting(
+        FixSetting(
             name="captions_per_clip",
             value="5",
             recommended="5",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, Setting
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, FixSetting
 
 _SAMPLING_CAUTION = (
     "Sampling makes a deaf model varied, not right: temperature 0.8 with top-p 0.9 raised distinct "
@@ -24,7 +24,7 @@ TEMPERATURE = Fix(
     ),
     when="First, to learn in minutes whether the distribution holds more than its top word.",
     settings=(
-        Setting(
+        FixSetting(
             name="temperature",
             value="0.8",
             recommended="0.7-1.0",
@@ -72,7 +72,7 @@ TOP_K = Fix(
     what="Samples among the k likeliest words only; all others become impossible.",
     when="Together with a temperature, where sampling alone lets absurd words through.",
     settings=(
-        Setting(
+        FixSetting(
             name="top_k",
             value="50",
             recommended="40-60",
@@ -125,7 +125,7 @@ TOP_P = Fix(
     ),
     when="First, with temperature 0.8; also the usual choice for captions in production.",
     settings=(
-        Setting(
+        FixSetting(
             name="top_p",
             value="0.9",
             recommended="0.9-0.95",
@@ -175,7 +175,7 @@ BEAM_SEARCH = Fix(
     ),
     when="When one best caption a clip is wanted, or captions differ but are bland.",
     settings=(
-        Setting(
+        FixSetting(
             name="num_beams",
             value="5",
             recommended="3-5",
@@ -240,7 +240,7 @@ DIVERSE_BEAM_SEARCH = Fix(
     when="When several different captions of one clip are wanted.",
     settings=(
         # The document names no values; ours, from the paper's experiments.
-        Setting(
+        FixSetting(
             name="diversity_penalty",
             value="0.5",
             recommended="0.2-0.8",
@@ -250,7 +250,7 @@ DIVERSE_BEAM_SEARCH = Fix(
                 (">1.0", "later groups start to avoid fitting words"),
             ),
         ),
-        Setting(
+        FixSetting(
             name="num_beam_groups",
             value="5",
             recommended="as many groups as captions wanted",
@@ -304,7 +304,7 @@ CONTRASTIVE = Fix(
     ),
     when="When the audio does move the word odds, only too little to change the chosen words.",
     settings=(
-        Setting(
+        FixSetting(
             name="contrast",
             value="1.0",
             recommended="0.5-1",
@@ -314,7 +314,7 @@ CONTRASTIVE = Fix(
                 ("3", "most listening in our trial, with more repetition"),
             ),
         ),
-        Setting(
+        FixSetting(
             name="contrast_cutoff",
             value="0.1",
             recommended="0.1",
@@ -377,7 +377,7 @@ RERANKING = Fix(
     ),
     when="When samples differ and some of them are right, which their likelihood does not tell.",
     settings=(
-        Setting(
+        FixSetting(
             name="num_candidates",
             value="8",
             recommended="8-50",
@@ -386,7 +386,7 @@ RERANKING = Fix(
                 ("50", "as the winner of DCASE 2023 drew (arXiv 2309.17352)"),
             ),
         ),
-        Setting(
+        FixSetting(
             name="rerank",
             value="listening",
             recommended="listening",

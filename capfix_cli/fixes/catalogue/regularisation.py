@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, Setting
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, FixSetting
 
 DROPOUT = Fix(
     id="5.1",
@@ -16,13 +16,13 @@ DROPOUT = Fix(
     ),
     when="When training loss falls and validation loss does not.",
     settings=(
-        Setting(
+        FixSetting(
             name="dropout",
             value="0.3",
             recommended="0.3-0.5",
             ranges=(("0", "off"), ("0.3-0.5", "recommended in the decoder")),
         ),
-        Setting(
+        FixSetting(
             name="encoder.dropout",
             value="0.2",
             recommended="0.2-0.3",
@@ -65,7 +65,7 @@ WEIGHT_DECAY = Fix(
     what="Pulls every weight a little towards zero at each step.",
     when="With any retraining, as a mild guard against overfitting.",
     settings=(
-        Setting(
+        FixSetting(
             name="weight_decay",
             value="1e-4",
             recommended="1e-4",
@@ -110,7 +110,7 @@ CLIPPING = Fix(
     what="Scales the gradient down wherever its norm exceeds a limit, against unstable training.",
     when="With any recurrent decoder, and whenever the loss jumps or turns to NaN.",
     settings=(
-        Setting(
+        FixSetting(
             name="gradient_clip",
             value="5.0",
             recommended="5.0",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, Setting
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, Fix, FixSetting
 
 LABEL_SMOOTHING = Fix(
     id="3.1",
@@ -16,7 +16,7 @@ LABEL_SMOOTHING = Fix(
     ),
     when="With any retraining; it costs nothing.",
     settings=(
-        Setting(
+        FixSetting(
             name="label_smoothing",
             value="0.1",
             recommended="0.05-0.15",
@@ -63,7 +63,7 @@ SCHEDULED_SAMPLING = Fix(
     ),
     when="When captions start well and drift: free-running loss well above teacher-forced loss.",
     settings=(
-        Setting(
+        FixSetting(
             name="scheduled_sampling",
             value="0% to 40%",
             recommended="from 0% to 30-50%, rising over the epochs",
@@ -112,7 +112,7 @@ DIVERSITY_LOSS = Fix(
     when="When captions stutter, repeating a word within themselves.",
     settings=(
         # The document names alpha without values; ours.
-        Setting(
+        FixSetting(
             name="alpha",
             value="0.1",
             recommended="as small as stops the repeats",
@@ -161,20 +161,20 @@ AUGMENTATION = Fix(
     ),
     when="When training data are few and validation lags behind training.",
     settings=(
-        Setting(
+        FixSetting(
             name="time_stretch",
             value="0.9-1.1",
             recommended="0.8-1.2",
             ranges=(("0.8-1.2", "times the speed"),),
         ),
-        Setting(
+        FixSetting(
             name="pitch_shift",
             value="1",
             recommended="within 2 semitones",
             ranges=(("-2 to +2", "semitones"),),
         ),
         # The document gives no mask sizes; ours, on 64 mel bands.
-        Setting(
+        FixSetting(
             name="spec_augment",
             value="8 mel bands, 10 % of the frames",
             recommended="SpecAugment: one frequency mask and one time mask",
@@ -223,7 +223,7 @@ CURRICULUM = Fix(
     when="With very large models or data sets, where training is slow to take hold.",
     settings=(
         # The epochs are the document's; the limits in words are ours, for Clotho's 8 to 20.
-        Setting(
+        FixSetting(
             name="curriculum",
             value="10, 14 words, then all",
             recommended="short, then medium, then all captions",
@@ -267,7 +267,7 @@ LISTENING_OBJECTIVE = Fix(
     ),
     when="When captions differ or the loss falls and the audio still does not decide them.",
     settings=(
-        Setting(
+        FixSetting(
             name="listening_weight",
             value="0.3",
             recommended="0.1-1",
@@ -277,7 +277,7 @@ LISTENING_OBJECTIVE = Fix(
                 ("10+", "captions tell clips apart and are no sentences any more"),
             ),
         ),
-        Setting(
+        FixSetting(
             name="listening_negatives",
             value="3",
             recommended="2-5",

@@ -62,7 +62,7 @@ class Recurrence:
 
 
 @dataclass(frozen=True)
-class Found:
+class ArchitectureNames:
     """Names and sizes of a model.
 
     Attributes:
@@ -98,7 +98,7 @@ class Found:
     residual: bool
 
 
-def find(inspection: Inspection) -> Found:
+def find(inspection: Inspection) -> ArchitectureNames:
     """Read names and sizes; a size that several readings are possible of says which was taken."""
     tensors = {t.name: TensorInfo(t.name, t.shape, t.dtype) for t in inspection.tensors}
     embedding = find_embedding(tensors)
@@ -109,7 +109,7 @@ def find(inspection: Inspection) -> Found:
     part = encoder_part(tensors, decoding)
     convolutions = tuple(t for t in part.values() if _is_kernel(t) and not SHORTCUT.search(t.name))
     words = _size(embedding, 0, "the number of words")
-    return Found(
+    return ArchitectureNames(
         path=inspection.path,
         attends=bool(decoder.cross),
         recurrence=recurrence,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from string import Template
 
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.fixes.rewrites.architecture_names import Found, Size
+from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames, Size
 
 WIDTH = 96  # letters of a comment
 
@@ -24,7 +24,7 @@ class Written:
 
 def write(
     fix_id: str,
-    found: Found,
+    found: ArchitectureNames,
     where: str,
     numbers: Mapping[str, Size],
     template: str,
@@ -57,7 +57,7 @@ def write(
     return Written(code, checks, open_ones)
 
 
-def nothing_to_rewrite(fix_id: str, found: Found, why: str) -> CapfixError:
+def nothing_to_rewrite(fix_id: str, found: ArchitectureNames, why: str) -> CapfixError:
     """Say that a model has no place for a fix."""
     return CapfixError(
         f"Fix {fix_id} cannot be written for {found.path}: {why}.",

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import re
 
-from capfix_cli.fixes.rewrites.architecture_names import Found, Recurrence, Size, attribute
+from capfix_cli.fixes.rewrites.architecture_names import (
+    ArchitectureNames,
+    Recurrence,
+    Size,
+    attribute,
+)
 from capfix_cli.fixes.rewrites.code_writing import Written, nothing_to_rewrite, one_line, write
 
 # After either fix: what was learnt is kept, and what is new starts without a say.
@@ -92,7 +97,7 @@ class Decoder(nn.Module):
 '''
 
 
-def every_step(found: Found) -> Written:
+def every_step(found: ArchitectureNames) -> Written:
     """2.2: the recurrent layer takes the audio beside each word."""
     rnn = _recurrent(found, "2.2")
     more = rnn.inputs - (found.embedding.value or 0)
@@ -136,7 +141,7 @@ def every_step(found: Found) -> Written:
     )
 
 
-def attention(found: Found) -> Written:
+def attention(found: ArchitectureNames) -> Written:
     """2.3: the recurrent layer takes what it attends to beside each word."""
     rnn = _recurrent(found, "2.3")
     if found.conditioning == "additive-attention":
@@ -178,7 +183,7 @@ def attention(found: Found) -> Written:
     )
 
 
-def _recurrent(found: Found, fix_id: str) -> Recurrence:
+def _recurrent(found: ArchitectureNames, fix_id: str) -> Recurrence:
     if found.attends:
         raise nothing_to_rewrite(
             fix_id, found, "its decoder attends to the encoder at every word already"
@@ -192,17 +197,17 @@ def _recurrent(found: Found, fix_id: str) -> Recurrence:
     return found.recurrence
 
 
-def _from(found: Found) -> str:
+def _from(found: ArchitectureNames) -> str:
     return str(found.embedding.value or "EMBEDDING")
 
 
-def _wider(found: Found) -> str:
+def _wider(found: ArchitectureNames) -> str:
     if found.embedding.value is None or found.audio.value is None:
         return "EMBEDDING + AUDIO"
     return str(found.embedding.value + found.audio.value)
 
 
-def _numbers(found: Found, rnn: Recurrence) -> dict[str, Size]:
+def _numbers(found: ArchitectureNames, rnn: Recurrence) -> dict[str, Size]:
     return {
         "VOCABULARY": found.vocabulary,
         "EMBEDDING": found.embedding,
@@ -211,7 +216,7 @@ def _numbers(found: Found, rnn: Recurrence) -> dict[str, Size]:
     }
 
 
-def _words(found: Found, rnn: Recurrence) -> dict[str, str]:
+def _words(found: ArchitectureNames, rnn: Recurrence) -> dict[str, str]:
     """Names of the user's own modules, and what differs between kinds of layer."""
     embed = attribute(found.embedding_place, "embedding")
     name = attribute(rnn.place, "rnn")
@@ -231,7 +236,7 @@ def _words(found: Found, rnn: Recurrence) -> dict[str, str]:
     }
 
 
-def _head_line(found: Found, rnn: Recurrence, embed: str, head: str) -> str:
+def _head_line(found: ArchitectureNames, rnn: Recurrence, embed: str, head: str) -> str:
     line = f"self.{head} = nn.Linear(HIDDEN, VOCABULARY)"
     if not found.head_place:
         scored = one_line(found.embedding_place or "something else")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capfix_cli.checkpoints.formats.tensor_info import TensorInfo
-from capfix_cli.fixes.rewrites.architecture_names import Found, Size, shown
+from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames, Size, shown
 from capfix_cli.fixes.rewrites.code_writing import Written, nothing_to_rewrite, one_line, write
 
 LEAST_DEPTH, MOST_DEPTH = 3, 4  # the document, 2.4: from 2 layers to 3 or 4
@@ -71,7 +71,7 @@ class Encoder(nn.Module):
 '''
 
 
-def keep_time(found: Found) -> Written:
+def keep_time(found: ArchitectureNames) -> Written:
     """2.1: the user's convolutions, with no step over frames."""
     kernels = _kernels(found, "2.1")
     where = (
@@ -87,7 +87,7 @@ def keep_time(found: Found) -> Written:
     return _write("2.1", found, kernels, len(kernels), where, checks, residual=found.residual)
 
 
-def deeper(found: Found) -> Written:
+def deeper(found: ArchitectureNames) -> Written:
     """2.4: at least three of the user's convolutions, each with a shortcut."""
     kernels = _kernels(found, "2.4")
     if len(kernels) > MOST_DEPTH or (found.residual and len(kernels) >= LEAST_DEPTH):
@@ -105,7 +105,7 @@ def deeper(found: Found) -> Written:
     return _write("2.4", found, kernels, depth, where, checks, residual=True)
 
 
-def _kernels(found: Found, fix_id: str) -> tuple[TensorInfo, ...]:
+def _kernels(found: ArchitectureNames, fix_id: str) -> tuple[TensorInfo, ...]:
     if found.encoder == "transformer":
         raise nothing_to_rewrite(
             fix_id, found, "its encoder is a Transformer: if time is lost, a mean takes it after it"
@@ -118,7 +118,7 @@ def _kernels(found: Found, fix_id: str) -> tuple[TensorInfo, ...]:
 
 def _write(
     fix_id: str,
-    found: Found,
+    found: ArchitectureNames,
     kernels: tuple[TensorInfo, ...],
     depth: int,
     where: str,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from capfix_cli.fixes.rewrites.architecture_names import Found, Size
+from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames, Size
 from capfix_cli.fixes.rewrites.code_writing import Written, nothing_to_rewrite, write
 
 HEADS = 4
@@ -75,7 +75,7 @@ def add_dropout(model: nn.Module) -> nn.Module:
 '''
 
 
-def transformer(found: Found) -> Written:
+def transformer(found: ArchitectureNames) -> Written:
     """2.5: a Transformer as wide as the user's decoder."""
     if found.attends:
         raise nothing_to_rewrite("2.5", found, "its decoder is a Transformer already")
@@ -103,7 +103,7 @@ def transformer(found: Found) -> Written:
     )
 
 
-def dropout(found: Found) -> Written:
+def dropout(found: ArchitectureNames) -> Written:
     """5.1: dropout around the user's own modules, by their names."""
     convolutions = [t.name.rpartition(".")[0] for t in found.convolutions]
     heads = [found.head_place] if found.head_place else []

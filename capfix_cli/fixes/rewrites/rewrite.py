@@ -9,7 +9,7 @@ from capfix_cli.fixes.catalogue import fix
 from capfix_cli.fixes.rewrites import decoder_rewrites as decoders
 from capfix_cli.fixes.rewrites import encoder_rewrites as encoders
 from capfix_cli.fixes.rewrites import model_rewrites as whole
-from capfix_cli.fixes.rewrites.architecture_names import Found, find
+from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames, find
 from capfix_cli.schemas.records import Inspection
 
 # Fixes that change a network; the others change its data, its loss or its decoding.
@@ -57,6 +57,6 @@ def rewrite(fix_id: str, inspection: Inspection) -> Rewrite:
             f"Fix {fix_id} has no code to write for a model of yours.",
             f"There is some for {', '.join(WRITERS)}; `capfix fixes {fix_id}` shows what it does.",
         )
-    found: Found = find(inspection)
+    found: ArchitectureNames = find(inspection)
     written = WRITERS[fix_id](found)
     return Rewrite(fix_id, fix(fix_id).title, written.code, written.checks, written.to_fill_in)
