@@ -19,6 +19,7 @@ from causes import around
 from causes_breaks import BREAKS
 from causes_training import ALL, Set, open_set, trained
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captions.captions_file import match_references, read_references
 from capfix_cli.core.thresholds import (
@@ -37,7 +38,6 @@ from capfix_cli.core.thresholds import (
 )
 from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.probes.probe_cache import ProbeCache
 from capfix_cli.schemas.records import Listening

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +14,12 @@ from capfix_cli.captioners.loading import HANDED_TRAINING, Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captions.captions_file import match_references, read_references, write_captions
 from capfix_cli.checkpoints.inspection import settings_beside
-from capfix_cli.checkpoints.model_options import NO_MODEL_OPTIONS, ModelOptions
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.decoding.decoding_options import DecodingOptions, options_from_dict
-from capfix_cli.decoding.encode_pass import (
-    EncodedClips,
-    ProgressCallback,
-    encode_and_caption,
-    no_progress,
-)
+from capfix_cli.decoding.encode_pass import EncodedClips, encode_and_caption
 from capfix_cli.decoding.generation_config import DECODING, write_decoding
+from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
 from capfix_cli.diagnosis.diagnose import DiagnosisResult, run_diagnosis
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData, examine_training
@@ -35,42 +31,11 @@ from capfix_cli.generation.distributed import join
 from capfix_cli.generation.manifest import build_manifest
 from capfix_cli.measures.measure_table import measure_captions
 from capfix_cli.runs import run_store as runs
-from capfix_cli.schemas.records import ClipCaption, Diagnosis, to_dict
+from capfix_cli.schemas.records import ClipCaption, Diagnosis, Retraining, to_dict
 from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.training.recipe_rewrites import is_trainable, rewrites_for
 
-__all__ = ["DiagnosisResult", "Settings", "diagnose", "generate", "run_diagnosis"]
-
-
-@dataclass(frozen=True)
-class Settings:
-    """What every command that runs a captioner takes.
-
-    Attributes:
-        adapter: ``FILE.py:FACTORY`` or None.
-        device: as PyTorch names it.
-        batch_size: clips.
-        seed: of everything that is drawn.
-        references: captions file with references, or None.
-        root: the folder whose ``.capfix`` holds the runs.
-        command: the words of the command line, kept with the run.
-        model: what the command line says about the model.
-        train_captions: captions file that the model was trained on, or None.
-        train_audio: folder of its clips, or None.
-        training_config: YAML file with the settings of its training, or None.
-    """
-
-    adapter: str | None = None
-    device: str = "cpu"
-    batch_size: int = 32
-    seed: int = 0
-    references: str | None = None
-    root: Path = Path()
-    command: tuple[str, ...] = ()
-    model: ModelOptions = NO_MODEL_OPTIONS
-    train_captions: str | None = None
-    train_audio: str | None = None
-    training_config: str | None = None
+__all__ = ["DiagnosisResult", "Settings", "diagnose", "generate", "retrain", "run_diagnosis"]
 
 
 def diagnose(
@@ -304,3 +269,38 @@ def generate(
             )
     captions.sort(key=lambda caption: caption.file_name)
     return replace(generated, captions=tuple(captions))
+
+
+def retrain(
+    recipe_path: str,
+    captions: str | None,
+    audio: str | None,
+    settings: Settings,
+    *,
+    progress: ProgressCallback = no_progress,
+    **choices: Any,
+) -> Retraining:
+    """Run a recipe and prove it on the clips of the run that it is based on.
+
+    Args:
+        recipe_path: of a recipe file.
+        captions: training captions; the recipe's ``data.captions`` where None.
+        audio: training audio; the recipe's ``data.audio`` where None.
+        settings: as of a diagnosis.
+        progress: called as the work goes on.
+        choices: fields of ``capfix_cli.training.retraining.RetrainOptions``.
+
+    Raises:
+        CapfixError: the recipe, the data or the place of the checkpoint cannot be used.
+    """
+    from capfix_cli.training import retraining  # Lightning is slow to import
+
+    return retraining.retrain(
+        recipe_path,
+        captions,
+        audio,
+        settings,
+        diagnose=diagnose,
+        progress=progress,
+        **choices,
+    )

@@ -13,7 +13,8 @@ from conftest import TINY
 from capfix_cli.api import run_diagnosis
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
-from capfix_cli.decoding.encode_pass import encode_and_caption, no_progress
+from capfix_cli.core.progress import no_progress
+from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.causes.cause_table import FINDERS
 from capfix_cli.diagnosis.ranking import EXPLAINS
 from capfix_cli.probes.captioner_variants import derive, on_features, on_waveforms

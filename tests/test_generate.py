@@ -834,7 +834,7 @@ def test_a_process_that_fails_tells_the_other_why(clips, adapters, tmp_path):
 def test_places_among_processes(capfix, clips, monkeypatch):
     usual = {"RANK": "1", "WORLD_SIZE": "4", "MASTER_ADDR": "here", "MASTER_PORT": "1"}
     place = teams.find_place({**usual, "LOCAL_RANK": "3"})
-    assert place == teams.Place(rank=1, world=4, local=3)
+    assert place == teams.Rank(rank=1, world=4, local=3)
     assert teams.find_place({**usual, "RANK": "0", "WORLD_SIZE": "1"}) is None
     assert teams.find_place({"RANK": "1"}) is None
     for wrong in ({"RANK": "4"}, {"RANK": "x"}, {"WORLD_SIZE": "0"}):

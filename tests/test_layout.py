@@ -2,51 +2,78 @@
 
 from __future__ import annotations
 
-import ast
 import json
+import os
+import shutil
 import subprocess
 import sys
+import tomllib
+from collections import Counter
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent / "capfix_cli"
-STAGES = (
-    *("captioners", "audio", "decoding", "measures", "probes"),
-    *("diagnosis", "fixes", "recipes", "report"),
-)
-SHARED = {"records", "measured", "errors", "thresholds", "words", ""}  # "" is capfix_cli itself
+ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "torchaudio", "lightning", "numpy", "sklearn")
 
 
-def imported_stages(path: Path) -> set[str]:
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names = []
-        if isinstance(node, ast.ImportFrom) and node.module:
-            names = [node.module]
-        elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names]
-        for name in names:
-            if name.split(".")[0] == "capfix_cli":
-                found.add(".".join(name.split(".")[1:2]))
-    return found
+def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run import-linter on the package below ``folder`` with the project's contracts."""
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
+    return subprocess.run(
+        [sys.executable, "-c", code, "--config", str(ROOT / "pyproject.toml"), "--no-cache"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"PYTHONPATH": str(folder)},
+        check=False,
+    )
 
 
-@pytest.mark.parametrize("stage", STAGES)
-def test_a_stage_imports_only_stages_above_it(stage):
-    files = sorted((ROOT / stage).rglob("*.py"))
-    assert len(files) >= 2
-    allowed = SHARED | set(STAGES[: STAGES.index(stage) + 1])
-    if stage == "report":
-        allowed |= {"runs", "demo"}  # it shows what the store and the demo hold
-    for path in files:
-        assert imported_stages(path) <= allowed, path
+def test_stages_import_only_those_below_them():
+    done = lint_imports(ROOT)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_shared_records_import_nothing_of_the_project():
-    for name in ("records", "errors", "thresholds", "words"):
-        assert imported_stages(ROOT / f"{name}.py") == set()
+FORMS = (
+    "from capfix_cli import api",
+    "from capfix_cli import training",
+    "from ..training import recipe",
+    "from capfix_cli.training import recipe",
+    "import capfix_cli.training.recipe",
+)
+
+
+def test_every_form_of_an_upward_import_is_refused(tmp_path):
+    shutil.copytree(ROOT / "capfix_cli", tmp_path / "capfix_cli")
+    module = tmp_path / "capfix_cli" / "measures" / "corpus.py"
+    sound = module.read_text(encoding="utf-8")
+    for form in FORMS:
+        module.write_text(f"{sound}\n\ndef later():\n    {form}\n", encoding="utf-8")
+        done = lint_imports(tmp_path)
+        assert done.returncode == 1, form
+        assert "capfix_cli.measures.corpus" in done.stdout, form
+
+
+def test_every_package_is_under_a_rule():
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        contract = tomllib.load(file)["tool"]["importlinter"]["contracts"][0]
+    ruled = {name.strip() for layer in contract["layers"] for name in layer.split("|")}
+    there = {
+        f"capfix_cli.{path.stem}"
+        for path in (ROOT / "capfix_cli").iterdir()
+        if (path.suffix == ".py" or (path / "__init__.py").exists())
+        and not path.name.startswith("__")
+    }
+    assert ruled == there
+
+
+def test_no_module_name_occurs_twice():
+    names = Counter(
+        path.stem for path in (ROOT / "capfix_cli").rglob("*.py") if path.stem != "__init__"
+    )
+    assert len(names) > 200
+    assert [name for name, count in names.items() if count > 1] == []
 
 
 @pytest.mark.parametrize("words", [["--help"], ["fixes"], ["fixes", "1.3"], ["recommend"]])

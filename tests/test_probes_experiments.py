@@ -11,16 +11,17 @@ import torch
 from torch import nn
 
 from capfix_cli.api import run_diagnosis
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.own_config import from_dict
+from capfix_cli.core.progress import no_progress
 from capfix_cli.core.text import split_words
 from capfix_cli.core.thresholds import FIT_MISFIT
-from capfix_cli.decoding.encode_pass import NOT_FINITE, draw_sample, encode_and_caption, no_progress
+from capfix_cli.decoding.encode_pass import NOT_FINITE, draw_sample, encode_and_caption
 from capfix_cli.diagnosis.repairs.repair_kinds import match_names
 from capfix_cli.probes.captioner_variants import derive, on_features, remembering
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.front_end_candidates import UNITS, feature_candidates
 from capfix_cli.probes.front_ends import describe_features
 from capfix_cli.probes.geometry import spread

@@ -14,9 +14,10 @@ from capfix_cli.core.thresholds import CONTRAST_SET, MIN_CLIPS, TRIAL_BUDGET
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
-from capfix_cli.diagnosis.trials.settings_search import halve, pareto_front, rungs
+from capfix_cli.diagnosis.trials.settings_search import halve, rungs
 from capfix_cli.diagnosis.trials.trial_budget import affordable
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED, DecodingFix
+from capfix_cli.fixes.trial_ranking import pareto_front
 from capfix_cli.probes.captioner_cost import Cost, measure_cost
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.records import Listening, Measure, Trial

@@ -257,7 +257,7 @@ def test_retrain_tells_promises_and_what_was_left_out(capfix, tiny_model, world)
 
 
 def test_a_training_killed_after_its_captioner_was_saved_goes_on(capfix, world, monkeypatch):
-    from capfix_cli.training import retraining as proof
+    from capfix_cli import api
 
     words = (
         *("retrain", "priority-2", "--captions", world.train_captions),
@@ -269,7 +269,7 @@ def test_a_training_killed_after_its_captioner_was_saved_goes_on(capfix, world, 
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr(proof, "diagnose", killed)
+        patched.setattr(api, "diagnose", killed)
         assert capfix(*words).status == 130
     saved = Path("new.pt").read_bytes()
     trained = []

@@ -119,7 +119,7 @@ def mine(tmp_path, world):
     class Net(nn.Module):
         def __init__(self, size: int) -> None:
             super().__init__()
-            self.encode_and_caption = nn.Linear(32, 16)
+            self.hear = nn.Linear(32, 16)
             self.embedding = nn.Embedding(size, 16)
             self.rnn = nn.GRU(16, 16, batch_first=True)
             self.out = nn.Linear(16, size)

@@ -6,11 +6,12 @@ import pytest
 import toys
 
 from capfix_cli.api import run_diagnosis
+from capfix_cli.audio.clip_sample import PROBED
 from capfix_cli.captioners.loading import Loaded, facts
-from capfix_cli.decoding.encode_pass import encode_and_caption, no_progress
+from capfix_cli.core.progress import no_progress
+from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.decision_tree import LEAVES, NODES, ROOT, TRIALS_OF
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
-from capfix_cli.probes.clip_sample import PROBED
 from capfix_cli.schemas.records import ModelSummary
 
 

@@ -24,7 +24,7 @@ from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.own_config import PRIORITY_3
 from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
 from capfix_cli.checkpoints.formats.file_format import read_content
-from capfix_cli.checkpoints.formats.tensor_info import Place, TensorInfo
+from capfix_cli.checkpoints.formats.tensor_info import TensorInfo, TensorPlace
 from capfix_cli.checkpoints.formats.tensor_values import MOST_VALUES, read_values, sample_values
 from capfix_cli.checkpoints.inspection import inspect_checkpoint
 from capfix_cli.checkpoints.xray.initial_distributions import is_normal, is_uniform
@@ -94,7 +94,7 @@ def test_views_are_read_in_their_order(layout, tmp_path):
 def test_the_most_significant_byte_may_come_first(tmp_path):
     path = tmp_path / "bytes"
     path.write_bytes(b"??" + struct.pack(">3f", 1.5, -2, 1e-3))
-    tensor = TensorInfo("w", (3,), "float32", place=Place(path, 2, 12, big_endian=True))
+    tensor = TensorInfo("w", (3,), "float32", place=TensorPlace(path, 2, 12, big_endian=True))
     assert np.array_equal(read_values(tensor, 3), np.array([1.5, -2, 1e-3], dtype=np.float32))
 
 
@@ -157,7 +157,7 @@ def test_no_claim_makes_the_reader_read_elsewhere(
         path = Path(folder, "bytes")
         # Outside the storage lies 0xff: NaN in every kind of float, -1 or 255 in bytes.
         path.write_bytes(b"\xff" * 16 + bytes(size) + b"\xff" * 16)
-        place = Place(path, 16, size)
+        place = TensorPlace(path, 16, size)
         tensor = TensorInfo("w", shape, dtype, "0", offset, stride, claimed, place)
         for read in (read_values, sample_values):
             values = None
@@ -213,7 +213,7 @@ def test_no_values_trip_the_xray(data, kind, piece):
 def test_a_file_that_ends_early_is_said_to(tmp_path):
     path = tmp_path / "bytes"
     path.write_bytes(bytes(8))
-    tensor = TensorInfo("w", (4,), "float32", place=Place(path, 0, 16))
+    tensor = TensorInfo("w", (4,), "float32", place=TensorPlace(path, 0, 16))
     with pytest.raises(CapfixError, match="ended while it was read"):
         sample_values(tensor)
     path.unlink()
@@ -781,7 +781,7 @@ def test_every_fact_is_documented_and_every_documented_fact_exists():
     documented = set(re.findall(r"`([^`]+)`", " ".join(rows)))
     places = "decoder|encoder|weights|features|output|embedding|vocabulary|model"
     written = re.compile(rf'"((?:{places})\.[a-z][\w-]*|conditioning|autoregressive)"')
-    sources = list((root / "capfix_cli" / "captioners" / "inspection").glob("*.py"))
+    sources = list((root / "capfix_cli" / "checkpoints").rglob("*.py"))
     assert len(sources) > 20
     ids = {name for path in sources for name in written.findall(path.read_text())}
     ids -= {"model.onnx", "model.safetensors"}  # names of files

@@ -31,7 +31,7 @@ def command(
 
         print_json(result)
         return
-    from capfix_cli.report.terminal.demo_view import print_demo
+    from capfix_cli.demo.demo_view import print_demo
     from capfix_cli.report.terminal.style import make_console
 
     print_demo(make_console(), result, folder)

@@ -72,8 +72,8 @@ def command(
     """Run a recipe, save the captioner, and prove it: before, control, after."""
     verdicts = options.parse_verdicts(fail_on)
     with Watcher(quiet=quiet) as progress:
+        from capfix_cli.api import retrain
         from capfix_cli.training.dataset_sources import open_dataset
-        from capfix_cli.training.retraining import retrain
         from capfix_cli.training.shipped import locate
 
         opened = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,11 +11,12 @@ from torch import Tensor
 
 from capfix_cli.audio.audio_batches import Batch, iterate_batches, read_waveform
 from capfix_cli.audio.audio_files import Clip, read_headers
+from capfix_cli.audio.clip_sample import PROBED, Sample
 from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
-from capfix_cli.probes.clip_sample import PROBED, Sample
 from capfix_cli.schemas.records import AudioSummary, ClipCaption, SkippedClip
 
 # Clips whose memories are kept for trials and listening. Bits then have a standard error of
@@ -23,11 +24,6 @@ from capfix_cli.schemas.records import AudioSummary, ClipCaption, SkippedClip
 SAMPLE = 256
 
 NO_SAMPLE = Sample((), (), 1)
-ProgressCallback = Callable[[str, int, int], None]  # what is done, done, in all
-
-
-def no_progress(stage: str, done: int, total: int) -> None:
-    """Watch nothing."""
 
 
 @dataclass(frozen=True)

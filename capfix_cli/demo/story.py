@@ -8,16 +8,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from capfix_cli.api import Settings, diagnose, generate
+from capfix_cli.api import Settings, diagnose, generate, retrain
 from capfix_cli.captioners.own.own_checkpoint import save
 from capfix_cli.captioners.own.own_config import BASELINE, CaptionerConfig, FrontEndConfig
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.decoding.decoding_options import GREEDY
-from capfix_cli.decoding.encode_pass import ProgressCallback, no_progress
 from capfix_cli.demo.synthetic_world import World, describes, make_world
 from capfix_cli.schemas.records import Diagnosis, Retraining
 from capfix_cli.training.caption_data import load_training_clips
-from capfix_cli.training.retraining import retrain
 from capfix_cli.training.training_loop import TrainingOptions, fit
 
 CONFIG = dataclasses.replace(BASELINE, front_end=FrontEndConfig(n_fft=1024, hop_length=640))

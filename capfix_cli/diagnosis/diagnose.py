@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.captioners.loading import Loaded
-from capfix_cli.decoding.encode_pass import EncodedClips, ProgressCallback, draw_sample
+from capfix_cli.core.progress import ProgressCallback
+from capfix_cli.decoding.encode_pass import EncodedClips, draw_sample
 from capfix_cli.diagnosis.causes.cause_table import INTEGRITY, MODEL
 from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
 from capfix_cli.diagnosis.decision_tree import Observations, Walk, walk
@@ -15,12 +17,11 @@ from capfix_cli.diagnosis.ranking import Causes, look, rank
 from capfix_cli.diagnosis.repairs.repair_kinds import repairs_for
 from capfix_cli.diagnosis.repairs.repair_trial import try_repair
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
-from capfix_cli.diagnosis.trials.settings_search import best_trial, pareto_front
 from capfix_cli.diagnosis.verdict import Decision, decide
 from capfix_cli.fixes.plan import PlanInputs, make_plan
 from capfix_cli.fixes.setting_status import Mark
+from capfix_cli.fixes.trial_ranking import best_trial, pareto_front
 from capfix_cli.measures.measure_table import judge_diversity
-from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.front_end_search import FITTED
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.probes.probe_cache import ProbeCache

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from capfix_cli import __version__
 from capfix_cli.captions.caption_layouts import EVERY, CaptionTable, Columns, read_captions
 from capfix_cli.captions.captions_file import match_references
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.progress import ProgressCallback
 from capfix_cli.core.thresholds import MIN_CLIPS
 from capfix_cli.diagnosis.captions_verdict import (
     judge_captions,
@@ -40,8 +41,6 @@ from capfix_cli.schemas.measurement import (
     ReferenceListening,
 )
 from capfix_cli.schemas.records import ClipCaption, Measure
-
-ProgressCallback = Callable[[str, int, int], None]
 
 
 @dataclass(frozen=True)

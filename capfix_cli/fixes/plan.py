@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from capfix_cli.diagnosis.trials.settings_search import best_trial
 from capfix_cli.fixes.catalogue import Fix, by_priority
 from capfix_cli.fixes.setting_status import Mark
+from capfix_cli.fixes.trial_ranking import best_trial
 from capfix_cli.schemas.records import Cause, PlanRow, Status, Trial, Verdict
 
 Facts = Mapping[str, Any]

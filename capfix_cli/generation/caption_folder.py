@@ -12,8 +12,8 @@ from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captions.captions_file import Predicted, predicted, printable
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.progress import ProgressCallback
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.decoding.encode_pass import ProgressCallback
 from capfix_cli.generation.captioning import Captioned, caption, deal, find_absent
 from capfix_cli.generation.distributed import ProcessGroup
 from capfix_cli.generation.manifest import GenerationManifest

@@ -12,9 +12,9 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding.caption_scoring import Tokens
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.next_word import along
 
 FEWEST_FRAMES = 4  # over fewer there is nothing to choose between

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from capfix_cli.audio.clip_sample import Sample
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.decode import EncodedBatch
-from capfix_cli.probes.clip_sample import Sample
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import torch
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.decoding.null_audio import make_absent
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.next_word import (
     along,
     by_place,

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from capfix_cli.audio.clip_sample import PROBED, ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.thresholds import FIT_MISFIT, FRONT_END_TIE
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY
 from capfix_cli.probes.captioner_variants import remembering
-from capfix_cli.probes.clip_sample import PROBED, ProbeFailed, Sample
 from capfix_cli.probes.front_end_candidates import (
     feature_candidates,
     rate_candidates,

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY
-from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.listening import ending
 from capfix_cli.probes.next_word import along, divergence, inside, mean_over, rolled
 

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import torch
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.checkpoints.formats.tensor_info import TensorInfo, TensorPlace
 from capfix_cli.checkpoints.formats.tensor_values import PRECISION
 from capfix_cli.checkpoints.xray.initial_layers import Layer, read_layers
 from capfix_cli.checkpoints.xray.untrained_model import read_training
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.network_modules import networks
 from capfix_cli.schemas.records import Fact
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.core.thresholds import MOVED_NATS
 from capfix_cli.decoding.caption_scoring import Tokens
-from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.network_modules import eval_forced, noisy_layers
 from capfix_cli.probes.next_word import along, divergence, inside, mean_over, rolled
 

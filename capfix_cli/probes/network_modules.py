@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.probes.clip_sample import ProbeFailed
 
 Watcher = Callable[[str, nn.Module, tuple[Any, ...], Any], None]  # name, layer, given, gave
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.network_modules import networks
 
 LEAST_VARIANCE = 1e-12

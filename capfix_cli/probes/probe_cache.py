@@ -7,6 +7,7 @@ from typing import Any, TypeVar, cast
 
 import torch
 
+from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.core.text import split_words
 from capfix_cli.decoding import nested_tensors as nested
@@ -14,7 +15,6 @@ from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.probes.attention_probe import Attention, measure_attention
-from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.conditioning_probe import Conditioning, measure_conditioning, measure_prefix
 from capfix_cli.probes.front_end_search import FITTED, Recovery, recover
 from capfix_cli.probes.geometry import Geometry, measure_geometry

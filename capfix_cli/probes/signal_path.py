@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens
-from capfix_cli.probes.clip_sample import ProbeFailed, Sample
 from capfix_cli.probes.geometry import separates
 from capfix_cli.probes.network_modules import first_tensor, watched
 from capfix_cli.probes.next_word import along

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import torch
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.probes.captioner_variants import derive
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.language_probe import best_temperature
 from capfix_cli.probes.next_word import along
 from capfix_cli.schemas.records import ClipCaption

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capfix_cli.api import Settings, diagnose
 from capfix_cli.captioners.loading import load
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.decoding.encode_pass import ProgressCallback, no_progress
+from capfix_cli.core.progress import ProgressCallback, no_progress
+from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.schemas.records import Diagnosis, Retraining
 from capfix_cli.training import finetuning as yours
 from capfix_cli.training.conclusion import conclude, notes_of
@@ -29,6 +30,9 @@ from capfix_cli.training.training_run import (
 )
 
 __all__ = ["RetrainOptions", "conclude", "retrain"]
+
+# (model, folder of clips, settings, progress) -> diagnosis; handed in, since it stands above.
+Diagnose = Callable[[str, str, Settings, ProgressCallback], Diagnosis]
 
 
 @dataclass(frozen=True)
@@ -60,6 +64,7 @@ def retrain(
     audio: str | None,
     settings: Settings,
     *,
+    diagnose: Diagnose,
     progress: ProgressCallback = no_progress,
     **choices: Any,
 ) -> Retraining:
@@ -72,6 +77,7 @@ def retrain(
         captions: training captions; the recipe's ``data.captions`` where None.
         audio: training audio; the recipe's ``data.audio`` where None.
         settings: as of a diagnosis.
+        diagnose: diagnoses a captioner, before and after.
         progress: called as the work goes on.
         choices: fields of :class:`RetrainOptions`.
 
@@ -98,7 +104,7 @@ def retrain(
         logs,
         chosen.dataset,
     )
-    before = _before(recipe, test, settings, progress) if first_process() else None
+    before = _before(recipe, test, settings, diagnose, progress) if first_process() else None
     outcomes = [train_own(recipe.control, job, control_path, "control")] if control_path else []
     outcomes.append(_train(recipe, job, path, settings))
     if not first_process():
@@ -207,7 +213,11 @@ def _model_of(recipe: Recipe) -> str:
 
 
 def _before(
-    recipe: Recipe, test: str, settings: Settings, progress: ProgressCallback
+    recipe: Recipe,
+    test: str,
+    settings: Settings,
+    diagnose: Diagnose,
+    progress: ProgressCallback,
 ) -> Diagnosis | None:
     """Diagnose the captioner that the recipe answers, on the same clips and references.
 

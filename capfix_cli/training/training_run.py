@@ -13,6 +13,7 @@ from typing import Any
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own import own_checkpoint as checkpoint
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.progress import ProgressCallback
 from capfix_cli.training import finetuning as yours
 from capfix_cli.training.caption_data import load_training_clips
 from capfix_cli.training.clip_variants import make_variants
@@ -23,7 +24,6 @@ from capfix_cli.training.training_config import TrainingConfig
 from capfix_cli.training.training_loop import Trained, new_captioner, train
 from capfix_cli.training.training_state import clean, fingerprint, write_whole
 
-ProgressCallback = Callable[[str, int, int], None]
 DONE = "done.pt"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE
 from capfix_cli.diagnosis.causes.finding import (
     DiagnosisContext,
@@ -10,7 +11,6 @@ from capfix_cli.diagnosis.causes.finding import (
     linear_confidence,
     not_tested,
 )
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "decoding.search"

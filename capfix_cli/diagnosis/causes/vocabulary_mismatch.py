@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import GUESSED_RIGHT, LISTENING_SHARE, OFF_NATS, WORDS_UNKNOWN
 from capfix_cli.diagnosis.causes.finding import (
     DiagnosisContext,
@@ -9,7 +10,6 @@ from capfix_cli.diagnosis.causes.finding import (
     against_threshold,
     not_tested,
 )
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "vocabulary.mismatch"

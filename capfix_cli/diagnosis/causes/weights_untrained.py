@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.schemas.records import Evidence
 
 ID = "weights.untrained"

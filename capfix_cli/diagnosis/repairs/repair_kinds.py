@@ -7,13 +7,13 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.checkpoints.weights import load_weights
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.thresholds import END_LIKELY, MOVED, OFF_NATS
 from capfix_cli.diagnosis.causes.finding import DiagnosisContext
 from capfix_cli.probes.captioner_variants import derive
-from capfix_cli.probes.clip_sample import ProbeFailed
 from capfix_cli.probes.network_modules import eval_forced
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from capfix_cli.audio.clip_sample import Sample
 from capfix_cli.core.thresholds import (
     FLUENCY_LOSS,
     LENGTH_CHANGE,
@@ -18,13 +19,13 @@ from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY, AbsentKind, DecodingOptions
 from capfix_cli.decoding.null_audio import NullAudio, make_absent
 from capfix_cli.diagnosis.trials.clip_portion import portion, ranked
-from capfix_cli.diagnosis.trials.settings_search import halve, merit, rungs
+from capfix_cli.diagnosis.trials.settings_search import halve, rungs
 from capfix_cli.diagnosis.trials.trial_budget import Scale, affordable
 from capfix_cli.diagnosis.verdict import Decision, audio_decides, decide
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, NATURAL, SEARCHED, DecodingFix
+from capfix_cli.fixes.trial_ranking import merit
 from capfix_cli.measures.measure_table import judge_diversity, measure_captions
 from capfix_cli.probes.captioner_cost import Cost, measure_cost
-from capfix_cli.probes.clip_sample import Sample
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.records import ClipCaption, Listening, Measure, Trial

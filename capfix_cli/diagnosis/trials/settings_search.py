@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from capfix_cli.fixes.decoding_fixes import DecodingFix
+from capfix_cli.fixes.trial_ranking import merit
 from capfix_cli.schemas.records import Trial
 
 KEPT = 1 / 3  # of the settings go on from a rung
@@ -61,41 +62,3 @@ def halve(fixes: Sequence[DecodingFix], clips: int, attempt: Attempt) -> list[Tr
             found[number] = attempt(fixes[number], rung.clips)
         running.sort(key=lambda number: merit(found[number]), reverse=True)
     return [found[number] for number in range(len(fixes))]
-
-
-def merit(trial: Trial) -> tuple[bool, float]:
-    """Rank by whether it works at all, then by how much the audio decides."""
-    listening = trial.listening
-    return (
-        trial.kept or trial.outcome == "outrun",
-        0.0 if listening is None else listening.deciding_bits / listening.ceiling_bits,
-    )
-
-
-def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """Choose the kept decoding that listens most; the earlier of equals, and no repair."""
-    kept = [trial for trial in trials if trial.kept and not trial.repair]
-    return max(kept, key=merit, default=None)
-
-
-def pareto_front(trials: Sequence[Trial]) -> set[str]:
-    """Name the trials that no other beats in both diversity and listening.
-
-    Listening is taken as a share of its ceiling, so that trials on fewer clips can be compared.
-    """
-
-    def place(trial: Trial) -> tuple[float, float]:
-        return trial.measures["distinct_captions"].value, merit(trial)[1]
-
-    front = set()
-    trials = [trial for trial in trials if not trial.repair]
-    for trial in trials:
-        own = place(trial)
-        beaten = any(
-            other >= own and other != own
-            for other in map(place, trials)
-            if other[0] >= own[0] and other[1] >= own[1]
-        )
-        if not beaten:
-            front.add(trial.name)
-    return front

@@ -1,0 +1,39 @@
+"""What every command that runs a captioner takes, whichever command it is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from capfix_cli.checkpoints.model_options import NO_MODEL_OPTIONS, ModelOptions
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every command that runs a captioner takes.
+
+    Attributes:
+        adapter: ``FILE.py:FACTORY`` or None.
+        device: as PyTorch names it.
+        batch_size: clips.
+        seed: of everything that is drawn.
+        references: captions file with references, or None.
+        root: the folder whose ``.capfix`` holds the runs.
+        command: the words of the command line, kept with the run.
+        model: what the command line says about the model.
+        train_captions: captions file that the model was trained on, or None.
+        train_audio: folder of its clips, or None.
+        training_config: YAML file with the settings of its training, or None.
+    """
+
+    adapter: str | None = None
+    device: str = "cpu"
+    batch_size: int = 32
+    seed: int = 0
+    references: str | None = None
+    root: Path = Path()
+    command: tuple[str, ...] = ()
+    model: ModelOptions = NO_MODEL_OPTIONS
+    train_captions: str | None = None
+    train_audio: str | None = None
+    training_config: str | None = None
