@@ -117,7 +117,7 @@ class Corpus:
                 ids=counted.tokens.ids,
                 offsets=counted.tokens.offsets,
                 counts=counted.counts,
-                without_end=np.array(-1 if counted.without_end is None else counted.without_end),
+                unended=np.array(-1 if counted.without_end is None else counted.without_end),
             )
 
     @classmethod
