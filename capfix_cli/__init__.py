@@ -15,14 +15,23 @@ _PUBLIC = {
     "LogMelFrontEnd": "capfix_cli.captioners.log_mel",
     "NonAutoregressiveCaptioner": "capfix_cli.captioners.generic",
     "RecurrentCaptioner": "capfix_cli.captioners.recurrent",
+    "Settings": "capfix_cli.diagnosis.command_settings",
     "Vocabulary": "capfix_cli.checkpoints.vocabulary",
+    "diagnose": "capfix_cli.api",
+    "generate": "capfix_cli.api",
+    "inspect_checkpoint": "capfix_cli.checkpoints.inspection",
     "load_module": "capfix_cli.checkpoints.weights",
     "load_tokenizer": "capfix_cli.captioners.huggingface.huggingface_folder",
     "load_vocabulary": "capfix_cli.checkpoints.vocabulary",
     "load_weights": "capfix_cli.checkpoints.weights",
+    "measure_files": "capfix_cli.diagnosis.judge_captions",
+    "retrain": "capfix_cli.api",
 }
 
 if TYPE_CHECKING:
+    from capfix_cli.api import diagnose as diagnose
+    from capfix_cli.api import generate as generate
+    from capfix_cli.api import retrain as retrain
     from capfix_cli.captioners.base import Captioner as Captioner
     from capfix_cli.captioners.generic import EncodeDecodeCaptioner as EncodeDecodeCaptioner
     from capfix_cli.captioners.generic import (
@@ -36,11 +45,14 @@ if TYPE_CHECKING:
     )
     from capfix_cli.captioners.log_mel import LogMelFrontEnd as LogMelFrontEnd
     from capfix_cli.captioners.recurrent import RecurrentCaptioner as RecurrentCaptioner
+    from capfix_cli.checkpoints.inspection import inspect_checkpoint as inspect_checkpoint
     from capfix_cli.checkpoints.vocabulary import Vocabulary as Vocabulary
     from capfix_cli.checkpoints.vocabulary import load_vocabulary as load_vocabulary
     from capfix_cli.checkpoints.weights import load_module as load_module
     from capfix_cli.checkpoints.weights import load_weights as load_weights
     from capfix_cli.core.errors import CapfixError as CapfixError
+    from capfix_cli.diagnosis.command_settings import Settings as Settings
+    from capfix_cli.diagnosis.judge_captions import measure_files as measure_files
 
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the keys are strings
 
@@ -52,3 +64,8 @@ def __getattr__(name: str) -> Any:
     import importlib
 
     return getattr(importlib.import_module(_PUBLIC[name]), name)
+
+
+def __dir__() -> list[str]:
+    """List the public names, imported or not yet, for completion."""
+    return sorted({*globals(), *_PUBLIC})

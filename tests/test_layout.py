@@ -113,3 +113,17 @@ def test_public_names_are_there():
     assert capfix_cli.CapfixError.__name__ == "CapfixError"
     with pytest.raises(AttributeError):
         _ = capfix_cli.nothing
+
+
+def test_public_names_are_listed_and_importable():
+    import capfix_cli
+
+    public = set(capfix_cli.__all__)
+    assert len(public) > 15
+    assert public <= set(dir(capfix_cli))
+    space: dict[str, object] = {}
+    exec("from capfix_cli import *", space)
+    assert public <= space.keys()
+    assert all(value is not None for value in space.values())
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = capfix_cli.no_such_name
