@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -127,3 +128,22 @@ def test_public_names_are_listed_and_importable():
     assert all(value is not None for value in space.values())
     with pytest.raises(AttributeError, match="no_such_name"):
         _ = capfix_cli.no_such_name
+
+
+def test_the_tree_in_the_docs_is_the_tree():
+    from benchmarks.architecture import first_line, layers, with_tree
+
+    page = ROOT / "docs" / "architecture.md"
+    text = page.read_text(encoding="utf-8")
+    assert len(layers()) > 15
+    assert all(first_line(path) for path in (ROOT / "capfix_cli").rglob("*.py"))
+    assert text == with_tree(text), "python benchmarks/architecture.py"
+
+
+def test_every_step_of_a_guide_names_what_is_there():
+    text = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    guides = text.partition("## Add a ...")[2]
+    paths = re.findall(r"`([\w/]+\.(?:py|md)|[\w]+/[\w/]*/)`", guides)
+    assert len(paths) > 25
+    for path in paths:
+        assert (ROOT / path).exists() or (ROOT / "capfix_cli" / path).exists(), path
