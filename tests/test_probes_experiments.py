@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import operator
+from functools import partial
 
 import ears
 import pytest
@@ -21,6 +23,7 @@ from capfix_cli.core.text import split_words
 from capfix_cli.core.thresholds import FIT_MISFIT
 from capfix_cli.decoding.encode_pass import NOT_FINITE, draw_sample, encode_and_caption
 from capfix_cli.diagnosis.repairs.repair_kinds import match_names
+from capfix_cli.probes import probe_cache
 from capfix_cli.probes.captioner_variants import derive, on_features, remembering
 from capfix_cli.probes.front_end_candidates import UNITS, feature_candidates
 from capfix_cli.probes.front_ends import describe_features
@@ -241,3 +244,21 @@ def test_weights_are_found_under_other_prefixes():
     assert set(match_names(module, saved)) == set(module.state_dict())
     saved["other.net.0.weight"] = torch.zeros(2, 3)  # two end alike: neither is guessed
     assert "0.weight" not in match_names(module, saved)
+
+
+def test_a_fault_of_capfix_in_a_probe_keeps_its_traceback(ear, folder, monkeypatch):
+    asked = probes(ear, folder)
+    # Without a frame of its own: whatever stands in this file is a captioner's.
+    monkeypatch.setattr(probe_cache, "read_weights", partial(operator.getitem, []))
+    with pytest.raises(TypeError, match="list indices"):
+        _ = asked.weights
+
+
+def test_a_failing_captioner_is_told_with_its_file_and_line(ear, folder):
+    def features(self, waveforms, lengths):
+        raise RuntimeError("no such thing")
+
+    failing = probes(ear, folder)
+    failing.captioner = derive(ear, features=features, encode=type(ear).encode)
+    with pytest.raises(ProbeFailed, match=r"the probe failed with .*\(test_probes.*\.py:\d+\)"):
+        _ = failing.geometry

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
-import numpy as np
 import soundfile
 import torch
 import torchaudio
@@ -77,21 +76,39 @@ def read_waveform(clip: Clip, sample_rate: int, min_samples: int = 1) -> Wavefor
         data, rate = soundfile.read(name, dtype="float32", always_2d=True)
     except (OSError, RuntimeError) as error:
         return SkippedClip(clip.name, unreadable(error))
-    if data.size == 0:
-        return SkippedClip(clip.name, "empty: no samples")
-    if not np.isfinite(data).all():
-        return SkippedClip(clip.name, "non-finite samples (NaN or infinity)")
     mono = data.mean(axis=1)
-    if float(np.abs(mono).max()) < SILENT_PEAK.value:
-        return SkippedClip(clip.name, "silent")
+    samples = usable_samples(clip.name, torch.from_numpy(mono), rate, sample_rate, min_samples)
+    if isinstance(samples, SkippedClip):
+        return samples
     digest = hashlib.blake2b(mono.tobytes(), digest_size=12).digest()
-    samples = torch.from_numpy(mono)
-    if rate != sample_rate:
-        samples = _resampler(rate, sample_rate)(samples)
+    return Waveform(clip.name, samples, digest, len(mono) / rate)
+
+
+def usable_samples(
+    name: str, mono: Tensor, rate: int, sample_rate: int, min_samples: int = 1
+) -> Tensor | SkippedClip:
+    """Resample a clip, or say why it cannot be used: one rule for files and data sets.
+
+    Args:
+        name: of the clip.
+        mono: [samples] float32, the mean of its channels.
+        rate: Hz; 0 where it is not known.
+        sample_rate: Hz wanted.
+        min_samples: fewer than these, at that rate, are less than one frame.
+    """
+    if mono.numel() == 0:
+        return SkippedClip(name, "empty: no samples", "empty")
+    if not bool(mono.isfinite().all()):
+        return SkippedClip(name, "non-finite samples (NaN or infinity)", "non-finite")
+    if float(mono.abs().max()) < SILENT_PEAK.value:
+        return SkippedClip(name, "silent", "silent")
+    if not rate:
+        return SkippedClip(name, "of an unknown sample rate", "unknown-rate")
+    samples: Tensor = mono if rate == sample_rate else _resampler(rate, sample_rate)(mono)
     if samples.shape[0] < min_samples:
         milliseconds = 1000 * samples.shape[0] / sample_rate
-        return SkippedClip(clip.name, f"shorter than one frame ({milliseconds:.1f} ms)")
-    return Waveform(clip.name, samples, digest, len(mono) / rate)
+        return SkippedClip(name, f"shorter than one frame ({milliseconds:.1f} ms)", "too-short")
+    return samples
 
 
 @functools.lru_cache(maxsize=16)

@@ -89,12 +89,12 @@ def _header(path: Path, folder: str | Path) -> Clip | SkippedClip:
     name = path.relative_to(folder).as_posix()
     try:
         if path.stat().st_size == 0:
-            return SkippedClip(name, "empty file")
+            return SkippedClip(name, "empty file", "empty")
         info = soundfile.info(os.fsencode(path))
     except (OSError, RuntimeError) as error:  # soundfile's own errors are RuntimeErrors
         return SkippedClip(name, unreadable(error))
     if info.frames == 0:
-        return SkippedClip(name, "empty: no samples")
+        return SkippedClip(name, "empty: no samples", "empty")
     return Clip(name, path, info.frames / info.samplerate, info.samplerate)
 
 

@@ -112,7 +112,7 @@ def encode_and_caption(
     names = [caption.file_name for _, found in broken for caption in found]
     finite = len(names) <= len(captions)
     if finite:
-        skipped.extend(SkippedClip(name, NOT_FINITE) for name in names)
+        skipped.extend(SkippedClip(name, NOT_FINITE, "non-finite-scores") for name in names)
     else:
         # Nearly all are broken: they are what there is to diagnose.
         for chunk, found in broken:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from capfix_cli.core.thresholds import CAUSE_FROM
 from capfix_cli.fixes.catalogue import Fix, by_priority
 from capfix_cli.fixes.setting_status import Mark
 from capfix_cli.fixes.trial_ranking import best_trial
@@ -121,14 +122,13 @@ MENDS: Mapping[str, tuple[str, ...]] = {
     "4.2": ("data.generic-captions",),
     "4.3": ("data.single-caption",),
 }
-FOUND_FROM = 0.5  # confidence; what another cause explains has half of its own
 
 
 def _found(entry: Fix, findings: PlanInputs) -> str:
     causes = {cause.id: cause for cause in findings.causes}
     for name in MENDS.get(entry.id, ()):
         cause = causes.get(name)
-        if cause is not None and cause.confidence >= FOUND_FROM:
+        if cause is not None and cause.confidence >= CAUSE_FROM.value:
             shown = next((row for row in cause.evidence if isinstance(row.value, float)), None)
             figure = f": {shown.what} {shown.value:.2f}" if shown is not None else ""
             return f"{name}{figure}"

@@ -125,7 +125,8 @@ def parse(line: bytes) -> Predicted | SkippedClip | None:
     try:
         row = json.loads(line)
         if "skipped" in row:
-            return SkippedClip(str(row["file_name"]), str(row["skipped"]))
+            kind = row.get("kind", "unreadable")
+            return SkippedClip(str(row["file_name"]), str(row["skipped"]), kind)
         return from_row(row)
     except (ValueError, KeyError, TypeError):
         return None
@@ -198,7 +199,10 @@ class Part:
         """
         rows = list(captions)
         lines = [_line(to_row(row)) for row in rows]
-        lines += [_line({"file_name": clip.path, "skipped": clip.reason}) for clip in skipped]
+        lines += [
+            _line({"file_name": clip.path, "skipped": clip.reason, "kind": clip.kind})
+            for clip in skipped
+        ]
         self._write(b"".join(lines))
         self.kept += len(rows)
 

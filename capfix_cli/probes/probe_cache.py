@@ -15,6 +15,7 @@ from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.probes.attention_probe import Attention, measure_attention
+from capfix_cli.probes.captioner_errors import probe_failure
 from capfix_cli.probes.conditioning_probe import Conditioning, measure_conditioning, measure_prefix
 from capfix_cli.probes.front_end_search import FITTED, Recovery, recover
 from capfix_cli.probes.geometry import Geometry, measure_geometry
@@ -83,9 +84,12 @@ class ProbeCache:
             except ProbeFailed as reason:
                 self._known[name] = reason
             except Exception as error:
-                # The captioner's code is anybody's: what it cannot answer is told, not fatal.
-                text = f"{type(error).__name__}: {error}"
-                self._known[name] = ProbeFailed(f"a captioner that bears it ({text:.120})")
+                # The captioner's code is anybody's: what it cannot answer is told, not fatal. A
+                # fault of capfix keeps its traceback.
+                told = probe_failure(error)
+                if told is None:
+                    raise
+                self._known[name] = ProbeFailed(told)
         known = self._known[name]
         if isinstance(known, ProbeFailed):
             raise known

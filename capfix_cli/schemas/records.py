@@ -188,12 +188,24 @@ class PlanRow:
     reason: str
 
 
+SkippedKind = Literal[
+    "unreadable", "empty", "non-finite", "silent", "too-short", "unknown-rate", "non-finite-scores"
+]
+
+
 @dataclass(frozen=True)
 class SkippedClip:
-    """A file that could not be used, and the reason in words."""
+    """A clip that could not be used.
+
+    Attributes:
+        path: of its file, relative to the folder.
+        reason: in words.
+        kind: what programs compare; ``unreadable`` in runs of before 0.2, which had words alone.
+    """
 
     path: str
     reason: str
+    kind: SkippedKind = "unreadable"
 
 
 @dataclass(frozen=True)

@@ -12,12 +12,11 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-import torchaudio
 
+from capfix_cli.audio.audio_batches import usable_samples
 from capfix_cli.captioners.own.mel_frames import make_front_end
 from capfix_cli.captioners.own.own_config import FrontEndConfig
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.core.thresholds import SILENT_PEAK
 from capfix_cli.schemas.records import SkippedClip
 from capfix_cli.training.caption_data import Progress, log_mel
 from capfix_cli.training.feature_cache import FeatureCache, Features
@@ -95,9 +94,9 @@ def load_dataset(
         elif name in captions:
             captions[name] += texts
         else:
-            samples, reason = _mono(item, dataset, front_end)
-            if samples is None:
-                skipped.append(SkippedClip(name, reason))
+            samples = _mono(name, item, dataset, front_end)
+            if isinstance(samples, SkippedClip):
+                skipped.append(samples)
                 continue
             digest = hashlib.blake2b(samples.numpy().tobytes(), digest_size=16).hexdigest()
             path = cache.path(digest)
@@ -131,23 +130,11 @@ def _items(dataset: CaptionedDataset, skipped: list[SkippedClip]) -> Iterator[tu
 
 
 def _mono(
-    item: Any, dataset: CaptionedDataset, front_end: FrontEndConfig
-) -> tuple[torch.Tensor | None, str]:
-    """Give an item's [samples] at the front end's rate, or None and why not."""
+    name: str, item: Any, dataset: CaptionedDataset, front_end: FrontEndConfig
+) -> torch.Tensor | SkippedClip:
+    """Give an item's [samples] at the front end's rate, or why it cannot be used."""
     audio = torch.as_tensor(item["audio"], dtype=torch.float32)
     samples = audio.mean(dim=0) if audio.ndim == 2 else audio
-    if samples.numel() == 0:
-        return None, "empty: no samples"
-    if not bool(samples.isfinite().all()):
-        return None, "non-finite samples (NaN or infinity)"
-    if float(samples.abs().max()) < SILENT_PEAK.value:
-        return None, "silent"
     # Items of WavCaps come without a rate in some versions; the data set itself knows it.
     rate = int(item.get("sr") or getattr(dataset, "sample_rate", 0) or getattr(dataset, "sr", 0))
-    if not rate:
-        return None, "of an unknown sample rate"
-    if rate != front_end.sample_rate:
-        samples = torchaudio.functional.resample(samples, rate, front_end.sample_rate)
-    if len(samples) < front_end.min_samples:
-        return None, "shorter than one frame"
-    return samples, ""
+    return usable_samples(name, samples, rate, front_end.sample_rate, front_end.min_samples)

@@ -11,7 +11,7 @@ ID = "input.silent-audio"
 
 def find(case: DiagnosisContext) -> Finding:
     """Count the files that are silent."""
-    silent = sum(clip.reason == "silent" for clip in case.skipped)
+    silent = sum(clip.kind == "silent" for clip in case.skipped)
     whole = len(case.digests) + silent
     share = silent / max(1, whole)
     evidence = Evidence("share of silent files", share, SILENT_SHARE.value, SILENT_SHARE.source)
