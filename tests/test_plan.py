@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pytest
+from rich.console import Console
 
+from capfix_cli.fixes.ablation import measured_impact
 from capfix_cli.fixes.catalogue import FIXES
 from capfix_cli.fixes.plan import PlanInputs, general_plan, make_plan
+from capfix_cli.report.terminal.plan_view import print_plan
 from capfix_cli.schemas.records import Listening, Trial
 
 
@@ -78,3 +82,19 @@ def test_what_is_broken_comes_first():
     plan = make_plan(PlanInputs("collapsed", {}, first_step="Replace the silent files"))
     assert plan[0].reason == "Replace the silent files"
     assert [row.fix for row in plan if row.status == "needed"] == [plan[0].fix]
+
+
+def test_the_plan_shows_what_a_fix_did_beside_what_was_said_of_it():
+    rows = {row.fix: row for row in general_plan()}
+    assert len(rows) == len(FIXES)
+    measured = [fix for fix in rows if measured_impact(fix)]
+    assert len(measured) >= 8
+    for fix in measured:
+        best = max(measured_impact(fix), key=lambda one: one.change)
+        assert rows[fix].measured == best.words
+        assert rows[fix].impact
+    assert rows["1.1"].measured == ""
+    console = Console(width=200, record=True, file=io.StringIO())
+    print_plan(console, general_plan())
+    text = console.export_text()
+    assert f"measured alone: {rows['2.2'].measured}; the document: {rows['2.2'].impact}" in text

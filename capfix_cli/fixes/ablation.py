@@ -47,3 +47,9 @@ def _rows() -> tuple[MeasuredImpact, ...]:
 def measured_impact(fix_id: str) -> tuple[MeasuredImpact, ...]:
     """Give what a fix did alone, a row a form of it; none where it was not measured."""
     return tuple(row for row in _rows() if row.setting.startswith(f"{fix_id} "))
+
+
+def best_measured(fix_id: str) -> str:
+    """Say what a fix did alone, in its best form; empty where it was not measured."""
+    rows = measured_impact(fix_id)
+    return max(rows, key=lambda row: row.change).words if rows else ""

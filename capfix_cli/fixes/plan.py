@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from capfix_cli.core.thresholds import CAUSE_FROM
+from capfix_cli.fixes.ablation import best_measured
 from capfix_cli.fixes.catalogue import Fix, by_priority
 from capfix_cli.fixes.setting_status import Mark
 from capfix_cli.fixes.trial_ranking import best_trial
@@ -64,7 +65,15 @@ def make_plan(findings: PlanInputs) -> tuple[PlanRow, ...]:
 
 def _row(entry: Fix, status: Status, reason: str) -> PlanRow:
     return PlanRow(
-        entry.id, entry.title, entry.priority, status, entry.retrain, entry.effort, reason
+        entry.id,
+        entry.title,
+        entry.priority,
+        status,
+        entry.retrain,
+        entry.effort,
+        reason,
+        entry.impact,
+        best_measured(entry.id),
     )
 
 

@@ -35,14 +35,21 @@ def print_plan(console: Console, plan: Sequence[PlanRow], *, brief: bool = False
         for row in shown:
             style = STATUS_STYLES[row.status]
             name = row.fix if priority else ""
-            table.add_row(
-                name, row.title, Text(row.status, style=style), row.effort, Text(row.reason)
-            )
+            table.add_row(name, row.title, Text(row.status, style=style), row.effort, _why(row))
         console.print(table)
     if hidden:
         console.print(
             f"\n{hidden} more fixes are not needed now: `capfix recommend` shows all.", style="dim"
         )
+
+
+def _why(row: PlanRow) -> Text:
+    """Give the reason, and under it what the fix was measured to do beside what it was said to."""
+    text = Text(row.reason)
+    if row.measured and row.status in {"needed", "unknown"}:
+        rated = f"; the document: {row.impact}" if row.impact else ""
+        text.append(f"\nmeasured alone: {row.measured}{rated}", style="dim")
+    return text
 
 
 def print_catalogue(console: Console) -> None:
