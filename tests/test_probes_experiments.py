@@ -18,6 +18,7 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.own_config import from_dict
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import no_progress
 from capfix_cli.core.text import split_words
 from capfix_cli.core.thresholds import FIT_MISFIT
@@ -262,3 +263,11 @@ def test_a_failing_captioner_is_told_with_its_file_and_line(ear, folder):
     failing.captioner = derive(ear, features=features, encode=type(ear).encode)
     with pytest.raises(ProbeFailed, match=r"the probe failed with .*\(test_probes.*\.py:\d+\)"):
         _ = failing.geometry
+
+
+def test_a_diagnosis_that_runs_out_of_memory_says_what_to_lower(ear, folder):
+    def encode(self, waveforms, lengths):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    with pytest.raises(CapfixError, match="smaller --batch-size"):
+        encode_and_caption(derive(ear, encode=encode), str(folder), batch_size=4, seed=0)

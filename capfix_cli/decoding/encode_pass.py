@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -13,6 +14,7 @@ from capfix_cli.audio.audio_batches import Batch, iterate_batches, read_waveform
 from capfix_cli.audio.audio_files import Clip, read_headers
 from capfix_cli.audio.clip_sample import PROBED, Sample
 from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.decode import EncodedBatch, decode
@@ -96,13 +98,14 @@ def encode_and_caption(
         ):
             skipped.extend(batch.skipped)
             if batch.clips:
-                chunk, bad = _part(captioner, encode(captioner, batch))
-                if bad is not None:
-                    broken.append((bad, decode(captioner, bad, options, seed)))
-                if chunk is not None:
-                    captions.extend(decode(captioner, chunk, options, seed))
-                    if kept:
-                        chunks.append(chunk)
+                with memory_told(len(batch.clips)):
+                    chunk, bad = _part(captioner, encode(captioner, batch))
+                    if bad is not None:
+                        broken.append((bad, decode(captioner, bad, options, seed)))
+                    if chunk is not None:
+                        captions.extend(decode(captioner, chunk, options, seed))
+                if chunk is not None and kept:
+                    chunks.append(chunk)
                 digests.extend(clip.digest for clip in batch.clips)
                 seconds += sum(clip.seconds for clip in batch.clips)
                 wanted = set(chunk.names if chunk is not None else ()) & probed.keys()
@@ -187,6 +190,22 @@ def split_sample(clips: Sequence[Clip], size: int, seed: int) -> tuple[list[Clip
 
     ranked = sorted(clips, key=rank)
     return ranked[:size], ranked[size:]
+
+
+@contextlib.contextmanager
+def memory_told(clips: int) -> Iterator[None]:
+    """Turn a device that runs out of memory into a line that says what to lower.
+
+    Raises:
+        CapfixError: in place of ``torch.OutOfMemoryError``.
+    """
+    try:
+        yield
+    except torch.OutOfMemoryError as error:
+        raise CapfixError(
+            f"The device's memory does not hold {clips} clips decoded at once.",
+            "Give a smaller --batch-size, or fewer beams or candidates.",
+        ) from error
 
 
 @torch.inference_mode()

@@ -17,10 +17,9 @@ from capfix_cli.audio.audio_batches import (
 )
 from capfix_cli.audio.audio_files import Clip
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.decoding.encode_pass import encode
+from capfix_cli.decoding.encode_pass import encode, memory_told
 from capfix_cli.decoding.null_audio import NullAudio, make_absent
 from capfix_cli.schemas.records import ClipCaption, SkippedClip
 
@@ -108,16 +107,9 @@ def _caption(
     seed: int,
     absent: NullAudio | None,
 ) -> tuple[EncodedBatch, list[ClipCaption]]:
-    import torch
-
-    try:
+    with memory_told(len(batch.clips)):
         chunk = encode(captioner, batch)
         return chunk, decode(captioner, chunk, options, seed, absent)
-    except torch.OutOfMemoryError as error:
-        raise CapfixError(
-            f"The device's memory does not hold {len(batch.clips)} clips decoded at once.",
-            "Give a smaller --batch-size, or fewer beams or candidates.",
-        ) from error
 
 
 def non_finite(captioner: Captioner, chunk: EncodedBatch) -> int:
