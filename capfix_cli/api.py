@@ -16,6 +16,7 @@ from capfix_cli.captions.captions_file import match_references, read_references,
 from capfix_cli.checkpoints.inspection import settings_beside
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress
+from capfix_cli.core.randomness import seeded
 from capfix_cli.decoding.decoding_options import DecodingOptions, options_from_dict
 from capfix_cli.decoding.encode_pass import EncodedClips, encode_and_caption
 from capfix_cli.decoding.generation_config import DECODING, write_decoding
@@ -46,6 +47,11 @@ def diagnose(
     Raises:
         CapfixError: whatever the user can mend; the message says how.
     """
+    with seeded(settings.seed):
+        return _diagnose(model, audio, settings, progress)
+
+
+def _diagnose(model: str, audio: str, settings: Settings, progress: ProgressCallback) -> Diagnosis:
     texts = read_references(settings.references) if settings.references else None
     loaded = load(model, settings.adapter, settings.device, settings.model)
     # Before anything is heard: a file that cannot be read is told at once.
@@ -254,7 +260,7 @@ def generate(
     given = settings.model
     made = build_manifest(model, audio, options, settings.seed, settings.adapter, given)
     captions: list[ClipCaption] = []
-    with join(settings.device) as team:
+    with seeded(settings.seed), join(settings.device) as team:
         loaded = load(model, settings.adapter, team.device, given)
         with attribute_adapter_errors(settings.adapter):
             generated = caption_folder(
