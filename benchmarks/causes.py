@@ -34,9 +34,9 @@ from capfix_cli.audio.audio_batches import iterate_batches
 from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captions.captions_file import match_references, read_references
-from capfix_cli.core.progress import no_progress
 from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.diagnose import run_diagnosis
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.training_data.data_checks import examine_training
 from capfix_cli.schemas.records import Cause
 
@@ -105,7 +105,13 @@ def run(job: TrainingJob, held: Set, work: Path) -> dict[str, object] | None:
     names = [caption.file_name for caption in heard.captions]
     references = match_references(read_references(held.world.test_captions), names, "test.csv")
     found = run_diagnosis(
-        replace(loaded, captioner=broken), heard, references, job.seed, no_progress, training
+        DiagnosisContext(
+            loaded=replace(loaded, captioner=broken),
+            clips=heard,
+            references=references,
+            seed=job.seed,
+            training=training,
+        )
     )
     listening, told = found.listening, found.prediction
     return {
@@ -117,7 +123,7 @@ def run(job: TrainingJob, held: Set, work: Path) -> dict[str, object] | None:
         "reference_bits": listening.reference_bits if listening else None,
         "ranked": [[cause.id, round(cause.confidence, 2)] for cause in found.causes],
         "foretold": None if told is None or told.came is None else [told.works, told.came],
-        "repairs": [[trial.name, trial.kept] for trial in found.walk.trials if trial.repair],
+        "repairs": [[trial.name, trial.kept] for trial in found.walk.repairs],
         "seconds": [round(between - started, 2), round(time.process_time() - between, 2)],
     }
 

@@ -23,6 +23,7 @@ from capfix_cli.decoding.generation_config import DECODING, write_decoding
 from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
 from capfix_cli.diagnosis.diagnose import DiagnosisResult, run_diagnosis
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData, examine_training
 from capfix_cli.diagnosis.training_data.data_findings import write_rows
 from capfix_cli.diagnosis.verdict import require_enough
@@ -75,8 +76,16 @@ def _diagnose(model: str, audio: str, settings: Settings, progress: ProgressCall
             marks |= training_data_marks(training)  # what was trained on outweighs a setting
             write_rows(training, run.folder / runs.TRAINING_ROWS)
         examined = run_diagnosis(
-            *(loaded, heard, references, settings.seed, progress, found, marks),
-            train_audio=settings.train_audio,
+            DiagnosisContext(
+                loaded=loaded,
+                clips=heard,
+                references=references,
+                seed=settings.seed,
+                progress=progress,
+                training=found,
+                marks=marks,
+                train_audio=settings.train_audio,
+            )
         )
         recipe = _recipe(examined, loaded, run.id, audio)
         path = settings.root / runs.STORE / run.id / runs.RECIPE  # where it will be
@@ -92,7 +101,7 @@ def _diagnose(model: str, audio: str, settings: Settings, progress: ProgressCall
             measures=measure_captions(heard.captions, settings.seed),
             causes=examined.causes,
             tree=examined.walk.steps,
-            trials=examined.walk.trials,
+            trials=(*(repair.record for repair in examined.walk.repairs), *examined.trials),
             best_decoding=examined.best.decoding if examined.best else None,
             plan=examined.plan,
             recipe=str(path) if recipe is not None else None,

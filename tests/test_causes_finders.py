@@ -13,10 +13,10 @@ from conftest import TINY
 from capfix_cli.api import run_diagnosis
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
-from capfix_cli.core.progress import no_progress
 from capfix_cli.decoding.encode_pass import encode_and_caption
-from capfix_cli.diagnosis.causes.cause_table import FINDERS
-from capfix_cli.diagnosis.ranking import EXPLAINS
+from capfix_cli.diagnosis.causes import discover
+from capfix_cli.diagnosis.causes.cause_spec import matches
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.probes.captioner_variants import derive, on_features, on_waveforms
 from capfix_cli.schemas.records import Cause, ModelSummary
 
@@ -35,7 +35,9 @@ def examined(captioner, folder, references=None, training=None):
     heard = encode_and_caption(captioner, str(folder), batch_size=16, seed=0)
     loaded = Loaded(captioner, ModelSummary("ear", "adapter", None, None, {}))
     texts = ears.references() if references is None else references or None
-    return run_diagnosis(loaded, heard, texts, 0, no_progress, training)
+    return run_diagnosis(
+        DiagnosisContext(loaded=loaded, clips=heard, references=texts, training=training)
+    )
 
 
 def names(found):
@@ -173,10 +175,12 @@ ELSEWHERE = {
 
 
 def test_every_cause_is_here():
-    assert set(BREAKS) | ELSEWHERE == set(FINDERS)
-    assert len(FINDERS) == 25
-    assert set(EXPLAINS) <= set(FINDERS)
-    assert all(cause not in explained for cause, explained in EXPLAINS.items())
+    specs = discover()
+    assert set(BREAKS) | ELSEWHERE == set(specs)
+    assert len(specs) == 25
+    for spec in specs.values():
+        for pattern in spec.explains:
+            assert any(matches(id_, (pattern,)) for id_ in specs), (spec.id, pattern)
 
 
 @pytest.mark.parametrize("with_references", [True, False])
@@ -227,15 +231,15 @@ def test_training_data_explain_what_follows_from_them(ear, folder):
 def test_repairs_that_need_no_training_are_applied_and_measured(ear, folder):
     scale = examined(BREAKS["input.feature-scale"](ear), folder)
     assert [step.node for step in scale.walk.steps][-1] == "keep-repair"
-    kept = [trial for trial in scale.walk.trials if trial.kept]
-    assert kept[0].repair.startswith("features = 2.30259 * features")
+    kept = [trial for trial in scale.walk.repairs if trial.kept]
+    assert kept[0].change.startswith("features = 2.30259 * features")
     healthy = examined(ear, folder).listening
     assert kept[0].listening.deciding_bits == pytest.approx(healthy.deciding_bits, rel=0.05)
     assert scale.best is None
     ends = examined(BREAKS["vocabulary.special-tokens"](ear), folder)
-    assert any(trial.kept and "eos_id = 2" in trial.repair for trial in ends.walk.trials)
+    assert any(trial.kept and "eos_id = 2" in trial.change for trial in ends.walk.repairs)
     mode = examined(in_training(ear), folder)
-    assert any(trial.kept and "eval()" in trial.repair for trial in mode.walk.trials)
+    assert any(trial.kept and "eval()" in trial.change for trial in mode.walk.repairs)
 
 
 def test_another_opening_token_is_found_and_mended(ear, folder):
@@ -250,7 +254,7 @@ def test_another_opening_token_is_found_and_mended(ear, folder):
     assert names(examined(opened, folder)) == []
     found = examined(derive(opened, bos_id=ears.PAD), folder)
     assert names(found)[0] == "vocabulary.special-tokens"
-    assert [t.repair for t in found.walk.trials if t.kept] == ["bos_id = 1  # '<bos>'"]
+    assert [t.change for t in found.walk.repairs if t.kept] == ["bos_id = 1  # '<bos>'"]
 
 
 def test_words_off_by_one_are_moved_back(ear, folder):
@@ -261,7 +265,7 @@ def test_words_off_by_one_are_moved_back(ear, folder):
     shifted.__dict__.pop("_words", None)
     found = examined(shifted, folder)
     assert names(found)[0] == "vocabulary.mismatch"
-    (trial,) = [trial for trial in found.walk.trials if trial.repair]
+    (trial,) = found.walk.repairs
     assert trial.kept
     assert trial.name == "words moved by 1"
     assert trial.listening.deciding_bits == examined(ear, folder).listening.deciding_bits
@@ -275,22 +279,22 @@ def test_padding_goes_in_front_only_where_the_captioner_reads_from_the_end(ear, 
 
     from_the_end = examined(derive(ear, encode=encode), folder)
     assert names(from_the_end) == ["evaluation.padding"]
-    assert [t.repair[:15] for t in from_the_end.walk.trials if t.kept] == ["pad on the left"]
+    assert [t.change[:15] for t in from_the_end.walk.repairs if t.kept] == ["pad on the left"]
     anywhere = examined(without_lengths(ear), folder)
-    assert ["one clip at a time" in t.repair for t in anywhere.walk.trials if t.repair] == [True]
+    assert ["one clip at a time" in t.change for t in anywhere.walk.repairs] == [True]
 
 
 @pytest.mark.parametrize("factor", [10 / math.log(10), 0.5])
 def test_front_ends_are_recovered(factor, ear, folder):
     found = examined(on_features(ear, lambda x: factor * x), folder)
     assert names(found)[0] == "input.feature-scale"
-    assert found.walk.trials[0].kept
+    assert found.walk.repairs[0].kept
 
 
 def test_amplitude_is_recovered(ear, folder):
     found = examined(on_waveforms(ear, lambda samples: 32768 * samples), folder)
     assert names(found)[0] == "input.feature-scale"
-    assert "32768" in found.walk.trials[0].repair
+    assert "32768" in found.walk.repairs[0].change
 
 
 def test_a_fix_whose_cause_was_ruled_out_is_not_asked_for(ear, folder):

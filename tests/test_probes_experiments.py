@@ -19,11 +19,11 @@ from capfix_cli.captioners.loading import Loaded
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.own_config import from_dict
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.core.progress import no_progress
 from capfix_cli.core.text import split_words
 from capfix_cli.core.thresholds import FIT_MISFIT
 from capfix_cli.decoding.encode_pass import NOT_FINITE, draw_sample, encode_and_caption
-from capfix_cli.diagnosis.repairs.repair_kinds import match_names
+from capfix_cli.diagnosis.causes.weights_missing import match_names
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.probes import probe_cache
 from capfix_cli.probes.captioner_variants import derive, on_features, remembering
 from capfix_cli.probes.front_end_candidates import UNITS, feature_candidates
@@ -53,7 +53,7 @@ def probes(captioner, folder, references=None):
 def examined(captioner, folder, references=None):
     heard = encode_and_caption(captioner, str(folder), batch_size=16, seed=0)
     loaded = Loaded(captioner, ModelSummary("ear", "adapter", None, None, {}))
-    return heard, run_diagnosis(loaded, heard, references, 0, no_progress)
+    return heard, run_diagnosis(DiagnosisContext(loaded=loaded, clips=heard, references=references))
 
 
 def needs(found):

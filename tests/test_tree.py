@@ -8,9 +8,9 @@ import toys
 from capfix_cli.api import run_diagnosis
 from capfix_cli.audio.clip_sample import PROBED
 from capfix_cli.captioners.loading import Loaded, facts
-from capfix_cli.core.progress import no_progress
 from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.decision_tree import LEAVES, NODES, ROOT, TRIALS_OF
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
 from capfix_cli.schemas.records import ModelSummary
 
@@ -19,7 +19,7 @@ def walked(rule, folder, references=None):
     captioner = rule if isinstance(rule, toys.Toy) else toys.Toy(rule)
     heard = encode_and_caption(captioner, str(folder), batch_size=8, seed=0)
     loaded = Loaded(captioner, ModelSummary("toy", "adapter", None, None, facts(captioner, {})))
-    return run_diagnosis(loaded, heard, references, 0, no_progress)
+    return run_diagnosis(DiagnosisContext(loaded=loaded, clips=heard, references=references))
 
 
 BRANCHES = [
@@ -94,20 +94,20 @@ def test_copies_of_one_clip_are_found_before_the_captioner_is_blamed(tmp_path):
     assert [cause.id for cause in examined.causes] == ["input.duplicate-audio"]
     assert examined.plan[0].priority == 0
     assert examined.plan[0].status == "needed"
-    assert examined.walk.trials == ()
+    assert examined.trials == ()
 
 
 def test_broken_scores_are_diagnosed_and_nothing_is_tried(tmp_path):
     examined = walked(toys.broken, toys.write_clips(tmp_path / "clips"))
     assert examined.listening is None
-    assert examined.walk.trials == ()
+    assert examined.trials == ()
     assert [cause.id for cause in examined.causes] == ["weights.missing"]
     assert "Restore" in examined.plan[0].reason
 
 
 def test_hot_sampling_of_a_deaf_captioner_is_rejected_for_what_it_is(tmp_path):
     examined = walked(toys.deaf, toys.write_clips(tmp_path / "clips"))
-    hot = next(trial for trial in examined.walk.trials if trial.name == "temperature 1.5")
+    hot = next(trial for trial in examined.trials if trial.name == "temperature 1.5")
     assert hot.verdict == "ungrounded"
     assert not hot.kept
     assert hot.reason.startswith("diverse, not listening")
@@ -144,8 +144,8 @@ def test_trials_encode_nothing_and_experiments_a_bounded_sample(tmp_path):
         captioner, str(toys.write_clips(tmp_path / "clips")), batch_size=8, seed=0
     )
     loaded = Loaded(captioner, ModelSummary("toy", "adapter", None, None, {}))
-    assert len(run_diagnosis(loaded, heard, None, 0, no_progress).walk.trials) == 10
+    assert len(run_diagnosis(DiagnosisContext(loaded=loaded, clips=heard)).trials) == 10
     once = captioner.encoded - toys.CLIPS
     assert once <= 8 * PROBED
-    assert run_diagnosis(loaded, heard, None, 0, no_progress).walk.trials
+    assert run_diagnosis(DiagnosisContext(loaded=loaded, clips=heard)).trials
     assert captioner.encoded - toys.CLIPS == 2 * once

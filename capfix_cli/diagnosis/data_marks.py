@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
+from capfix_cli.diagnosis.causes import discover
 from capfix_cli.diagnosis.training_data.data_findings import DataFinding, TrainingData
 from capfix_cli.fixes.setting_status import Mark
 from capfix_cli.schemas.records import Evidence, Status
 
 JUDGED_BY = {"4.1": "data.imbalanced", "4.2": "data.generic-captions", "4.3": "data.single-caption"}
-# Faults that come before every fix: trained on them, any captioner learns not to listen.
-BROKEN = {
-    "data.shifted-pairs": "Pair the training captions with their own clips again",
-    "vocabulary.mismatch": "Use a vocabulary that has the training captions' words",
-}
 SURE_ENOUGH = 0.6  # ours: below it a fault is told, but nothing waits for it
 
 
@@ -35,11 +31,13 @@ def training_data_marks(data: TrainingData) -> dict[str, Mark]:
 
 def broken_data(data: TrainingData) -> str:
     """Say what of the training data must be mended before any fix; empty where nothing is."""
+    specs = discover()
     for cause in data.causes:
-        if cause.id in BROKEN and cause.confidence >= SURE_ENOUGH:
+        first = specs[cause.id].data_first
+        if first and cause.confidence >= SURE_ENOUGH:
             finding = next(finding for finding in data.findings if finding.id == cause.id)
             listed = f"; {finding.listed} rows are listed" if finding.listed else ""
-            return f"{BROKEN[cause.id]}: {finding.summary}{listed}"
+            return f"{first}: {finding.summary}{listed}"
     return ""
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
+from capfix_cli.diagnosis.repairs.repair_trial import RepairTrial
 from capfix_cli.diagnosis.verdict import Decision
 from capfix_cli.schemas.records import Evidence, TreeStep, Trial
 
@@ -117,7 +118,7 @@ TRIALS_OF: Mapping[str, tuple[str, ...]] = {
 SEARCHED = ("other-decoding",)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Observations:
     """What the walker may look at.
 
@@ -126,8 +127,8 @@ class Observations:
         fault_evidence: the evidence of it.
         decision: the verdict on greedy decoding.
         run_trial: makes a decoding trial by its name; called only where the tree asks.
-        run_search: searches over settings after trials that did not work; gives none where that
-            is hopeless.
+        run_search: searches over settings after trials that did not work; gives none where that is
+            hopeless.
         run_repairs: tries what mends the fault without training; none where nothing does.
     """
 
@@ -135,8 +136,8 @@ class Observations:
     fault_evidence: tuple[Evidence, ...]
     decision: Decision
     run_trial: Callable[[str], Trial]
-    run_search: Callable[[Sequence[Trial]], Sequence[Trial]] = lambda trials: ()
-    run_repairs: Callable[[], Sequence[Trial]] = tuple
+    run_search: Callable[[], Sequence[Trial]] = tuple
+    run_repairs: Callable[[], Sequence[RepairTrial]] = tuple
 
 
 @dataclass(frozen=True)
@@ -146,43 +147,41 @@ class Walk:
     Attributes:
         steps: each node with its answer and evidence, and the leaf last.
         leaf: where it ended.
-        trials: those that were made on the way, in order.
+        repairs: those that were tried on the way, in order.
     """
 
     steps: tuple[TreeStep, ...]
     leaf: Leaf
-    trials: tuple[Trial, ...] = field(default=())
+    repairs: tuple[RepairTrial, ...] = ()
 
 
 def walk(seen: Observations) -> Walk:
     """Walk the tree from its root to a leaf, making trials only where a question needs them."""
     steps: list[TreeStep] = []
-    trials: list[Trial] = []
+    repairs: list[RepairTrial] = []
     place = ROOT
     while place in NODES:
         node = NODES[place]
-        answer, evidence = _TESTS[node.ask](seen, trials)
+        answer, evidence = _TESTS[node.ask](seen, repairs)
         steps.append(TreeStep(node.id, node.question, answer, evidence))
         place = node.edges[answer]
     leaf = LEAVES[place]
     steps.append(TreeStep(leaf.id, "What to do", leaf.advice))
-    return Walk(tuple(steps), leaf, tuple(trials))
+    return Walk(tuple(steps), leaf, tuple(repairs))
 
 
-def _integrity(seen: Observations, trials: list[Trial]) -> Answer:
+def _integrity(seen: Observations, repairs: list[RepairTrial]) -> Answer:
     return ("yes" if seen.faults else "no"), seen.fault_evidence
 
 
-def _repair(seen: Observations, trials: list[Trial]) -> Answer:
-    made = seen.run_repairs()
-    trials.extend(made)
-    evidence = tuple(Evidence(trial.name, trial.reason, None, "trial") for trial in made)
-    if not made:
-        evidence = (Evidence("repairs that capfix can apply to it", 0.0),)
-    return ("yes" if any(trial.kept for trial in made) else "no"), evidence
+def _repair(seen: Observations, repairs: list[RepairTrial]) -> Answer:
+    repairs.extend(seen.run_repairs())
+    if not repairs:
+        return "no", (Evidence("repairs that capfix can apply to it", 0.0),)
+    return _any_works(repairs)
 
 
-def _same_caption(seen: Observations, trials: list[Trial]) -> Answer:
+def _same_caption(seen: Observations, repairs: list[RepairTrial]) -> Answer:
     answers: dict[str, Literal["yes", "generic", "no"]] = {
         "collapsed": "yes",
         "ungrounded": "yes",
@@ -192,21 +191,22 @@ def _same_caption(seen: Observations, trials: list[Trial]) -> Answer:
     return answers[seen.decision.verdict], seen.decision.evidence
 
 
-def _tried(question: str) -> Callable[[Observations, list[Trial]], Answer]:
-    def test(seen: Observations, trials: list[Trial]) -> Answer:
+def _tried(question: str) -> Callable[[Observations, list[RepairTrial]], Answer]:
+    def test(seen: Observations, repairs: list[RepairTrial]) -> Answer:
         made = [seen.run_trial(name) for name in TRIALS_OF[question]]
-        trials.extend(made)
         if question in SEARCHED and not any(trial.kept for trial in made):
-            found = seen.run_search(trials)
-            made.extend(found)
-            trials.extend(found)
-        evidence = tuple(Evidence(trial.name, trial.reason, None, "trial") for trial in made)
-        return ("yes" if any(trial.kept for trial in made) else "no"), evidence
+            made.extend(seen.run_search())
+        return _any_works(made)
 
     return test
 
 
-_TESTS: Mapping[str, Callable[[Observations, list[Trial]], Answer]] = {
+def _any_works(made: Sequence[Trial | RepairTrial]) -> Answer:
+    evidence = tuple(Evidence(trial.name, trial.reason, None, "trial") for trial in made)
+    return ("yes" if any(trial.kept for trial in made) else "no"), evidence
+
+
+_TESTS: Mapping[str, Callable[[Observations, list[RepairTrial]], Answer]] = {
     "integrity": _integrity,
     "repair": _repair,
     "same-caption": _same_caption,

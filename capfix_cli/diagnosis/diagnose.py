@@ -1,33 +1,25 @@
-"""From what was heard to verdict, causes, tree, trials and plan of one captioner."""
+"""From captions and memories to verdict, causes, tree, trials and plan of one captioner.
+
+:func:`run_diagnosis` is the list of the steps; each step is a function of the one context.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
-from capfix_cli.audio.clip_sample import ProbeFailed, Sample
-from capfix_cli.captioners.loading import Loaded
-from capfix_cli.core.progress import ProgressCallback
-from capfix_cli.decoding.encode_pass import EncodedClips, draw_sample
-from capfix_cli.diagnosis.causes.cause_table import INTEGRITY, MODEL
-from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
+from capfix_cli.audio.clip_sample import ProbeFailed
+from capfix_cli.diagnosis.causes import discover
+from capfix_cli.diagnosis.causes.finding import Finding, not_tested
 from capfix_cli.diagnosis.decision_tree import Observations, Walk, walk
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.prediction import predict
-from capfix_cli.diagnosis.ranking import Causes, look, rank
-from capfix_cli.diagnosis.repairs.repair_kinds import repairs_for
-from capfix_cli.diagnosis.repairs.repair_trial import try_repair
-from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
-from capfix_cli.diagnosis.verdict import Decision, decide
+from capfix_cli.diagnosis.ranking import Causes, rank
+from capfix_cli.diagnosis.repairs.repair_trial import RepairTrial, repairs_for, try_repair
+from capfix_cli.diagnosis.verdict import Decision
 from capfix_cli.fixes.plan import PlanInputs, make_plan
-from capfix_cli.fixes.setting_status import Mark
-from capfix_cli.fixes.trial_ranking import best_trial, pareto_front
-from capfix_cli.measures.measure_table import judge_diversity
-from capfix_cli.probes.front_end_search import FITTED
-from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.probes.probe_cache import ProbeCache
 from capfix_cli.schemas.records import (
     Cause,
-    ClipCaption,
     Evidence,
     Listening,
     NotTested,
@@ -39,19 +31,17 @@ from capfix_cli.schemas.records import (
 
 EXAMPLES = 5
 HEARD_APART = "clips that can be heard apart"
-UNTRAINED = "weights.untrained"
 REPAIRED = 2  # causes, of those found, whose repairs are tried
-# Where the audio itself is at fault nothing can be said of the captioner.
-NO_AUDIO = frozenset({"input.silent-audio", "input.duplicate-audio"})
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DiagnosisResult:
     """Verdict, causes, tree, trials and plan of one captioner."""
 
     decision: Decision
     listening: Listening | None
     walk: Walk
+    trials: tuple[Trial, ...]
     best: Trial | None
     causes: tuple[Cause, ...]
     plan: tuple[PlanRow, ...]
@@ -62,212 +52,122 @@ class DiagnosisResult:
     mends: tuple[str, ...] = ()
 
 
-def run_diagnosis(
-    loaded: Loaded,
-    heard: EncodedClips,
-    references: Mapping[str, Sequence[str]] | None,
-    seed: int,
-    progress: ProgressCallback,
-    training: Sequence[Cause] | None = None,
-    marks: Mapping[str, Mark] | None = None,
-    train_audio: str | None = None,
-) -> DiagnosisResult:
-    """Judge what was heard: integrity first, then verdict, tree with trials, causes and plan.
-
-    Args:
-        loaded: the captioner.
-        heard: its captions and memories.
-        references: clip name -> references, or None.
-        seed: of everything that is drawn.
-        progress: called as the work goes on.
-        training: causes that its training data showed; None where they were not given.
-        marks: what is known of fixes from settings of training and training captions.
-        train_audio: folder of the clips that it was trained on, or None.
-    """
-    scorer = Scorer(loaded.captioner, heard.chunks)
-    evaluator = DecodingEvaluator(scorer, references, seed, heard.sample)
-    probes = ProbeCache(
-        loaded.captioner,
-        heard.sample,
-        heard.chunks,
-        heard.captions,
-        references,
-        seed,
-        None if train_audio is None else _training_clips(loaded, train_audio, seed),
-    )
-    case = _open_case(loaded, heard, references, evaluator, probes, progress, training)
-    progress("testing input, weights and evaluation", 0, 1)
-    gate = _gate(case)
-    progress("testing input, weights and evaluation", 1, 1)
-    # A network that was never trained is not broken: training is what it needs.
-    fault = "" if gate.ranked and gate.ranked[0].id == UNTRAINED else gate.first_step
-    trials_of = _Trials(evaluator, progress)
+def run_diagnosis(case: DiagnosisContext) -> DiagnosisResult:
+    """Judge a captioner: integrity first, then verdict, tree with trials, causes and plan."""
+    decision = case.decision
+    gate = _check_integrity(case)
+    fault = _fault(gate)
     prediction = predict(case) if case.ill and case.finite and not fault else None
-    evaluator.expect_failure = prediction is not None and not prediction.works
-    walked = walk(
-        Observations(
-            fault,
-            _gate_evidence(gate),
-            case.decision,
-            trials_of.one,
-            trials_of.search,
-            lambda: _repair(case, gate, loaded, heard, references, evaluator, seed, progress),
-        )
-    )
-    trials = walked.trials
-    decodings = [trial for trial in trials if not trial.repair]
-    if any(trial.kept for trial in decodings) and not evaluator.searched:
-        trials = (*trials, *trials_of.search(decodings))
-    front = pareto_front(trials)
-    trials = tuple(
-        replace(trial, pareto=trial.name in front and not trial.repair) for trial in trials
-    )
-    walked = replace(walked, trials=trials)
-    best = best_trial(trials)
-    made = [trial for trial in trials if not trial.repair]
-    if prediction is not None and made:
+    walked = _walk_tree(case, gate, fault, prediction)
+    causes = _find_causes(case, gate)
+    plan = _make_plan(case, causes, fault, walked)
+    trials, best = case.trials.made, case.trials.best
+    if prediction is not None and trials:
         prediction = replace(prediction, came=best is not None)
-    case = replace(case, rescued_by=best.name if best else None, tried=len(made))
-    progress("looking for causes", 0, 1)
-    causes = _all_causes(case, gate)
-    progress("looking for causes", 1, 1)
-    plan = make_plan(
-        PlanInputs(
-            case.decision.verdict,
-            loaded.summary.facts,
-            trials,
-            causes.ranked,
-            fault,
-            {name: _figure(found) for name, found in causes.ruled_out.items()},
-            marks or {},
-        )
-    )
-    shown = best or next((trial for trial in made), None)
-    tried = () if shown is None else evaluator.captions[shown.name]
     return DiagnosisResult(
-        case.decision,
-        case.listening,
-        walked,
-        best,
-        causes.ranked,
-        plan,
-        _examples(heard, shown, tried),
-        _signal(case),
-        causes.not_tested,
-        prediction,
-        _mends(causes),
+        decision=decision,
+        listening=case.listening,
+        walk=walked,
+        trials=trials,
+        best=best,
+        causes=causes.ranked,
+        plan=plan,
+        examples=_examples(case, best or next(iter(trials), None)),
+        signal=_signal(case),
+        not_tested=causes.not_tested,
+        prediction=prediction,
+        mends=_mends(causes),
     )
 
 
-def _open_case(
-    loaded: Loaded,
-    heard: EncodedClips,
-    references: Mapping[str, Sequence[str]] | None,
-    evaluator: DecodingEvaluator,
-    probes: ProbeCache,
-    progress: ProgressCallback,
-    training: Sequence[Cause] | None,
-) -> DiagnosisContext:
-    people = None
-    if references is not None:
-        people = [references.get(caption.file_name, ()) for caption in heard.captions]
-    texts = [caption.text for caption in heard.captions]
-    diversity = judge_diversity(texts, people, probes.seed)
-    listening = None
-    if heard.finite and _finite(loaded):
-        progress("measuring listening", 0, 1)
-        listening = evaluator.greedy.listening
-        progress("measuring listening", 1, 1)
-    return DiagnosisContext(
-        loaded.captioner,
-        probes,
-        decide(diversity, listening),
-        listening,
-        loaded.summary.facts,
-        heard.digests,
-        heard.audio.skipped,
-        heard.finite,
-        heard.broken,
-        training,
-    )
-
-
-def _training_clips(loaded: Loaded, folder: str, seed: int) -> Callable[[], Sample]:
-    return lambda: draw_sample(folder, loaded.captioner.sample_rate, FITTED, seed)
-
-
-def _finite(loaded: Loaded) -> bool:
-    """Say whether all weights are finite numbers."""
-    import torch
-
-    module = loaded.captioner.module
-    if module is None:
-        return True
-    return all(
-        bool(torch.isfinite(tensor).all())
-        for tensor in module.state_dict().values()
-        if tensor.is_floating_point()
-    )
-
-
-def _gate(case: DiagnosisContext) -> Causes:
+def _check_integrity(case: DiagnosisContext) -> Causes:
     """Look for faults of input, weights and evaluation; where there is no audio, for that alone."""
-    found = look(case, INTEGRITY)
-    silent = rank([finding for finding in found if finding.id in NO_AUDIO])
+    case.progress("testing input, weights and evaluation", 0, 1)
+    specs = discover()
+    found = [spec.find(case) for spec in specs.values() if spec.gate]
+    case.progress("testing input, weights and evaluation", 1, 1)
+    silent = rank([finding for finding in found if specs[finding.id].final])
     if not silent.ranked or not case.finite:
         return rank(found)
-    kept = [f if f.id in NO_AUDIO else not_tested(f.id, HEARD_APART) for f in found]
+    kept = [f if specs[f.id].final else not_tested(f.id, HEARD_APART) for f in found]
     return rank(kept)
 
 
-class _Trials:
-    """Makes trials and tells of them."""
+def _fault(gate: Causes) -> str:
+    """Say what must be mended before any fix is tried; empty for nothing."""
+    if not gate.ranked or not discover()[gate.ranked[0].id].breaks:
+        return ""
+    return gate.first_step
 
-    def __init__(self, evaluator: DecodingEvaluator, progress: ProgressCallback) -> None:
-        self.evaluator = evaluator
-        self.progress = progress
-        self.made = 0
 
-    def one(self, name: str) -> Trial:
-        """Make a decoding trial."""
-        self.progress("trying decoding fixes", self.made, self.made + 1)
-        self.made += 1
-        return self.evaluator.trial(name)
+def _inaudible(gate: Causes) -> bool:
+    """Say whether the audio itself is at fault, so that nothing can be said of the captioner."""
+    return any(discover()[cause.id].final for cause in gate.ranked)
 
-    def search(self, trials: Sequence[Trial]) -> Sequence[Trial]:
-        """Search over settings, where there is hope."""
-        if not self.evaluator.worth_searching(trials):
-            return ()
-        return self.evaluator.search(
-            lambda done, total: self.progress("searching settings", done, total)
+
+def _walk_tree(
+    case: DiagnosisContext, gate: Causes, fault: str, prediction: Prediction | None
+) -> Walk:
+    """Walk the tree; where a decoding works, search for a better one around it."""
+    doubted = prediction is not None and not prediction.works
+    walked = walk(
+        Observations(
+            faults=fault,
+            fault_evidence=_gate_evidence(gate),
+            decision=case.decision,
+            run_trial=partial(case.trials.run, doubted=doubted),
+            run_search=case.trials.search,
+            run_repairs=partial(_try_repairs, case, gate),
         )
+    )
+    if case.trials.best is not None:
+        case.trials.search()
+    return walked
 
 
-def _repair(
-    case: DiagnosisContext,
-    gate: Causes,
-    loaded: Loaded,
-    heard: EncodedClips,
-    references: Mapping[str, Sequence[str]] | None,
-    evaluator: DecodingEvaluator,
-    seed: int,
-    progress: ProgressCallback,
-) -> list[Trial]:
+def _try_repairs(case: DiagnosisContext, gate: Causes) -> list[RepairTrial]:
     """Try what mends the causes found without training, until something does."""
-    made: list[Trial] = []
-    if not case.finite or any(cause.id in NO_AUDIO for cause in gate.ranked):
+    made: list[RepairTrial] = []
+    if not case.finite or _inaudible(gate):
         return made
     for cause in gate.ranked[:REPAIRED]:
-        for repair in repairs_for(cause.id, case, loaded.summary.path):
-            progress("trying repairs", len(made), len(made) + 1)
-            trial = try_repair(
-                repair, case, heard.audio.folder, references, evaluator.scale.clips, seed
-            )
+        for repair in repairs_for(discover()[cause.id], case):
+            case.progress("trying repairs", len(made), len(made) + 1)
+            trial = try_repair(repair, case)
             if trial is not None:
                 made.append(trial)
                 if trial.kept:
                     return made
     return made
+
+
+def _find_causes(case: DiagnosisContext, gate: Causes) -> Causes:
+    """Add the causes in the captioner itself, where anything can be said of it."""
+    case.progress("looking for causes", 0, 1)
+    specs = [spec for spec in discover().values() if not spec.gate]
+    if not case.finite or case.listening is None or _inaudible(gate):
+        needs = HEARD_APART if _inaudible(gate) else "scores that are finite numbers"
+        found = [not_tested(spec.id, needs) for spec in specs]
+    else:
+        found = [spec.find(case) for spec in specs]
+    case.progress("looking for causes", 1, 1)
+    return rank([*gate.findings, *found])
+
+
+def _make_plan(
+    case: DiagnosisContext, causes: Causes, fault: str, walked: Walk
+) -> tuple[PlanRow, ...]:
+    return make_plan(
+        PlanInputs(
+            verdict=case.decision.verdict,
+            facts=case.facts,
+            trials=(*(repair.record for repair in walked.repairs), *case.trials.made),
+            causes=causes.ranked,
+            first_step=fault,
+            ruled_out={name: _figure(found) for name, found in causes.ruled_out.items()},
+            marks=case.marks,
+        )
+    )
 
 
 def _gate_evidence(gate: Causes) -> tuple[Evidence, ...]:
@@ -292,23 +192,10 @@ def _figure(finding: Finding) -> str:
     return ""
 
 
-def _all_causes(case: DiagnosisContext, gate: Causes) -> Causes:
-    """Add the causes in the captioner itself, where anything can be said of it."""
-    found: list[Finding] = list(gate.findings)
-    audio = any(cause.id in NO_AUDIO for cause in gate.ranked)
-    if not case.finite or case.listening is None or audio:
-        needs = HEARD_APART if audio else "scores that are finite numbers"
-        found += [not_tested(name, needs) for name in MODEL]
-    else:
-        found += look(case, MODEL)
-    return rank(found)
-
-
 def _mends(causes: Causes) -> tuple[str, ...]:
     """How to mend the causes that nothing else explains, the first first."""
-    words = {finding.id: finding.mend for finding in causes.findings}
     free = [c for c in causes.ranked if not any(row.what == "explained by" for row in c.evidence)]
-    return tuple(words[cause.id] for cause in free if words.get(cause.id))
+    return tuple(causes.mend_of(cause) for cause in free)
 
 
 def _signal(case: DiagnosisContext) -> tuple[SignalPlace, ...]:
@@ -319,12 +206,12 @@ def _signal(case: DiagnosisContext) -> tuple[SignalPlace, ...]:
     return tuple(SignalPlace(place.place, place.share) for place in places)
 
 
-def _examples(
-    heard: EncodedClips, trial: Trial | None, tried: Sequence[ClipCaption]
-) -> tuple[dict[str, str], ...]:
+def _examples(case: DiagnosisContext, trial: Trial | None) -> tuple[dict[str, str], ...]:
     """Pick clips spread over the folder, each with its greedy caption and that of a trial."""
+    tried = () if trial is None else case.trials.captions(trial)
     other = {caption.file_name: caption.text for caption in tried}
-    pool = [c for c in heard.captions if c.file_name in other] or list(heard.captions)
+    captions = case.clips.captions
+    pool = [c for c in captions if c.file_name in other] or list(captions)
     step = max(1, len(pool) // EXAMPLES)
     rows = []
     for caption in pool[::step][:EXAMPLES]:

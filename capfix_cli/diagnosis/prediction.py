@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import HOPEFUL_NATS, LISTENING_SHARE
-from capfix_cli.diagnosis.causes.finding import DiagnosisContext
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Prediction
 
 

@@ -6,67 +6,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from capfix_cli.core.thresholds import CAUSE_FROM
-from capfix_cli.diagnosis.causes.cause_table import INTEGRITY, MODEL, Finder
-from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding
+from capfix_cli.diagnosis.causes import discover
+from capfix_cli.diagnosis.causes.cause_spec import matches
+from capfix_cli.diagnosis.causes.finding import Finding
 from capfix_cli.schemas.records import Cause, Evidence, NotTested
-
-_DECODER = frozenset(
-    {"decoder.undertrained", "decoder.overconfident", "training.exposure-bias", "decoding.search"}
-)
-_CONDITIONING = frozenset(name for name in MODEL if name.startswith("conditioning."))
-_ENCODER = frozenset(name for name in MODEL if name.startswith("encoder."))
-_INPUT = frozenset({"input.feature-scale", "input.sample-rate"})
-_WORDS = frozenset({"vocabulary.mismatch", "vocabulary.special-tokens"})
-_MODEL = frozenset(MODEL)
-_DATA = _CONDITIONING | _ENCODER | _DECODER
-
-# A cause -> what it brings about by itself. This is the whole order of precedence: a cause that
-# another one found explains comes after it, at half its confidence.
-EXPLAINS: Mapping[str, frozenset[str]] = {
-    "input.silent-audio": _MODEL | _INPUT | _WORDS,
-    "input.duplicate-audio": _MODEL | _INPUT | _WORDS,
-    "weights.missing": _MODEL | _INPUT | _WORDS | {"weights.untrained"},
-    "weights.untrained": _MODEL | _INPUT | _WORDS,
-    "evaluation.train-mode": (
-        _MODEL | _INPUT | _WORDS | {"evaluation.batch-dependence", "evaluation.padding"}
-    ),
-    "evaluation.batch-dependence": _MODEL | _INPUT | {"evaluation.padding"},
-    "evaluation.padding": _MODEL | _INPUT,
-    "input.sample-rate": _MODEL | _WORDS | {"input.feature-scale"},
-    "input.feature-scale": _MODEL | _WORDS,
-    "vocabulary.mismatch": _DECODER | {"vocabulary.special-tokens"},
-    "vocabulary.special-tokens": _DECODER | {"conditioning.first-step-only"},
-    "data.shifted-pairs": _DATA,
-    "data.imbalanced": _DATA,
-    "data.generic-captions": _DATA | _WORDS,
-    "data.single-caption": _DECODER,
-    "encoder.collapsed": _CONDITIONING | _DECODER | {"encoder.time-pooling"},
-    "encoder.time-pooling": _DECODER | {"conditioning.constant-attention"},
-    "decoder.prefix-blind": (_DECODER | _CONDITIONING | _WORDS | {"encoder.time-pooling"}),
-    "decoder.undertrained": (
-        _CONDITIONING | _ENCODER | {"decoder.overconfident", "training.exposure-bias"}
-    ),
-    "conditioning.ignored": (
-        _DECODER - {"decoder.undertrained"}
-        | {"conditioning.first-step-only"}
-        | {"conditioning.constant-attention"}
-    ),
-    "conditioning.constant-attention": _DECODER | {"encoder.time-pooling"},
-    "conditioning.first-step-only": _DECODER | {"encoder.time-pooling"},
-    "training.exposure-bias": frozenset({"decoder.overconfident"}),
-}
-# A decoding that works explains every symptom in the model; what the training data are they are.
-_RESCUED = frozenset(
-    name for name in MODEL if name != "decoding.search" and not name.startswith("data.")
-)
 
 
 @dataclass(frozen=True)
 class Causes:
-    """What the finders of one table found.
+    """What was found of some causes.
 
     Attributes:
-        findings: of every finder, in the table's order.
+        findings: of every cause that was looked for, in the order of the path.
         ranked: causes found, the likeliest and most upstream first.
     """
 
@@ -76,9 +27,12 @@ class Causes:
     @property
     def first_step(self) -> str:
         """How to mend the first of them; empty where none was found."""
-        if not self.ranked:
-            return ""
-        return next(f.mend for f in self.findings if f.id == self.ranked[0].id)
+        return self.mend_of(self.ranked[0]) if self.ranked else ""
+
+    def mend_of(self, cause: Cause) -> str:
+        """How to mend a cause that was found, as exactly as its finding says it."""
+        finding = next(finding for finding in self.findings if finding.id == cause.id)
+        return finding.mend or discover()[cause.id].mend
 
     @property
     def not_tested(self) -> tuple[NotTested, ...]:
@@ -95,37 +49,34 @@ class Causes:
         }
 
 
-def look(case: DiagnosisContext, table: Mapping[str, Finder]) -> list[Finding]:
-    """Ask every finder of a table."""
-    return [finder(case) for finder in table.values()]
-
-
 def rank(findings: Sequence[Finding]) -> Causes:
     """Keep what is likelier than not, and put what another cause explains behind it."""
+    specs = discover()
     found = [f for f in findings if (f.confidence or 0.0) >= CAUSE_FROM.value]
-    ids = {f.id for f in found}
-    explained: dict[str, str] = {}
-    for finding in found:
-        follows = EXPLAINS.get(finding.id, frozenset())
-        if finding.id == "decoding.search" and (finding.confidence or 0.0) >= 0.9:
-            follows = _RESCUED
-        for other in follows & ids:
-            # Of two that explain each other the surer one does.
-            if finding.id not in explained and other not in explained:
-                explained[other] = finding.id
-    order = {name: place for place, name in enumerate((*INTEGRITY, *MODEL))}
+    explained = _explained(found)
+    order = {id_: place for place, id_ in enumerate(specs)}
 
     def key(finding: Finding) -> tuple[bool, bool, float, int]:
         sure = finding.confidence or 0.0
-        return (
-            finding.id in explained,
-            finding.id not in INTEGRITY,
-            -round(sure, 2),
-            order[finding.id],
-        )
+        gate = specs[finding.id].gate
+        return (finding.id in explained, not gate, -round(sure, 2), order[finding.id])
 
     ranked = [_cause(f, explained.get(f.id)) for f in sorted(found, key=key)]
     return Causes(tuple(findings), tuple(ranked))
+
+
+def _explained(found: Sequence[Finding]) -> dict[str, str]:
+    """Say which causes follow from which: their id -> that of the cause that explains them."""
+    specs = discover()
+    explained: dict[str, str] = {}
+    for finding in found:
+        patterns = finding.explains or specs[finding.id].explains
+        for other in found:
+            # Of two that explain each other the first one does.
+            free = finding.id not in explained and other.id not in explained
+            if free and other.id != finding.id and matches(other.id, patterns):
+                explained[other.id] = finding.id
+    return explained
 
 
 def _cause(finding: Finding, by: str | None) -> Cause:

@@ -17,8 +17,8 @@ def merit(trial: Trial) -> tuple[bool, float]:
 
 
 def best_trial(trials: Sequence[Trial]) -> Trial | None:
-    """Choose the kept decoding that listens most; the earlier of equals, and no repair."""
-    kept = [trial for trial in trials if trial.kept and not trial.repair]
+    """Choose the kept decoding that listens most; the earlier of equals."""
+    kept = [trial for trial in trials if trial.kept]
     return max(kept, key=merit, default=None)
 
 
@@ -32,7 +32,6 @@ def pareto_front(trials: Sequence[Trial]) -> set[str]:
         return trial.measures["distinct_captions"].value, merit(trial)[1]
 
     front = set()
-    trials = [trial for trial in trials if not trial.repair]
     for trial in trials:
         own = place(trial)
         beaten = any(

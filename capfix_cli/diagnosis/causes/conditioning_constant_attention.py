@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import FLAT_ATTENTION, STILL_ATTENTION
+from capfix_cli.diagnosis.causes.cause_spec import DECODER, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 
 ID = "conditioning.constant-attention"
 
@@ -37,6 +38,26 @@ def find(case: DiagnosisContext) -> Finding:
             ),
             against_threshold("change from word to word", found.steps, STILL_ATTENTION),
         ),
-        mend="Check the scale, the mask and the axis of the softmax of attention, then retrain"
-        " (fix 2.3)",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=50,
+    find=find,
+    needs=("attention",),
+    explains=(*DECODER, "encoder.time-pooling"),
+    mend=(
+        "Check the scale, the mask and the axis of the softmax of attention, then retrain (fix 2.3)"
+    ),
+    docs=CauseDocs(
+        symptom="captions follow the clip's average.",
+        experiment=(
+            "every softmax over as many places as the memory has frames, and "
+            "`scaled_dot_product_attention`: entropy / log T, and change from word to word."
+        ),
+        read="near 1, or the same at every word. Not tested where the memory keeps no time.",
+        mend="scale, mask and axis of the softmax; fix 2.3.",
+        sources="SCIENCE section 4.",
+    ),
+)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import DEAF_NATS, FAINT_LISTENING, LATER_SHARE
+from capfix_cli.diagnosis.causes.cause_spec import DECODER, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "conditioning.first-step-only"
@@ -35,11 +36,11 @@ def find(case: DiagnosisContext) -> Finding:
     early = max(places[:2])
     if early < DEAF_NATS.value:
         sure = 0.5 if by_design and case.deaf else 0.0
-        return Finding(ID, sure, (design,), mend=_MEND)
+        return Finding(ID, sure, (design,))
     share = found.later / early
     fades = linear_confidence(share, 2 * LATER_SHARE.value, LATER_SHARE.value / 2)
     # Who listens on references all the way has not forgotten the clip, whatever its search says.
-    heard = max(case.heard, case.heard_on_references or 0.0)
+    heard = max(case.listening_share, case.reference_listening_share or 0.0)
     faint = linear_confidence(heard, FAINT_LISTENING.value + 0.1, FAINT_LISTENING.value - 0.1)
     return Finding(
         ID,
@@ -50,8 +51,23 @@ def find(case: DiagnosisContext) -> Finding:
             against_threshold("listening, share of the ceiling", heard, FAINT_LISTENING),
             design,
         ),
-        mend=_MEND,
     )
 
 
-_MEND = "Give the audio to every step, not to the first alone, and retrain (fix 2.2)"
+CAUSE = CauseSpec(
+    id=ID,
+    order=40,
+    find=find,
+    needs=("conditioning",),
+    explains=(*DECODER, "encoder.time-pooling"),
+    mend="Give the audio to every step, not to the first alone, and retrain (fix 2.2)",
+    docs=CauseDocs(
+        symptom="captions begin rightly and end alike.",
+        experiment=(
+            "the same KL by place; from the third word on against the first two. Who listens all "
+            "along the references has forgotten nothing, whatever its own captions are."
+        ),
+        mend="fix 2.2.",
+        sources="the document, 2.2.",
+    ),
+)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import DEAF_NATS
+from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "conditioning.ignored"
@@ -37,6 +38,36 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         still if case.deaf else 0.0,
         tuple(evidence),
-        mend="Give the audio to every step and retrain (fix 2.2); the decoder has learnt to do"
-        " without it",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=30,
+    find=find,
+    needs=("conditioning",),
+    explains=(
+        "decoder.overconfident",
+        "training.exposure-bias",
+        "decoding.search",
+        "conditioning.first-step-only",
+        "conditioning.constant-attention",
+    ),
+    mend=(
+        "Give the audio to every step and retrain (fix 2.2); the decoder has learnt to do without "
+        "it"
+    ),
+    docs=CauseDocs(
+        symptom="one caption, often the commonest of training.",
+        experiment=(
+            "the memory is exchanged for another clip's, the mean, silence and noise: KL of the "
+            "next word along own and drawn captions."
+        ),
+        read=(
+            "under .05 nats a word nothing is heard. Behind it may stand shifted pairs or "
+            "imbalance: give `--train-captions`."
+        ),
+        mend="fix 2.2.",
+        sources="SCIENCE sections 1 and 4.",
+    ),
+)

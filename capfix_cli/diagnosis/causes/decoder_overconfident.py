@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import GUESSED_RIGHT, SHARPENED
+from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "decoder.overconfident"
@@ -39,3 +40,19 @@ def find(case: DiagnosisContext) -> Finding:
         mend=f"Decode at temperature {found.temperature:.2g}, and retrain with label smoothing"
         " (fix 3.1)",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=80,
+    find=find,
+    needs=("language",),
+    mend="Decode at a higher temperature, and retrain with label smoothing (fix 3.1)",
+    docs=CauseDocs(
+        symptom="sampling changes nothing.",
+        experiment="the temperature at which its probabilities fit references best.",
+        read="1 is calibrated; from 2 on in a captioner that is ill, 3 in one that is not.",
+        mend="decode at that temperature; fix 3.1.",
+        sources="temperature scaling, arXiv 1706.04599.",
+    ),
+)

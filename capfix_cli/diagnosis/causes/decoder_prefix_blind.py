@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import BLIND_NATS
+from capfix_cli.diagnosis.causes.cause_spec import DECODER, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "decoder.prefix-blind"
@@ -31,6 +32,26 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         blind if case.ill else 0.0,
         tuple(evidence),
-        mend="Feed the decoder the words before (its last output, not one token for ever), and"
-        " check that its state is handed on",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=60,
+    find=find,
+    needs=("prefix",),
+    explains=(*DECODER, "conditioning.*", "vocabulary.*", "encoder.time-pooling"),
+    mend=(
+        "Feed the decoder the words before (its last output, not one token for ever), and check "
+        "that its state is handed on"
+    ),
+    docs=CauseDocs(
+        symptom="one word over and over.",
+        experiment="other words before the same clip: KL of the next word.",
+        mend=(
+            "feed the last output, hand on the state. By design in decoders that are not "
+            "autoregressive."
+        ),
+        sources="SCIENCE section 5 (a baseline that repeats one frame and never sees a token).",
+    ),
+)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import GUESSED_RIGHT
+from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "decoder.undertrained"
@@ -41,5 +42,24 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         poor if case.deaf and not sure_of_itself else 0.0,
         evidence,
-        mend="Train longer, until the loss on other clips' captions stops falling",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=70,
+    find=find,
+    needs=("language",),
+    explains=("conditioning.*", "encoder.*", "decoder.overconfident", "training.exposure-bias"),
+    mend="Train longer, until the loss on other clips' captions stops falling",
+    docs=CauseDocs(
+        symptom="one caption; trained briefly.",
+        experiment=(
+            "loss on references against counts of words and of pairs of words, each clip's own "
+            "references left out."
+        ),
+        read="no better than pairs of words: it has not learnt to write. Needs `--references`.",
+        mend="train longer; the control run beside a recipe shows whether that is enough.",
+        sources="SCIENCE section 4.",
+    ),
+)

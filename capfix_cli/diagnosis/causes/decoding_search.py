@@ -4,41 +4,47 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE
+from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "decoding.search"
+# A decoding that works explains every symptom in the model; what the training data are they are.
+_SYMPTOMS = tuple(pattern for pattern in MODEL if pattern != "data.*")
 
 
 def find(case: DiagnosisContext) -> Finding:
     """A decoding that works proves it; else the swap's KL beside captions that repeat."""
     evidence = []
     moved = None
+    tried, best = len(case.trials.made), case.trials.best
     try:
         moved = case.probes.conditioning.overall
         evidence.append(
             against_threshold("another clip's memory, KL a word in nats", moved, DEAF_NATS)
         )
     except ProbeFailed as reason:
-        if case.rescued_by is None and not case.tried:
+        if best is None and not tried:
             return not_tested(ID, reason.needs)
-    if case.rescued_by is not None:
+    if best is not None:
         evidence.append(
             Evidence(
                 "decoding that made captions differ and follow the audio",
-                case.rescued_by,
+                best.name,
                 None,
                 "trials",
             )
         )
-        return Finding(ID, 0.9, tuple(evidence), mend=f"Decode with {case.rescued_by}")
-    evidence.append(Evidence("decodings tried, none of which works", float(case.tried)))
+        return Finding(
+            ID, 0.9, tuple(evidence), mend=f"Decode with {best.name}", explains=_SYMPTOMS
+        )
+    evidence.append(Evidence("decodings tried, none of which works", float(tried)))
     hidden = linear_confidence(moved or 0.0, 4 * DEAF_NATS.value, 20 * DEAF_NATS.value)
     heard = case.listening
     if heard is not None and heard.reference_bits is not None:
@@ -52,7 +58,25 @@ def find(case: DiagnosisContext) -> Finding:
     repeats = case.decision.verdict == "collapsed"
     return Finding(
         ID,
-        0.7 * hidden if repeats and (not case.tried or hidden == 1.0) else 0.0,
+        0.7 * hidden if repeats and (not tried or hidden == 1.0) else 0.0,
         tuple(evidence),
-        mend="Decode otherwise: temperature 0.8 with top-p 0.9, or audio-contrastive decoding",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=90,
+    find=find,
+    needs=("conditioning",),
+    mend="Decode otherwise: temperature 0.8 with top-p 0.9, or audio-contrastive decoding",
+    docs=CauseDocs(
+        symptom="greedy captions are the same, the distribution is not.",
+        experiment="decodings are tried; listening on references against that on own captions.",
+        read=(
+            "before any trial the report foretells whether decoding can help (`prediction`), and "
+            "says what came of it."
+        ),
+        mend="the decoding that worked.",
+        sources="the document, category 1.",
+    ),
+)

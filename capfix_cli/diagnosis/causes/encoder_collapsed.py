@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import MEMORY_SHARE
+from capfix_cli.diagnosis.causes.cause_spec import DECODER, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "encoder.collapsed"
@@ -38,5 +39,27 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         low if case.deaf else 0.0,
         tuple(evidence),
-        mend="Retrain the encoder: its output is one vector for all clips (fixes 2.1, 2.4, 2.6)",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=10,
+    find=find,
+    needs=("geometry",),
+    explains=("conditioning.*", *DECODER, "encoder.time-pooling"),
+    mend="Retrain the encoder: its output is one vector for all clips (fixes 2.1, 2.4, 2.6)",
+    docs=CauseDocs(
+        symptom="one caption; every memory looks alike.",
+        experiment=(
+            "between-clip share, pairwise cosine (raw and centred) and RankMe of memories, beside "
+            "those of the features."
+        ),
+        read=(
+            "a cosine of .99 alone says nothing: centre it. The share decides: sound memories are "
+            "above .05."
+        ),
+        mend="fixes 2.1, 2.4, 2.6.",
+        sources="RankMe, arXiv 2210.02885.",
+    ),
+)

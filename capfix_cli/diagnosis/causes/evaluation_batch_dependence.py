@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import MOVED, MOVED_NATS
+from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.repairs.repair import one_by_one
 from capfix_cli.schemas.records import Evidence
 
 ID = "evaluation.batch-dependence"
@@ -37,6 +39,35 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         linear_confidence(share, 0.0, 2 * MOVED.value) if real else 0.0,
         evidence,
-        mend="Evaluate clips one by one (--batch-size 1), and look for an index over the batch"
-        " where one over time is meant, or for batch statistics",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=60,
+    gate=True,
+    find=find,
+    needs=("invariance",),
+    explains=(*MODEL, *FRONT_END, "evaluation.padding"),
+    mend=(
+        "Evaluate clips one by one (--batch-size 1), and look for an index over the batch where "
+        "one over time is meant, or for batch statistics"
+    ),
+    repair=one_by_one(ID),
+    docs=CauseDocs(
+        symptom="another `--batch-size` or order, other captions.",
+        experiment="the same clips, all of one length, together, alone and in another order.",
+        read=(
+            "sums in another order move the next word by under a thousandth of what another clip "
+            "does; known defects (positions indexed by batch row) by over a twentieth."
+        ),
+        mend=(
+            "one by one (tried as a repair); look for an index over the batch where one over time "
+            "is meant."
+        ),
+        sources=(
+            "SCIENCE section 4. Not tested on a captioner that answers differently when asked "
+            "twice."
+        ),
+    ),
+)

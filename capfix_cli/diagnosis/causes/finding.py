@@ -1,84 +1,11 @@
-"""What finders look at, and what they answer."""
+"""What a finder answers."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
 
-from capfix_cli.captioners.base import Captioner
-from capfix_cli.core.thresholds import FAINT_LISTENING, LISTENING_SHARE, Threshold
-from capfix_cli.diagnosis.verdict import Decision
-from capfix_cli.probes.probe_cache import ProbeCache
-from capfix_cli.schemas.records import Cause, Evidence, Listening, SkippedClip
-
-
-@dataclass(frozen=True)
-class DiagnosisContext:
-    """One captioner on one set of clips, with everything that is known of them.
-
-    Attributes:
-        captioner: as it was given.
-        experiments: made when asked for, and shared.
-        decision: the verdict on greedy captions.
-        listening: on which it rests; None where the captioner's numbers mean nothing.
-        facts: read from the checkpoint.
-        digests: of the usable clips' samples.
-        skipped: files that could not be used.
-        finite: whether scores are finite numbers.
-        broken: clips whose scores are not.
-        training: causes that the training data showed; None where they were not given.
-        rescued_by: the decoding that made it work, if one did.
-        tried: how many decodings were tried.
-    """
-
-    captioner: Captioner
-    probes: ProbeCache
-    decision: Decision
-    listening: Listening | None
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    digests: Sequence[bytes] = ()
-    skipped: Sequence[SkippedClip] = ()
-    finite: bool = True
-    broken: Sequence[str] = ()
-    training: Sequence[Cause] | None = None
-    rescued_by: str | None = None
-    tried: int = 0
-
-    @property
-    def heard(self) -> float:
-        """Bits that decide, as a share of their ceiling; 0 where they were not measured."""
-        found = self.listening
-        return 0.0 if found is None else found.deciding_bits / found.ceiling_bits
-
-    @property
-    def heard_by_itself(self) -> float:
-        """The same on its own captions, whether or not they are right."""
-        found = self.listening
-        return 0.0 if found is None else found.bits / found.ceiling_bits
-
-    @property
-    def heard_on_references(self) -> float | None:
-        """The same on references; None where none were given."""
-        found = self.listening
-        if found is None or found.reference_bits is None:
-            return None
-        return found.reference_bits / found.ceiling_bits
-
-    @property
-    def deaf(self) -> bool:
-        """Whether the audio does not decide the captions."""
-        return self.heard < LISTENING_SHARE.value
-
-    @property
-    def faint(self) -> bool:
-        """Whether it decides them less than it does in sound captioners."""
-        return self.heard < FAINT_LISTENING.value
-
-    @property
-    def ill(self) -> bool:
-        """Whether there is anything to explain."""
-        return self.decision.verdict != "healthy"
+from capfix_cli.core.thresholds import Threshold
+from capfix_cli.schemas.records import Cause, Evidence
 
 
 @dataclass(frozen=True)
@@ -90,7 +17,9 @@ class Finding:
         confidence: in [0, 1]; None where the cause was not tested.
         evidence: what was measured.
         needs: what a test would need; empty where it was made.
-        mend: what to do about it, in words.
+        mend: what to do about it, in words; empty where the cause's own words say it.
+        explains: patterns of causes that follow from it as it was found here; empty where the
+            cause's own say it.
     """
 
     id: str
@@ -98,6 +27,7 @@ class Finding:
     evidence: tuple[Evidence, ...] = ()
     needs: str = ""
     mend: str = ""
+    explains: tuple[str, ...] = ()
 
     @property
     def cause(self) -> Cause:
@@ -113,8 +43,10 @@ def not_tested(cause: str, needs: str) -> Finding:
 def linear_confidence(value: float, low: float, high: float) -> float:
     """0 at ``low``, 1 at ``high``, straight between them; ``low`` may be the higher number.
 
-    >>> ramp(3.0, 2.0, 4.0), ramp(0.0, 2.0, 4.0), ramp(1.0, 4.0, 2.0)
-    (0.5, 0.0, 1.0)
+    >>> linear_confidence(3.0, 2.0, 4.0), linear_confidence(0.0, 2.0, 4.0)
+    (0.5, 0.0)
+    >>> linear_confidence(1.0, 4.0, 2.0)
+    1.0
     """
     return min(1.0, max(0.0, (value - low) / (high - low)))
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import FIT_MISFIT, FRONT_END_TIE, LISTENING_SHARE
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.probes.front_end_search import Recovery, Tried
 from capfix_cli.probes.normalisation import Unsettled
 from capfix_cli.schemas.records import Evidence
@@ -55,7 +58,7 @@ def _asked(case: DiagnosisContext, misfit: float | None) -> bool:
     Without statistics whoever is deaf is searched. With them, what does not fit; and what fits but
     listens wrongly, since other rates leave the statistics nearly as they were.
     """
-    wrongly = case.deaf and case.heard_by_itself >= LISTENING_SHARE.value / 2
+    wrongly = case.deaf and case.own_listening_share >= LISTENING_SHARE.value / 2
     return case.deaf if misfit is None else _misfits(misfit) or wrongly
 
 
@@ -122,3 +125,11 @@ def _rival(found: Recovery, best: Tried) -> str:
         if fits and abs(one.share - best.share) <= FRONT_END_TIE.value:
             return one.front_end.name
     return ""
+
+
+def best_front_end(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
+    """Apply the front end that the search found."""
+    best = case.probes.recovery.best
+    if best is not None and best.front_end is not None:
+        front = best.front_end
+        yield Repair(front.cause, front.name, front.line, front.apply(case.captioner))

@@ -7,7 +7,9 @@ from collections import Counter
 import numpy as np
 
 from capfix_cli.core.thresholds import JUDGED_AT
-from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
+from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, CauseSpec
+from capfix_cli.diagnosis.causes.finding import Finding, not_tested
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.measures.measure_table import cuts, expected_distinct
 from capfix_cli.schemas.records import Evidence
 
@@ -16,7 +18,7 @@ ID = "input.duplicate-audio"
 
 def find(case: DiagnosisContext) -> Finding:
     """Count clips that are copies of others, sample by sample."""
-    digests = case.digests
+    digests = case.clips.digests
     if len(digests) < 2:
         return not_tested(ID, "two clips or more")
     size = min(len(digests), int(JUDGED_AT.value))
@@ -37,3 +39,24 @@ def find(case: DiagnosisContext) -> Finding:
         mend=f"Use different clips: {copies} of {len(digests)} are copies of others, sample by"
         " sample",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=30,
+    gate=True,
+    find=find,
+    explains=(*MODEL, *FRONT_END, "vocabulary.*"),
+    mend="Use different clips",
+    final=True,
+    docs=CauseDocs(
+        symptom="no captioner could differ on these clips.",
+        experiment="share of different waveforms among 100, sample by sample.",
+        read=(
+            "where even captions that follow the audio would count as repeated. Nothing else is "
+            "then asked of the captioner."
+        ),
+        mend="use other files.",
+        sources="the corridors of published captions.",
+    ),
+)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from capfix_cli.core.thresholds import SILENT_SHARE
-from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding
+from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, CauseSpec
+from capfix_cli.diagnosis.causes.finding import Finding
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "input.silent-audio"
@@ -11,8 +13,8 @@ ID = "input.silent-audio"
 
 def find(case: DiagnosisContext) -> Finding:
     """Count the files that are silent."""
-    silent = sum(clip.kind == "silent" for clip in case.skipped)
-    whole = len(case.digests) + silent
+    silent = sum(clip.kind == "silent" for clip in case.clips.audio.skipped)
+    whole = len(case.clips.digests) + silent
     share = silent / max(1, whole)
     evidence = Evidence("share of silent files", share, SILENT_SHARE.value, SILENT_SHARE.source)
     return Finding(
@@ -21,3 +23,21 @@ def find(case: DiagnosisContext) -> Finding:
         (evidence,),
         mend=f"Replace the silent files: {silent} of {whole} hold no sound",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=20,
+    gate=True,
+    find=find,
+    explains=(*MODEL, *FRONT_END, "vocabulary.*"),
+    mend="Replace the silent files",
+    final=True,
+    docs=CauseDocs(
+        symptom="no captioner could differ on these clips.",
+        experiment="share of files under one step of 16-bit audio.",
+        read="from half the files silent. Nothing else is then asked of the captioner.",
+        mend="use other files.",
+        sources="`SILENT_SHARE`.",
+    ),
+)

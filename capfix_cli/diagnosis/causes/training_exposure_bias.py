@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import RUNS_ASTRAY
+from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "training.exposure-bias"
@@ -40,5 +41,23 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         astray * 0.9 if able and grows else 0.0,
         evidence,
-        mend="Train with scheduled sampling (fix 3.2), and stop at the least loss on other clips",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=140,
+    find=find,
+    needs=("language", "running"),
+    explains=("decoder.overconfident",),
+    mend="Train with scheduled sampling (fix 3.2), and stop at the least loss on other clips",
+    docs=CauseDocs(
+        symptom="captions begin well and go astray.",
+        experiment=(
+            "teacher-forced loss by halves; pairs of words that no reference has, in the halves of "
+            "its own captions, against people's."
+        ),
+        mend="fix 3.2.",
+        sources="SCIENCE section 4.",
+    ),
+)

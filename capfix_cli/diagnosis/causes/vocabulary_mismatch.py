@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Sequence
+
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import GUESSED_RIGHT, LISTENING_SHARE, OFF_NATS, WORDS_UNKNOWN
+from capfix_cli.diagnosis.causes.cause_spec import DECODER, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.repairs.repair import Repair
+from capfix_cli.probes.captioner_variants import derive
 from capfix_cli.schemas.records import Evidence
 
 ID = "vocabulary.mismatch"
@@ -52,7 +57,7 @@ def find(case: DiagnosisContext) -> Finding:
     scrambled = (
         found.accuracy < GUESSED_RIGHT.value * max(1.0, 4 * found.certainty)
         and found.loss > found.unigram + OFF_NATS.value
-        and case.heard_by_itself >= LISTENING_SHARE.value
+        and case.own_listening_share >= LISTENING_SHARE.value
     )
     # Where the training captions are known to be spelled by the list, the references are at fault.
     unknown = found.unknown > WORDS_UNKNOWN.value and case.training is None
@@ -69,3 +74,67 @@ def _lists_words(case: DiagnosisContext) -> bool:
 
 def _mend(why: str) -> str:
     return f"Give the word list of training, special tokens in their places: {why}"
+
+
+def _moved_words(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
+    captioner = case.captioner
+    known = case.probes.language
+    shift, loss = known.shift
+    if not shift or known.loss - loss <= OFF_NATS.value:
+        return
+    special = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}
+    moved = shift_words(captioner.vocabulary, shift, special)
+    changed = derive(captioner, vocabulary=moved)
+    changed.__dict__.pop("_words", None)
+    yield Repair(
+        ID,
+        f"words moved by {shift}",
+        f"vocabulary = shift the words by {shift}: special tokens are missing or too many",
+        changed,
+    )
+
+
+def shift_words(words: Sequence[str], shift: int, keep: Collection[int | None]) -> list[str]:
+    """Move words by some places; those that fall out take the places that are left free.
+
+    >>> shift_words(["<eos>", "b", "c", "d", "a"], 1, {0})
+    ['<eos>', 'a', 'b', 'c', 'd']
+    """
+    moved: list[str | None] = [word if place in keep else None for place, word in enumerate(words)]
+    out = []
+    for place, word in enumerate(words):
+        if place in keep:
+            continue
+        if 0 <= place + shift < len(moved) and place + shift not in keep:
+            moved[place + shift] = word
+        else:
+            out.append(word)
+    waiting = iter(out)
+    return [next(waiting) if word is None else word for word in moved]
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=100,
+    gate=True,
+    find=find,
+    needs=("language",),
+    explains=(*DECODER, "vocabulary.special-tokens"),
+    mend="Give the word list of training, special tokens in their places",
+    repair=_moved_words,
+    data_first="Use a vocabulary that has the training captions' words",
+    docs=CauseDocs(
+        symptom="fluent captions, wrong words, though it listens.",
+        experiment=(
+            "words against scores a step; loss on references with all ids moved by up to four "
+            "places; words guessed right against how sure the decoder is."
+        ),
+        read=(
+            "a lower loss at a shift proves a list that lacks a special token. Right on few words, "
+            "sure of itself and listening on its own captions: another list. With "
+            "`--train-captions`, words that it lost."
+        ),
+        mend="the list of training. A shift is applied and re-measured.",
+        sources="SCIENCE section 5.",
+    ),
+)

@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from capfix_cli.audio.clip_sample import ProbeFailed
+from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.thresholds import END_LIKELY, ENDLESS, OFF_NATS
+from capfix_cli.diagnosis.causes.cause_spec import DECODER, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
-    DiagnosisContext,
     Finding,
     against_threshold,
     linear_confidence,
     not_tested,
 )
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.repairs.repair import Repair
+from capfix_cli.probes.captioner_variants import derive
 from capfix_cli.schemas.records import Evidence
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 ID = "vocabulary.special-tokens"
 
@@ -70,3 +80,54 @@ def find(case: DiagnosisContext) -> Finding:
 
 def _mend(why: str) -> str:
     return f"Set the special tokens to those of training: {why or 'their ids'}"
+
+
+def _other_tokens(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
+    captioner, words = case.captioner, case.captioner.vocabulary
+    changes: dict[str, int] = {}
+    try:
+        rival, likely = case.probes.language.rival
+        if case.probes.language.end < END_LIKELY.value and likely > 0.5:
+            changes["eos_id"] = rival
+        opening = case.probes.opening
+        if opening.loss - opening.rival[1] > OFF_NATS.value:
+            changes["bos_id"] = opening.rival[0]
+    except ProbeFailed:
+        ends = case.probes.endings
+        if ends.last[1] > 0.5:  # what captions that never end go on with
+            changes["eos_id"] = ends.last[0]
+    if changes:
+        line = ", ".join(f"{name} = {i}  # {str(words[i])!r}" for name, i in changes.items())
+        changed = derive(captioner, **changes)
+        if "bos_id" in changes:
+
+            def start_prefix(self: Captioner, batch: int) -> Tensor:
+                prefix = captioner.start_prefix(batch).clone()
+                prefix[:, 0] = self.bos_id
+                return prefix
+
+            changed = derive(changed, start_prefix=start_prefix)
+        yield Repair(ID, "other special tokens", line, changed)
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=110,
+    gate=True,
+    find=find,
+    needs=("endings", "language", "opening"),
+    explains=(*DECODER, "conditioning.first-step-only"),
+    mend="Set the special tokens to those of training",
+    repair=_other_tokens,
+    docs=CauseDocs(
+        symptom="captions never end, or hold `<eos>` as a word.",
+        experiment=(
+            "captions that reach the limit; special tokens as words; with references, the "
+            "probability of the end token where people end and of its rival there, and the first "
+            "word's loss when captions are opened with other tokens, each at the temperature that "
+            "fits best, so that being too sure is not taken for it."
+        ),
+        mend="`eos_id`, `bos_id` as printed, applied and re-measured.",
+        sources="SCIENCE section 4.",
+    ),
+)

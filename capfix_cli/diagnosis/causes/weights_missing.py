@@ -2,9 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
+from capfix_cli.checkpoints.weights import load_weights
+from capfix_cli.core.errors import CapfixError
+from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, CauseSpec
+from capfix_cli.diagnosis.causes.finding import Finding, not_tested
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.schemas.records import Evidence
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 ID = "weights.missing"
 _FINITE = "a sound network computes with finite numbers only"
@@ -56,3 +68,92 @@ def _restore(what: str) -> str:
         f"Restore a sound checkpoint: the {what} are not finite numbers, so the training diverged"
         " or the file is damaged"
     )
+
+
+def _matched_names(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
+    """Load the weights again, names matched by their ends: ``module.`` and ``model.`` aside."""
+    import torch
+
+    module = case.captioner.module
+    if module is None:
+        return
+    try:
+        found = load_weights(checkpoint)
+    except (CapfixError, OSError, ValueError):
+        return
+    matched = match_names(module, found)
+    own = module.state_dict()
+    fresh = [n for n, tensor in matched.items() if not torch.equal(tensor, own[n].cpu())]
+    if not fresh:
+        return
+
+    @contextlib.contextmanager
+    def applied() -> Iterator[None]:
+        before = {name: own[name].detach().clone() for name in fresh}
+        with torch.no_grad():
+            for name in fresh:
+                own[name].copy_(matched[name])
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, tensor in before.items():
+                    own[name].copy_(tensor)
+
+    yield Repair(
+        ID,
+        f"{len(fresh)} tensors loaded by the ends of their names",
+        f"load them by name: {fresh[0]} and {len(fresh) - 1} more are in the file under a prefix"
+        " (strip module., model., or the part's name), with strict=True",
+        case.captioner,
+        applied=applied,
+    )
+
+
+def match_names(module: nn.Module, found: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Match a network's names with a file's where one ends in the other and shapes agree.
+
+    A name that two of the file's end in is left alone.
+    """
+    matched: dict[str, Tensor] = {}
+    for name, tensor in module.state_dict().items():
+        near = [
+            key
+            for key, value in found.items()
+            if value.shape == tensor.shape
+            and (key == name or key.endswith(f".{name}") or name.endswith(f".{key}"))
+        ]
+        exact = [key for key in near if key == name]
+        if len(exact or near) == 1:
+            matched[name] = found[(exact or near)[0]]
+    return matched
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=10,
+    gate=True,
+    find=find,
+    needs=("weights",),
+    explains=(*MODEL, *FRONT_END, "vocabulary.*", "weights.untrained"),
+    mend="Load the missing weights: compare the checkpoint's names with the network's, strictly",
+    repair=_matched_names,
+    docs=CauseDocs(
+        symptom="as an untrained model, though a checkpoint was given.",
+        experiment=(
+            "NaN or infinity in the tensors; layers exactly as their constructor left them (norms "
+            "at 1 and 0, no batch tracked, weights at an initial distribution) beside trained "
+            "ones."
+        ),
+        read=(
+            "one layer of many, or norms alone, may be parts that are never called: a hint, no "
+            "cause, in a captioner that works."
+        ),
+        mend=(
+            "strict loading. capfix loads the file again, names matched by their ends (`module.`, "
+            "`model.`), and re-measures. A clip whose scores are not finite, where most are, is "
+            "left out and named."
+        ),
+        sources="SCIENCE section 4; the X-ray of `capfix inspect`.",
+    ),
+)

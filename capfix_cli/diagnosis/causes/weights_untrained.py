@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.diagnosis.causes.finding import DiagnosisContext, Finding, not_tested
+from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, CauseSpec
+from capfix_cli.diagnosis.causes.finding import Finding, not_tested
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.records import Evidence
 
 ID = "weights.untrained"
@@ -30,5 +32,25 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         fact.confidence * deaf if fact.value is True else 0.0,
         (evidence,),
-        mend="Give the trained checkpoint: this network was never trained, or nothing was loaded",
     )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=40,
+    gate=True,
+    find=find,
+    needs=("weights",),
+    explains=(*MODEL, *FRONT_END, "vocabulary.*"),
+    mend="Give the trained checkpoint: this network was never trained, or nothing was loaded",
+    breaks=False,  # training is what it needs
+    docs=CauseDocs(
+        symptom="word salad, or one word for ever.",
+        experiment="every layer that can be judged holds initial values.",
+        mend=(
+            "give the trained file. It does not stop the tree: training is what such a network "
+            "needs."
+        ),
+        sources="docs/checkpoints.md.",
+    ),
+)

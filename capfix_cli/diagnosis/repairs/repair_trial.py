@@ -2,71 +2,113 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.decoding.encode_pass import encode_and_caption
-from capfix_cli.diagnosis.causes.finding import DiagnosisContext
-from capfix_cli.diagnosis.repairs.repair_kinds import Repair
-from capfix_cli.diagnosis.trials.decoding_evaluator import (
-    DecodingEvaluator,
-    DecodingOutcome,
-    References,
-)
+from capfix_cli.diagnosis.causes.cause_spec import CauseSpec
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.repairs.repair import Repair
+from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator, DecodingOutcome
 from capfix_cli.diagnosis.verdict import audio_decides
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.records import Trial
+from capfix_cli.schemas.records import Listening, Measure, Trial, Verdict
 
 FIX = "0"  # the plan's row of what comes before all fixes
 MAX_REPAIR_CLIPS = 96  # clips of a repair's trial, which must be encoded anew: a fifth of 500
 _RANKS = {"healthy": 3, "generic": 2, "ungrounded": 1, "collapsed": 0}
 
 
-def try_repair(
-    repair: Repair,
-    case: DiagnosisContext,
-    folder: str,
-    references: References | None,
-    clips: int,
-    seed: int,
-) -> Trial | None:
+@dataclass(frozen=True, kw_only=True)
+class RepairTrial:
+    """One repair applied to the captioner and measured.
+
+    Attributes:
+        cause: that it mends.
+        name: in words.
+        change: the line to change in one's own code.
+        measures: of the repaired captioner's captions.
+        listening: of them.
+        verdict: on them.
+        kept: whether it works.
+        reason: why it was kept or not, in words.
+        clips: on how many it was tried.
+    """
+
+    cause: str
+    name: str
+    change: str
+    measures: Mapping[str, Measure]
+    listening: Listening
+    verdict: Verdict
+    kept: bool
+    reason: str
+    clips: int
+
+    @property
+    def record(self) -> Trial:
+        """The same as version 1 of the diagnosis's schema lists it, among the trials."""
+        return Trial(
+            fix=FIX,
+            name=self.name,
+            decoding={},
+            measures=dict(self.measures),
+            listening=self.listening,
+            verdict=self.verdict,
+            kept=self.kept,
+            reason=self.reason,
+            outcome="kept" if self.kept else "repeats",
+            clips=self.clips,
+            repair=self.change,
+        )
+
+
+def repairs_for(spec: CauseSpec, case: DiagnosisContext) -> Iterator[Repair]:
+    """List what can be tried against a cause, the likeliest first; none where its probes fail."""
+    if spec.repair is None:
+        return
+    try:
+        yield from spec.repair(case, case.loaded.summary.path)
+    except ProbeFailed:
+        return
+
+
+def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
     """Encode and caption a part of the clips with the repaired captioner, and judge it.
 
     Args:
         repair: what to try.
         case: the captioner as it is.
-        folder: of the clips.
-        references: clip name -> references, or None.
-        clips: on how many, 96 at most.
-        seed: of the clips' choice and of contrast sets.
 
     Returns:
         None where the repaired captioner cannot be judged.
     """
-    most = min(clips, MAX_REPAIR_CLIPS)
+    most = min(case.evaluator.scale.clips, MAX_REPAIR_CLIPS)
     with repair.applied():
-        heard = encode_and_caption(
+        clips = encode_and_caption(
             repair.captioner,
-            folder,
+            case.clips.audio.folder,
             batch_size=1 if repair.one_by_one else 16,
-            seed=seed,
+            seed=case.seed,
             sample=most,
             only_sample=True,
         )
-        if not heard.finite or len(heard.captions) < 2:
+        if not clips.finite or len(clips.captions) < 2:
             return None
-        evaluator = DecodingEvaluator(Scorer(repair.captioner, heard.chunks), references, seed)
-        after = evaluator.judge(heard.captions)
+        scorer = Scorer(repair.captioner, clips.chunks)
+        after = DecodingEvaluator(scorer, case.references, case.seed).judge(clips.captions)
     kept, reason = _judge(case, after)
-    return Trial(
-        fix=FIX,
+    return RepairTrial(
+        cause=repair.cause,
         name=repair.name,
-        decoding={},
+        change=repair.line,
         measures=after.measures,
         listening=after.listening,
         verdict=after.decision.verdict,
         kept=kept,
         reason=reason,
-        outcome="kept" if kept else "repeats",
-        clips=len(heard.captions),
-        repair=repair.line,
+        clips=len(clips.captions),
     )
 
 
@@ -84,7 +126,7 @@ def _judge(case: DiagnosisContext, after: DecodingOutcome) -> tuple[bool, str]:
     better = _RANKS[after.decision.verdict] >= _RANKS[was]
     share = new.deciding_bits / new.ceiling_bits
     # Some faults are noise, which reads as diversity: without it captions may well differ less.
-    if share < (0.9 if better else 1.0) * case.heard:
+    if share < (0.9 if better else 1.0) * case.listening_share:
         return False, f"it listens no more than before ({bits}); {change}"
     return True, (
         f"listening went from {before.deciding_bits:.2f} of {before.ceiling_bits:.2f} bits to"

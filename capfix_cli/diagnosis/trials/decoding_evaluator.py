@@ -72,8 +72,6 @@ class DecodingEvaluator:
         self._absent: dict[AbsentKind, NullAudio] = {}
         self._parted: dict[int, Sequence[EncodedBatch]] = {}
         self.ranked = ranked(scorer.names, seed)
-        self.searched = False
-        self.expect_failure = False  # whether trials are foretold not to work
 
     @cached_property
     def scale(self) -> Scale:
@@ -158,13 +156,15 @@ class DecodingEvaluator:
             self._baselines[options, clips] = found
         return self._baselines[options, clips]
 
-    def trial(self, name: str) -> Trial:
+    def trial(self, name: str, *, doubted: bool = False) -> Trial:
         """Make one of ``DECODING_FIXES`` and say whether it works; made once, then remembered.
 
-        Where trials are doubted it is made on few clips, and on all only if it works on those.
+        Args:
+            name: of the fix.
+            doubted: make it on few clips, and on all only if it works on those.
         """
         fix = DECODING_FIXES[name]
-        if self.expect_failure:
+        if doubted:
             few = self.attempt(fix, min(DOUBTED_CLIPS, self.scale.clips))
             if not few.kept:
                 return few
@@ -192,7 +192,6 @@ class DecodingEvaluator:
         Args:
             progress: called with the trials made and their number in all.
         """
-        self.searched = True
         made = {options for options, _ in self._trials}
         fresh = [fix for fix in SEARCHED if fix.options not in made]
         if self.scale != affordable(Cost(0.0), len(self.ranked), 1):
