@@ -33,6 +33,8 @@ from capfix_cli.captions.captions_file import read_references
 from capfix_cli.core.text import split_words
 from capfix_cli.decoding.encode_pass import SAMPLE, encode_and_caption
 from capfix_cli.fixes.ablation import SCHEMA
+from capfix_cli.fixes.catalogue import FIXES
+from capfix_cli.fixes.fix_spec import AblatedForm, FixSpec
 from capfix_cli.measures.cider import CiderD
 from capfix_cli.measures.intervals import bootstrap_interval
 from capfix_cli.probes.listening import _draw_references, ending, information_bound
@@ -81,51 +83,30 @@ def fewer_epochs(setup: TrainingConfig) -> TrainingConfig:
 
 
 MASKS = fields("augmentation", mask_bands=8, mask_frames=0.1)
-COPIES = fields(
-    "augmentation",
-    variants=2,
-    time_stretch=0.2,
-    pitch_semitones=2.0,
-    noise_share=0.5,
-    noise_snr=20.0,
-)
 P2 = ("2.1", "2.2", "3.1")
 P2_DATA = (*P2, "4.3", "4.1", "4.2")
 GUARDS = ("5.3", "5.1", "5.2")
 P3 = ("2.1", "2.3", "3.1", "4.3", *GUARDS)
 
+
+def form_of(spec: FixSpec, form: AblatedForm) -> Change:
+    """Give the change that a form of a fix is, with what this benchmark's data and budget need."""
+
+    def change(setup: TrainingConfig) -> TrainingConfig:
+        setup = setup if form.alone else turn_on(setup, spec.id)
+        for section, values in form.values.items():
+            setup = setup.change(section, **values)
+        if setup.augmentation.synonyms:
+            setup = setup.change("augmentation", wordnet=str(WORDNET))
+        return fewer_epochs(setup) if setup.data.balance_by == "oversampling" else setup
+
+    return change
+
+
+# Every form of every fix that has one: the catalogue's modules list them.
 ALONE: Mapping[str, Change] = {
     "baseline": fixes(),
-    "2.1 frequency pooling": fixes("2.1"),
-    "2.2 audio at every step": fixes("2.2"),
-    "2.3 attention": fixes("2.3"),
-    "2.4 residual encoder": fixes("2.4"),
-    "2.5 Transformer decoder": fixes("2.5"),
-    "3.1 label smoothing": fixes("3.1"),
-    "3.2 scheduled sampling, linear": fixes("3.2"),
-    "3.2 scheduled sampling, inverse sigmoid": both(
-        fixes("3.2"), fields("training", sampling_schedule="inverse-sigmoid")
-    ),
-    "3.3 diversity loss, repeats": fixes("3.3"),
-    "3.3 diversity loss, unlikelihood": both(
-        fixes("3.3"), fields("training", diversity_form="unlikelihood")
-    ),
-    "3.4 SpecAugment": MASKS,
-    "3.4 altered copies": COPIES,
-    "3.4 mixup": fields("augmentation", mixup=0.4),
-    "3.4 synonyms": fields("augmentation", synonyms=0.3, wordnet=str(WORDNET)),
-    "3.5 curriculum, thirds": fixes("3.5"),
-    "3.5 curriculum, competence": fields("training", curriculum="competence"),
-    "3.6 listening objective": fixes("3.6"),
-    "4.1 balance, weights": fixes("4.1"),
-    "4.1 balance, oversampling": both(
-        fixes("4.1"), fields("data", balance_by="oversampling"), fewer_epochs
-    ),
-    "4.2 caption filter": fixes("4.2"),
-    "4.3 all captions": fixes("4.3"),
-    "5.1 dropout": fixes("5.1"),
-    "5.2 weight decay": fixes("5.2"),
-    "5.3 gradient clipping": fixes("5.3"),
+    **{f"{spec.id} {form.name}": form_of(spec, form) for spec in FIXES for form in spec.ablated},
 }
 IN_ORDER: Mapping[str, Change] = {
     "priority 2: 2.1 2.2 3.1": fixes(*P2),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import math
@@ -21,7 +20,7 @@ from capfix_cli.fixes.catalogue import (
     FIXES,
     IMPACTS,
     PRIORITY_TITLES,
-    Fix,
+    FixSpec,
     by_priority,
     fix,
 )
@@ -82,10 +81,11 @@ def test_every_fix_is_there_in_id_order():
 
 
 @pytest.mark.parametrize("entry", FIXES, ids=IDS)
-def test_no_field_is_empty_and_every_choice_is_known(entry: Fix):
-    for field in dataclasses.fields(entry):
-        value = getattr(entry, field.name)
-        assert isinstance(value, bool) or value, field.name
+def test_no_field_is_empty_and_every_choice_is_known(entry: FixSpec):
+    row = entry.to_dict()
+    assert len(row) == 17
+    for name, value in row.items():
+        assert isinstance(value, bool) or value, name
     for text in (entry.what, entry.when, entry.caution):
         assert text.endswith(".")
         assert "  " not in text
@@ -131,7 +131,7 @@ def test_priorities_hold_every_fix_once_in_the_documents_order():
 
 
 @pytest.mark.parametrize("entry", FIXES, ids=IDS)
-def test_found_by_id_title_and_every_alias(entry: Fix):
+def test_found_by_id_title_and_every_alias(entry: FixSpec):
     for name in (entry.id, entry.title, *entry.aliases):
         assert fix(name) is entry
         assert fix(f"  {name.upper()} ") is entry

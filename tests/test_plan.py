@@ -47,39 +47,43 @@ def test_the_general_plan_has_every_fix_in_order_of_priority():
     ],
 )
 def test_facts_of_the_checkpoint_mark_fixes_done(fact, value, fix):
-    assert status(PlanInputs("collapsed", {fact: value}))[fix] == "done"
-    assert status(PlanInputs("collapsed", {}))[fix] != "done"
+    assert status(PlanInputs(verdict="collapsed", facts={fact: value}))[fix] == "done"
+    assert status(PlanInputs(verdict="collapsed", facts={}))[fix] != "done"
 
 
 def test_a_deaf_captioner_needs_priority_2_and_the_rest_waits():
-    plan = status(PlanInputs("collapsed", {}, [trial()]))
+    plan = status(PlanInputs(verdict="collapsed", facts={}, trials=[trial()]))
     assert [fix for fix, now in plan.items() if now == "needed"] == ["2.1", "2.2", "3.1"]
     assert plan["1.1"] == "not-applicable"
     assert plan["2.5"] == plan["3.2"] == "unknown"
 
 
 def test_a_decoding_that_works_is_the_only_need():
-    plan = status(PlanInputs("collapsed", {}, [trial("1.1+1.3", kept=True)]))
+    plan = status(PlanInputs(verdict="collapsed", facts={}, trials=[trial("1.1+1.3", kept=True)]))
     assert [fix for fix, now in plan.items() if now == "needed"] == ["1.1", "1.3"]
     assert plan["2.1"] == "not-applicable"
 
 
 def test_of_several_decodings_that_work_the_one_that_listens_most_is_needed():
     heard = replace(trial("1.6", kept=True), name="contrast", listening=Listening(2, 4, 1, 3, 1, 1))
-    plan = make_plan(PlanInputs("collapsed", {}, [trial("1.1", kept=True), heard]))
+    plan = make_plan(
+        PlanInputs(verdict="collapsed", facts={}, trials=[trial("1.1", kept=True), heard])
+    )
     rows = {row.fix: row for row in plan}
     assert [fix for fix, row in rows.items() if row.status == "needed"] == ["1.6"]
     assert "contrast listens more" in rows["1.1"].reason
 
 
 def test_a_healthy_captioner_needs_nothing_and_a_bland_one_attention():
-    assert "needed" not in status(PlanInputs("healthy", {})).values()
-    bland = status(PlanInputs("generic", {}, [trial()]))
+    assert "needed" not in status(PlanInputs(verdict="healthy", facts={})).values()
+    bland = status(PlanInputs(verdict="generic", facts={}, trials=[trial()]))
     assert [fix for fix, now in bland.items() if now == "needed"] == ["2.3"]
 
 
 def test_what_is_broken_comes_first():
-    plan = make_plan(PlanInputs("collapsed", {}, first_step="Replace the silent files"))
+    plan = make_plan(
+        PlanInputs(verdict="collapsed", facts={}, first_step="Replace the silent files")
+    )
     assert plan[0].reason == "Replace the silent files"
     assert [row.fix for row in plan if row.status == "needed"] == [plan[0].fix]
 

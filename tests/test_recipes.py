@@ -20,7 +20,7 @@ from capfix_cli.training.recipe_reading import read_recipe
 from capfix_cli.training.retraining import conclude
 from capfix_cli.training.training_loop import TrainingOptions, fit
 
-PLAN = make_plan(PlanInputs("collapsed", {}))
+PLAN = make_plan(PlanInputs(verdict="collapsed", facts={}))
 
 
 def test_a_recipe_carries_out_the_plan_and_its_control_does_not(tmp_path):
@@ -39,8 +39,8 @@ def test_a_recipe_carries_out_the_plan_and_its_control_does_not(tmp_path):
 
 
 def test_no_recipe_where_no_training_is_needed():
-    assert make_recipe(make_plan(PlanInputs("healthy", {})), {}, TINY) is None
-    bland = make_recipe(make_plan(PlanInputs("generic", {})), {}, TINY)
+    assert make_recipe(make_plan(PlanInputs(verdict="healthy", facts={})), {}, TINY) is None
+    bland = make_recipe(make_plan(PlanInputs(verdict="generic", facts={})), {}, TINY)
     assert bland is not None
     assert bland.model.conditioning == "attention"
 

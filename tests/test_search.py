@@ -42,7 +42,7 @@ def test_rounds_have_ever_fewer_settings_on_ever_more_clips(settings, clips):
 
 
 def test_the_best_setting_wins_though_it_comes_last():
-    fixes = [DecodingFix(str(n), DecodingOptions(contrast=float(n))) for n in range(12)]
+    fixes = [DecodingFix(fix=str(n), options=DecodingOptions(contrast=float(n))) for n in range(12)]
     made = []
 
     def attempt(fix, clips):
@@ -59,7 +59,7 @@ def test_settings_that_do_not_work_come_after_all_that_do():
     def attempt(fix, clips):
         return trial(fix.fix, 0.9, 9 - int(fix.fix), kept=fix.fix == "8", clips=clips)
 
-    fixes = [DecodingFix(str(n), DecodingOptions(contrast=float(n))) for n in range(9)]
+    fixes = [DecodingFix(fix=str(n), options=DecodingOptions(contrast=float(n))) for n in range(9)]
     assert "8" in [t.name for t in halve(fixes, 300, attempt) if t.clips == 300]
 
 

@@ -20,7 +20,7 @@ def command(
     if as_json:
         from capfix_cli.report.json_output import print_json
 
-        print_json(FIXES if entry is None else entry)
+        print_json([spec.to_dict() for spec in FIXES] if entry is None else entry.to_dict())
         return
     from capfix_cli.report.terminal.plan_view import print_catalogue, print_fix
     from capfix_cli.report.terminal.style import make_console

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from capfix_cli.diagnosis.causes import discover
 from capfix_cli.diagnosis.training_data.data_findings import DataFinding, TrainingData
+from capfix_cli.fixes.catalogue import FIXES
 from capfix_cli.fixes.setting_status import Mark
 from capfix_cli.schemas.records import Evidence, Status
 
-JUDGED_BY = {"4.1": "data.imbalanced", "4.2": "data.generic-captions", "4.3": "data.single-caption"}
+# Fixes of the training captions, each judged by the fault that it cures.
+JUDGED_BY = {spec.id: cause for spec in FIXES for cause in spec.cures if cause.startswith("data.")}
 SURE_ENOUGH = 0.6  # ours: below it a fault is told, but nothing waits for it
 
 
@@ -20,7 +22,7 @@ def training_data_marks(data: TrainingData) -> dict[str, Mark]:
         if finding is None or finding.answer == "not-tested":
             needs = f"not tested: it needs {finding.needs}" if finding else "not tested"
             marks[fix] = Mark("unknown", needs)
-        elif fix == "4.3":
+        elif id_ == "data.single-caption":
             marks[fix] = _several(finding, data)
         else:
             suspect = finding.answer == "suspect"

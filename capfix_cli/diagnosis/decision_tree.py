@@ -8,6 +8,7 @@ from typing import Literal
 
 from capfix_cli.diagnosis.repairs.repair_trial import RepairTrial
 from capfix_cli.diagnosis.verdict import Decision
+from capfix_cli.fixes.decoding_fixes import asked_by
 from capfix_cli.schemas.records import Evidence, TreeStep, Trial
 
 Answer = tuple[str, tuple[Evidence, ...]]
@@ -98,19 +99,8 @@ ROOT = "integrity"
 
 # Trials that each question needs, by name, in the order in which they are made.
 TRIALS_OF: Mapping[str, tuple[str, ...]] = {
-    "first-decoding": ("temperature-0.8-top-p-0.9",),
-    "other-decoding": (
-        "temperature-1.0",
-        "temperature-1.5",
-        "top-k-50",
-        "top-p-0.9",
-        "beam-5",
-        "diverse-beam-6",
-        "contrast-1",
-        "contrast-3",
-        "rerank-listening-8",
-    ),
-    "generic-decoding": ("temperature-0.7", "beam-5"),
+    question: asked_by(question)
+    for question in ("first-decoding", "other-decoding", "generic-decoding")
 }
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from capfix_cli.core.thresholds import CAUSE_FROM
 from capfix_cli.fixes.ablation import best_measured
-from capfix_cli.fixes.catalogue import Fix, by_priority
-from capfix_cli.fixes.setting_status import Mark
+from capfix_cli.fixes.catalogue import FixSpec, by_priority
+from capfix_cli.fixes.setting_status import Mark, training_settings
 from capfix_cli.fixes.trial_ranking import best_trial
 from capfix_cli.schemas.records import Cause, PlanRow, Status, Trial, Verdict
 
@@ -17,7 +17,7 @@ Facts = Mapping[str, Any]
 FIRST_STEP = "0"  # not in the catalogue: mend what is broken before any fix
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanInputs:
     """What a plan is made from.
 
@@ -51,6 +51,9 @@ def general_plan() -> tuple[PlanRow, ...]:
 
 def make_plan(findings: PlanInputs) -> tuple[PlanRow, ...]:
     """Order all fixes for this captioner; a broken input or checkpoint comes before them."""
+    # The checkpoint's own settings count where nothing else is known.
+    marks = training_settings(findings.facts) | dict(findings.marks)
+    findings = replace(findings, marks=marks)
     rows = [
         _row(entry, *_judge(entry, findings))
         for entries in by_priority().values()
@@ -63,7 +66,7 @@ def make_plan(findings: PlanInputs) -> tuple[PlanRow, ...]:
     return tuple(rows)
 
 
-def _row(entry: Fix, status: Status, reason: str) -> PlanRow:
+def _row(entry: FixSpec, status: Status, reason: str) -> PlanRow:
     return PlanRow(
         entry.id,
         entry.title,
@@ -77,12 +80,11 @@ def _row(entry: Fix, status: Status, reason: str) -> PlanRow:
     )
 
 
-def _judge(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
+def _judge(entry: FixSpec, findings: PlanInputs) -> tuple[Status, str]:
     mark = findings.marks.get(entry.id)
     if mark is not None and mark.status in {"done", "not-applicable"}:
         return mark.status, mark.reason
-    built_in = _DONE.get(entry.id) if mark is None or mark.status == "unknown" else None
-    reason = built_in(findings.facts) if built_in is not None else ""
+    reason = entry.built_in(findings.facts) if entry.built_in is not None else ""
     if reason:
         return "done", reason
     if findings.first_step:
@@ -90,7 +92,7 @@ def _judge(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
     return _judge_training(entry, findings) if entry.retrain else _judge_decoding(entry, findings)
 
 
-def _judge_training(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
+def _judge_training(entry: FixSpec, findings: PlanInputs) -> tuple[Status, str]:
     kept = best_trial(findings.trials)
     mark = findings.marks.get(entry.id)
     told = mark.reason if mark is not None and mark.status == "needed" else ""
@@ -104,12 +106,12 @@ def _judge_training(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
         judged = "needed", told
     elif ruled := _ruled_out(entry, findings):
         judged = "not-applicable", ruled
-    elif findings.verdict == "generic" and entry.id == "2.3":
-        judged = "needed", "captions are right but bland: attention hears more of each clip"
+    elif findings.verdict == "generic" and entry.asked_for_bland:
+        judged = "needed", entry.asked_for_bland
     elif findings.verdict == "generic":
         judged = "unknown", "the tree asks for attention (2.3) first where captions are bland"
-    elif entry.id in _PRIORITY_2:
-        judged = "needed", _PRIORITY_2[entry.id]
+    elif entry.asked_for:
+        judged = "needed", entry.asked_for
     elif entry.priority <= 2:
         judged = "unknown", "depends on the training captions, which were not given"
     else:
@@ -118,24 +120,9 @@ def _judge_training(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
     return judged
 
 
-# The causes that a fix is there to mend: where one was found it is needed, where all were looked
-# for and none was found it is not.
-MENDS: Mapping[str, tuple[str, ...]] = {
-    "2.1": ("encoder.time-pooling", "encoder.collapsed"),
-    "2.2": ("conditioning.ignored", "conditioning.first-step-only"),
-    "2.3": ("conditioning.constant-attention",),
-    "3.1": ("decoder.overconfident",),
-    "3.2": ("training.exposure-bias",),
-    "3.6": ("conditioning.ignored",),
-    "4.1": ("data.imbalanced",),
-    "4.2": ("data.generic-captions",),
-    "4.3": ("data.single-caption",),
-}
-
-
-def _found(entry: Fix, findings: PlanInputs) -> str:
+def _found(entry: FixSpec, findings: PlanInputs) -> str:
     causes = {cause.id: cause for cause in findings.causes}
-    for name in MENDS.get(entry.id, ()):
+    for name in entry.cures:
         cause = causes.get(name)
         if cause is not None and cause.confidence >= CAUSE_FROM.value:
             shown = next((row for row in cause.evidence if isinstance(row.value, float)), None)
@@ -144,23 +131,15 @@ def _found(entry: Fix, findings: PlanInputs) -> str:
     return ""
 
 
-def _ruled_out(entry: Fix, findings: PlanInputs) -> str:
-    names = MENDS.get(entry.id, ())
+def _ruled_out(entry: FixSpec, findings: PlanInputs) -> str:
+    names = entry.cures
     figures = [findings.ruled_out[name] for name in names if name in findings.ruled_out]
     if not names or len(figures) < len(names):
         return ""
     return f"ruled out: {'; '.join(filter(None, figures)) or ', '.join(names)}"
 
 
-# Fixes of priority 2 that the tree names.
-_PRIORITY_2 = {
-    "2.1": "decoding did not make it listen: keep time in the encoder",
-    "2.2": "decoding did not make it listen: give the audio to every step",
-    "3.1": "the tree sets label smoothing 0.1 beside 2.1 and 2.2",
-}
-
-
-def _judge_decoding(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
+def _judge_decoding(entry: FixSpec, findings: PlanInputs) -> tuple[Status, str]:
     if findings.verdict == "healthy":
         return "not-applicable", "the captioner is healthy as it is"
     made = [trial for trial in findings.trials if entry.id in trial.fix.split("+")]
@@ -174,89 +153,3 @@ def _judge_decoding(entry: Fix, findings: PlanInputs) -> tuple[Status, str]:
         tried = made[0]
         return "not-applicable", f"tried, {tried.name}: {tried.reason}"
     return "unknown", "not tried: the tree did not ask for it"
-
-
-def _pooling(facts: Facts) -> str:
-    kept = facts.get("encoder.pooling") == "frequency"
-    return "the encoder pools frequency only" if kept else ""
-
-
-def _conditioning(facts: Facts) -> str:
-    how = facts.get("conditioning")
-    return f"conditioning is {how}" if how in {"every-step", "attention", "concatenated"} else ""
-
-
-def _attention(facts: Facts) -> str:
-    how = facts.get("conditioning")
-    return f"conditioning is {how}" if how in _ATTENTION else ""
-
-
-_ATTENTION = {"attention", "additive-attention", "cross-attention"}
-
-
-def _deeper(facts: Facts) -> str:
-    depth = int(facts.get("encoder.depth") or 0)
-    done = depth >= 3 and bool(facts.get("encoder.residual"))
-    return f"{depth} blocks with residual paths" if done else ""
-
-
-def _transformer(facts: Facts) -> str:
-    return "the decoder is a Transformer" if facts.get("decoder.kind") == "transformer" else ""
-
-
-def _pretrained(facts: Facts) -> str:
-    name = facts.get("encoder.pretrained")
-    return f"the encoder starts from {name}" if name not in {None, "none"} else ""
-
-
-def _smoothing(facts: Facts) -> str:
-    return _trained_with(facts, "label_smoothing", "label smoothing")
-
-
-def _scheduled(facts: Facts) -> str:
-    return _trained_with(facts, "scheduled_sampling", "scheduled sampling up to")
-
-
-def _augmented(facts: Facts) -> str:
-    return _trained_with(facts, "augmentation", "augmentation:")
-
-
-def _dropout(facts: Facts) -> str:
-    rates = {"decoder": facts.get("dropout"), "encoder": facts.get("encoder.dropout")}
-    used = [f"{rate:g} in the {where}" for where, rate in rates.items() if rate]
-    return "dropout " + ", ".join(used) if used else ""
-
-
-def _weight_decay(facts: Facts) -> str:
-    return _trained_with(facts, "weight_decay", "weight decay")
-
-
-def _clipping(facts: Facts) -> str:
-    return _trained_with(facts, "gradient_clip", "gradients clipped at norm")
-
-
-def _all_captions(facts: Facts) -> str:
-    count = facts.get("training.captions_per_clip") or 0
-    return f"trained on {count} captions a clip" if count > 1 else ""
-
-
-def _trained_with(facts: Facts, name: str, words: str) -> str:
-    value = facts.get(f"training.{name}")
-    return f"{words} {value}" if value else ""
-
-
-_DONE: Mapping[str, Callable[[Facts], str]] = {
-    "2.1": _pooling,
-    "2.2": _conditioning,
-    "2.3": _attention,
-    "2.4": _deeper,
-    "2.5": _transformer,
-    "2.6": _pretrained,
-    "3.1": _smoothing,
-    "3.2": _scheduled,
-    "3.4": _augmented,
-    "4.3": _all_captions,
-    "5.1": _dropout,
-    "5.2": _weight_decay,
-    "5.3": _clipping,
-}

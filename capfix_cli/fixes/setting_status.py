@@ -11,14 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capfix_cli.fixes.setting_spellings import (
-    HUGGING_FACE_DEFAULTS,
-    HUGGING_FACE_MARK,
-    RULES,
-    SWITCHES,
-    TEACHER_FORCING,
-    Rule,
-)
+from capfix_cli.fixes.setting_rule import SWITCHES, TEACHER_FORCING, SettingRule
+from capfix_cli.fixes.setting_spellings import HUGGING_FACE_DEFAULTS, HUGGING_FACE_MARK, RULES
 from capfix_cli.fixes.settings_files import TrainingSetting, flatten, read_settings
 from capfix_cli.schemas.records import Evidence, Status
 
@@ -66,7 +60,7 @@ def training_settings(
     if yaml_path is not None:
         known += read_settings(yaml_path)
     known += _by_default(known)
-    return {rule.fix: _mark(rule, known) for rule in RULES}
+    return {name: _mark(rule, known) for name, rule in RULES.items()}
 
 
 def _from_facts(facts: Mapping[str, Any]) -> list[TrainingSetting]:
@@ -94,7 +88,7 @@ def _by_default(known: Sequence[TrainingSetting]) -> list[TrainingSetting]:
     ]
 
 
-def _mark(rule: Rule, known: Sequence[TrainingSetting]) -> Mark:
+def _mark(rule: SettingRule, known: Sequence[TrainingSetting]) -> Mark:
     settings = [setting for setting in known if rule.speaks(setting.keys)]
     settings = _without_switched_off(settings)
     if not settings:
@@ -126,7 +120,7 @@ def _without_switched_off(settings: Sequence[TrainingSetting]) -> list[TrainingS
     ]
 
 
-def _judge(rule: Rule, settings: Sequence[TrainingSetting]) -> tuple[Status, str]:
+def _judge(rule: SettingRule, settings: Sequence[TrainingSetting]) -> tuple[Status, str]:
     """Judge a fix by its settings: the best of them counts, since one layer's 0 is no lack."""
     verdicts = [_judge_one(rule, setting) for setting in settings]
     for wanted in ("done", "needed"):
@@ -136,7 +130,7 @@ def _judge(rule: Rule, settings: Sequence[TrainingSetting]) -> tuple[Status, str
     return "unknown", verdicts[0][1]
 
 
-def _judge_one(rule: Rule, setting: TrainingSetting) -> tuple[Status, str]:
+def _judge_one(rule: SettingRule, setting: TrainingSetting) -> tuple[Status, str]:
     if setting.keys[-1] in TEACHER_FORCING:
         return _judge_teacher(rule, setting)
     number = setting.number
@@ -152,7 +146,7 @@ def _judge_one(rule: Rule, setting: TrainingSetting) -> tuple[Status, str]:
     return _judge_number(rule, setting, number)
 
 
-def _judge_number(rule: Rule, setting: TrainingSetting, number: float) -> tuple[Status, str]:
+def _judge_number(rule: SettingRule, setting: TrainingSetting, number: float) -> tuple[Status, str]:
     if rule.switch:
         return "done", str(setting)
     if rule.low <= number <= rule.high:
@@ -162,7 +156,7 @@ def _judge_number(rule: Rule, setting: TrainingSetting, number: float) -> tuple[
     return "needed", f"{setting}, {'below' if number < rule.low else 'above'} {rule.wanted}"
 
 
-def _judge_teacher(rule: Rule, setting: TrainingSetting) -> tuple[Status, str]:
+def _judge_teacher(rule: SettingRule, setting: TrainingSetting) -> tuple[Status, str]:
     """Judge a share of true words: what is left of 1 is predicted ones."""
     if setting.on or setting.number == 1:
         return "needed", f"{setting}: true words only"

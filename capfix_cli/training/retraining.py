@@ -12,6 +12,7 @@ from capfix_cli.captioners.loading import load
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.diagnosis.command_settings import Settings
+from capfix_cli.fixes.catalogue.fix_5_1_dropout import FIX as DROPOUT
 from capfix_cli.schemas.records import Diagnosis, Retraining
 from capfix_cli.training import finetuning as yours
 from capfix_cli.training.conclusion import conclude, notes_of
@@ -149,7 +150,7 @@ def _train(recipe: Recipe, job: TrainingJob, path: Path, settings: Settings) -> 
     model, adapter = _model_of(recipe), _adapter(recipe, settings)
     loaded = load(model, adapter, "cpu", settings.model)
     yours.check_trainable(loaded.captioner, recipe.based_on.get("vocabulary"))
-    dropout = "5.1" in recipe.fixes
+    dropout = DROPOUT.id in recipe.fixes
     return train_yours(loaded.captioner, Path(model), recipe.setup, job, path, dropout=dropout)
 
 

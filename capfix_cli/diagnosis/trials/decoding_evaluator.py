@@ -22,7 +22,9 @@ from capfix_cli.diagnosis.trials.clip_portion import portion, ranked
 from capfix_cli.diagnosis.trials.settings_search import halve, rungs
 from capfix_cli.diagnosis.trials.trial_budget import Scale, affordable
 from capfix_cli.diagnosis.verdict import Decision, audio_decides, decide
-from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, NATURAL, SEARCHED, DecodingFix
+from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED
+from capfix_cli.fixes.fix_spec import DecodingFix
+from capfix_cli.fixes.sampling_options import NATURAL
 from capfix_cli.fixes.trial_ranking import merit
 from capfix_cli.measures.measure_table import judge_diversity, measure_captions
 from capfix_cli.probes.captioner_cost import Cost, measure_cost

@@ -11,7 +11,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from capfix_cli.fixes.decoding_fixes import DecodingFix
+from capfix_cli.fixes.fix_spec import DecodingFix
 from capfix_cli.fixes.trial_ranking import merit
 from capfix_cli.schemas.records import Trial
 

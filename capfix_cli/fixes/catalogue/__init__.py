@@ -1,32 +1,47 @@
-"""The catalogue of fixes, in the document's numbering, and how to look one up."""
+"""The catalogue of fixes, one module each: a module here that holds ``FIX`` is a fix."""
 
 from __future__ import annotations
 
 import difflib
+import importlib
+import pkgutil
 
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.fixes.catalogue import architecture, data, decoding, regularisation, training
-from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, IMPACTS, Fix, FixSetting, Impact
+from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, IMPACTS, FixSetting, FixSpec, Impact
 
 __all__ = [
     "CATEGORY_TITLES",
     "FIXES",
     "IMPACTS",
     "PRIORITY_TITLES",
-    "Fix",
     "FixSetting",
+    "FixSpec",
     "Impact",
     "by_priority",
     "fix",
 ]
 
-FIXES: tuple[Fix, ...] = (
-    *decoding.FIXES,
-    *architecture.FIXES,
-    *training.FIXES,
-    *data.FIXES,
-    *regularisation.FIXES,
-)
+
+def _discover() -> tuple[FixSpec, ...]:
+    """Find every fix of this package, in the document's order.
+
+    Raises:
+        ValueError: two modules hold a fix of one id, or of one place in a priority.
+    """
+    found: dict[str, FixSpec] = {}
+    places: dict[tuple[int, int], str] = {}
+    for entry in pkgutil.iter_modules(__path__):
+        spec = getattr(importlib.import_module(f"{__name__}.{entry.name}"), "FIX", None)
+        if spec is None:
+            continue
+        other = places.setdefault((spec.priority, spec.order), spec.id)
+        if spec.id in found or other != spec.id:
+            raise ValueError(f"{entry.name}: {spec.id} has the id or the place of {other}")
+        found[spec.id] = spec
+    return tuple(sorted(found.values(), key=lambda spec: [int(n) for n in spec.id.split(".")]))
+
+
+FIXES: tuple[FixSpec, ...] = _discover()
 
 PRIORITY_TITLES: dict[int, str] = {
     1: "Quick wins: decoding, no retraining",
@@ -35,30 +50,28 @@ PRIORITY_TITLES: dict[int, str] = {
     4: "Last resort: a new architecture or borrowed weights",
 }
 
-# The order inside each priority. The document places 1.1, 1.3, 2.1-2.3, 2.5, 3.2, 3.4 and
-# pre-trained models (our 2.6) in its plan, and 3.1 in its decision tree beside 2.1 and 2.2.
-# It leaves the rest open; ours:
-# - 1.2 and 1.4 to 1.7 need no training either, so they are tried before any training.
-# - 4.1-4.3 come with the first retraining, which on the same skewed captions would learn the
-#   same favourite caption again. 4.3 leads because it costs a line.
-# - 2.4, 3.3 and 3.5 refine a model that listens already: they wait for priority 3.
-# - 3.6 trains listening itself: after the document's own of priority 3.
-# - 5.1-5.3 guard against overfitting and instability, seldom why captions collapse: last of 3.
-_ORDER: dict[int, tuple[str, ...]] = {
-    1: ("1.1", "1.3", "1.2", "1.4", "1.5", "1.6", "1.7"),
-    2: ("2.1", "2.2", "3.1", "4.3", "4.1", "4.2"),
-    3: ("2.3", "3.2", "3.4", "3.6", "2.4", "3.3", "3.5", "5.3", "5.1", "5.2"),
-    4: ("2.5", "2.6"),
-}
+
+def by_priority() -> dict[int, tuple[FixSpec, ...]]:
+    """Give every fix once, by priority, each priority in the order in which to try it.
+
+    The document places 1.1, 1.3, 2.1-2.3, 2.5, 3.2, 3.4 and pre-trained models (our 2.6) in its
+    plan, and 3.1 in its decision tree beside 2.1 and 2.2. It leaves the rest open; ours:
+
+    - 1.2 and 1.4 to 1.7 need no training either, so they are tried before any training.
+    - 4.1-4.3 come with the first retraining, which on the same skewed captions would learn the
+      same favourite caption again. 4.3 leads because it costs a line.
+    - 2.4, 3.3 and 3.5 refine a model that listens already: they wait for priority 3.
+    - 3.6 trains listening itself: after the document's own of priority 3.
+    - 5.1-5.3 guard against overfitting and instability, seldom why captions collapse: last of 3.
+    """
+    ordered = sorted(FIXES, key=lambda spec: (spec.priority, spec.order))
+    return {
+        priority: tuple(spec for spec in ordered if spec.priority == priority)
+        for priority in PRIORITY_TITLES
+    }
 
 
-def by_priority() -> dict[int, tuple[Fix, ...]]:
-    """Give every fix once, by priority, each priority in the order in which to try it."""
-    by_id = {entry.id: entry for entry in FIXES}
-    return {priority: tuple(by_id[id_] for id_ in ids) for priority, ids in _ORDER.items()}
-
-
-def fix(query: str) -> Fix:
+def fix(query: str) -> FixSpec:
     """Find the fix that ``query`` names: an id, a title, an alias, or part of one title only.
 
     Case, hyphens, underscores and extra spaces do not count.
@@ -86,7 +99,7 @@ def _plain(name: str) -> str:
     return " ".join(name.casefold().replace("-", " ").replace("_", " ").split())
 
 
-def _names(entry: Fix) -> tuple[str, ...]:
+def _names(entry: FixSpec) -> tuple[str, ...]:
     return (entry.id, _plain(entry.title), *map(_plain, entry.aliases))
 
 

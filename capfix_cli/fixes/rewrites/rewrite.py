@@ -5,22 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.fixes.catalogue import fix
-from capfix_cli.fixes.rewrites import decoder_rewrites as decoders
-from capfix_cli.fixes.rewrites import encoder_rewrites as encoders
-from capfix_cli.fixes.rewrites import model_rewrites as whole
+from capfix_cli.fixes.catalogue import FIXES, fix
 from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames, find
 from capfix_cli.schemas.records import Inspection
 
 # Fixes that change a network; the others change its data, its loss or its decoding.
-WRITERS = {
-    "2.1": encoders.keep_time,
-    "2.2": decoders.every_step,
-    "2.3": decoders.attention,
-    "2.4": encoders.deeper,
-    "2.5": whole.transformer,
-    "5.1": whole.dropout,
-}
+WRITERS = {spec.id: spec.rewrite.write for spec in FIXES if spec.rewrite is not None}
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from rich.syntax import Syntax
 from rich.text import Text
 
 from capfix_cli.fixes.ablation import measured_impact
-from capfix_cli.fixes.catalogue import CATEGORY_TITLES, FIXES, PRIORITY_TITLES, Fix
+from capfix_cli.fixes.catalogue import CATEGORY_TITLES, FIXES, PRIORITY_TITLES, FixSpec
 from capfix_cli.report.terminal.style import STATUS_STYLES, columns, heading
 from capfix_cli.schemas.records import PlanRow
 
@@ -78,7 +78,7 @@ def _alone(fix_id: str) -> str:
     return f"{max(row.change for row in rows):+.2f} bits" if rows else ""
 
 
-def print_fix(console: Console, entry: Fix) -> None:
+def print_fix(console: Console, entry: FixSpec) -> None:
     """Print one fix in full."""
     console.print(Text(f"{entry.id} {entry.title}", style="bold"))
     console.print(f"{entry.what}\n")
