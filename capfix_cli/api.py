@@ -10,7 +10,7 @@ from typing import Any
 
 from capfix_cli import __version__
 from capfix_cli.captioners.adapters import attribute_adapter_errors
-from capfix_cli.captioners.loading import HANDED_TRAINING, Loaded, load
+from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captions.captions_file import match_references, read_references, write_captions
 from capfix_cli.checkpoints.inspection import settings_beside
@@ -55,67 +55,76 @@ def diagnose(
 def _diagnose(model: str, audio: str, settings: Settings, progress: ProgressCallback) -> Diagnosis:
     texts = read_references(settings.references) if settings.references else None
     loaded = load(model, settings.adapter, settings.device, settings.model)
-    # Before anything is heard: a file that cannot be read is told at once.
+    # Before anything is captioned: a file that cannot be read is told at once.
     marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
     with runs.new_run(settings.root) as run, attribute_adapter_errors(settings.adapter):
-        heard = encode_and_caption(
+        clips = encode_and_caption(
             loaded.captioner,
             audio,
             batch_size=settings.batch_size,
             seed=settings.seed,
             progress=progress,
         )
-        require_enough(heard.audio.clips, len(heard.audio.skipped))
+        require_enough(clips.audio.clips, len(clips.audio.skipped))
         references = None
         if texts is not None:
-            names = [caption.file_name for caption in heard.captions]
+            names = [caption.file_name for caption in clips.captions]
             references = match_references(texts, names, settings.references or "")
-        training = _training(loaded, heard, references, settings, progress)
-        found = training.causes if training is not None else None
+        training = _training(loaded, clips, references, settings, progress)
         if training is not None:
             marks |= training_data_marks(training)  # what was trained on outweighs a setting
             write_rows(training, run.folder / runs.TRAINING_ROWS)
-        examined = run_diagnosis(
-            DiagnosisContext(
-                loaded=loaded,
-                clips=heard,
-                references=references,
-                seed=settings.seed,
-                progress=progress,
-                training=found,
-                marks=marks,
-                train_audio=settings.train_audio,
-            )
+        case = DiagnosisContext(
+            loaded=loaded,
+            clips=clips,
+            references=references,
+            seed=settings.seed,
+            progress=progress,
+            training=training.causes if training is not None else None,
+            marks=marks,
+            train_audio=settings.train_audio,
         )
+        examined = run_diagnosis(case)
         recipe = _recipe(examined, loaded, run.id, audio)
         path = settings.root / runs.STORE / run.id / runs.RECIPE  # where it will be
         if recipe is not None:
             write_recipe(recipe, run.folder / runs.RECIPE, shown_as=path)
-        diagnosis = Diagnosis(
-            capfix_version=__version__,
+        diagnosis = replace(
+            _record(case, examined, training),
             run=run.id,
-            model=loaded.summary,
-            audio=heard.audio,
-            verdict=examined.decision.verdict,
-            listening=examined.listening,
-            measures=measure_captions(heard.captions, settings.seed),
-            causes=examined.causes,
-            tree=examined.walk.steps,
-            trials=(*(repair.record for repair in examined.walk.repairs), *examined.trials),
-            best_decoding=examined.best.decoding if examined.best else None,
-            plan=examined.plan,
             recipe=str(path) if recipe is not None else None,
-            notes=_notes(examined, loaded, references, training),
-            examples=examined.examples,
-            seed=settings.seed,
-            signal=examined.signal,
-            not_tested=examined.not_tested,
-            prediction=examined.prediction,
-            training=None if training is None else to_dict(training.shortened()),
-            training_settings=to_dict(marks),
         )
-        _store(run, heard, diagnosis, references or {}, settings)
+        _store(run, clips, diagnosis, references or {}, settings)
     return diagnosis
+
+
+def _record(
+    case: DiagnosisContext, examined: DiagnosisResult, training: TrainingData | None
+) -> Diagnosis:
+    """Put together what a diagnosis found, as it is stored."""
+    return Diagnosis(
+        capfix_version=__version__,
+        run="",
+        model=case.loaded.summary,
+        audio=case.clips.audio,
+        verdict=examined.decision.verdict,
+        listening=examined.listening,
+        measures=measure_captions(case.clips.captions, case.seed),
+        causes=examined.causes,
+        tree=examined.walk.steps,
+        trials=(*(repair.record for repair in examined.walk.repairs), *examined.trials),
+        best_decoding=examined.best.decoding if examined.best else None,
+        plan=examined.plan,
+        recipe=None,
+        notes=_notes(examined, case.loaded, case.references, training),
+        examples=examined.examples,
+        seed=case.seed,
+        signal=examined.signal,
+        not_tested=examined.not_tested,
+        prediction=examined.prediction,
+        training=None if training is None else to_dict(training.shortened()),
+        training_settings=to_dict(case.marks),
+    )
 
 
 def _beside(model: str) -> dict[str, Any] | None:
@@ -185,7 +194,7 @@ def _notes(
         )
     if examined.listening is not None and examined.listening.note:
         notes.append(f"Listening: {examined.listening.note}.")
-    if loaded.summary.facts.get(HANDED_TRAINING):
+    if loaded.handed_in_train_mode:
         notes.append(
             "The network was handed over in train mode, and capfix put it into eval mode: make sure"
             " that your own captioning calls model.eval(), since dropout or BatchNorm differ there."

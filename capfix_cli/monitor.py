@@ -12,6 +12,7 @@ from __future__ import annotations
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captions.captions_file import match_references, read_references
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.decoding.decode import EncodedBatch
+from capfix_cli.decoding.encode_pass import encode_by
 from capfix_cli.training.epoch_metrics import EpochMetrics, collapse_warning, evaluating, look
 from capfix_cli.training.objective import device_of
 
@@ -103,9 +104,11 @@ class Watched:
         device = device_of(self.captioner)
         with evaluating(self.captioner.module, self.seed):
             chunks = [
-                EncodedBatch(
-                    tuple(batch.names),
-                    self.captioner.encode(batch.waveforms.to(device), batch.lengths.to(device)),
+                encode_by(
+                    batch.names,
+                    partial(
+                        self.captioner.encode, batch.waveforms.to(device), batch.lengths.to(device)
+                    ),
                 )
                 for batch in self.batches
             ]

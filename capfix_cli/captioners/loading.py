@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,17 @@ HANDED_TRAINING = "evaluation.handed_in_train_mode"
 
 @dataclass(frozen=True)
 class Loaded:
-    """A captioner ready to run, and its summary."""
+    """A captioner ready to run, and its summary.
+
+    Attributes:
+        captioner: in eval mode.
+        summary: of its checkpoint.
+        handed_in_train_mode: whether its network came in train mode, and would compute otherwise.
+    """
 
     captioner: Captioner
     summary: ModelSummary
+    handed_in_train_mode: bool = False
 
 
 def load(
@@ -51,10 +58,14 @@ def load(
     check_device(device)
     with use(options):
         loaded = _load(path, adapter, device)
-    if loaded.captioner.module is not None:
-        if any(_differs_in_training(layer) for layer in loaded.captioner.module.modules()):
-            loaded.summary.facts[HANDED_TRAINING] = True
-        loaded.captioner.module.eval()
+    module = loaded.captioner.module
+    if module is not None:
+        if any(_differs_in_training(layer) for layer in module.modules()):
+            known = loaded.summary.facts | {HANDED_TRAINING: True}
+            loaded = replace(
+                loaded, summary=replace(loaded.summary, facts=known), handed_in_train_mode=True
+            )
+        module.eval()
     if loaded.summary.format in {"adapter", "huggingface", "pickle"}:
         wrong = quick_check(loaded.captioner)
         if wrong is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -28,7 +28,7 @@ SAMPLE = 256
 NO_SAMPLE = Sample((), (), 1)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class EncodedClips:
     """What a pass over the audio gives.
 
@@ -85,57 +85,101 @@ def encode_and_caption(
         folder, lambda done, total: progress("reading audio headers", done, total)
     )
     chosen, rest = split_sample(clips, sample, seed)
-    probed = {clip.name: clip for clip in chosen[:PROBED]}
-    waveforms: dict[str, Tensor] = {}
-    captions: list[ClipCaption] = []
-    chunks: list[EncodedBatch] = []
-    digests: list[bytes] = []
-    broken: list[tuple[EncodedBatch, list[ClipCaption]]] = []
-    seconds = 0.0
+    done = _Pass(captioner, options, seed, chosen[:PROBED], skipped)
     for kept, group in ((True, chosen), (False, [] if only_sample else rest)):
         for batch in iterate_batches(
             group, captioner.sample_rate, batch_size, captioner.min_samples
         ):
-            skipped.extend(batch.skipped)
-            if batch.clips:
-                with memory_told(len(batch.clips)):
-                    chunk, bad = _part(captioner, encode(captioner, batch))
-                    if bad is not None:
-                        broken.append((bad, decode(captioner, bad, options, seed)))
-                    if chunk is not None:
-                        captions.extend(decode(captioner, chunk, options, seed))
-                if chunk is not None and kept:
-                    chunks.append(chunk)
-                digests.extend(clip.digest for clip in batch.clips)
-                seconds += sum(clip.seconds for clip in batch.clips)
-                wanted = set(chunk.names if chunk is not None else ()) & probed.keys()
-                waveforms |= {c.name: c.samples for c in batch.clips if c.name in wanted}
-            done = len(captions) + sum(len(found) for _, found in broken)
-            progress("listening and captioning", done, len(clips))
-    names = [caption.file_name for _, found in broken for caption in found]
-    finite = len(names) <= len(captions)
-    if finite:
-        skipped.extend(SkippedClip(name, NOT_FINITE, "non-finite-scores") for name in names)
-    else:
-        # Nearly all are broken: they are what there is to diagnose.
-        for chunk, found in broken:
-            captions.extend(found)
-            chunks.append(chunk)
-    order = [name for name in probed if name in waveforms]
-    return EncodedClips(
-        AudioSummary(str(folder), len(captions), seconds, _sorted(skipped)),
-        tuple(sorted(captions, key=lambda caption: caption.file_name)),
-        tuple(chunks),
-        tuple(digests),
-        finite,
-        Sample(
-            tuple(order),
-            tuple(waveforms[name] for name in order),
-            captioner.sample_rate,
-            tuple(probed[name] for name in order),
-        ),
-        tuple(sorted(names)),
-    )
+            done.add(batch, kept=kept)
+            progress("listening and captioning", done.count, len(clips))
+    return done.result(folder)
+
+
+class _Pass:
+    """What a pass has found so far.
+
+    Args:
+        captioner: in eval mode.
+        options: how to decode.
+        seed: of draws.
+        probed: clips whose waveforms are kept.
+        skipped: files that could not be used, so far.
+    """
+
+    def __init__(
+        self,
+        captioner: Captioner,
+        options: DecodingOptions,
+        seed: int,
+        probed: Sequence[Clip],
+        skipped: list[SkippedClip],
+    ) -> None:
+        self.captioner = captioner
+        self.options = options
+        self.seed = seed
+        self.probed = {clip.name: clip for clip in probed}
+        self.skipped = skipped
+        self.waveforms: dict[str, Tensor] = {}
+        self.captions: list[ClipCaption] = []
+        self.chunks: list[EncodedBatch] = []
+        self.digests: list[bytes] = []
+        self.broken: list[tuple[EncodedBatch, list[ClipCaption]]] = []
+        self.seconds = 0.0
+
+    @property
+    def count(self) -> int:
+        """Clips that have a caption."""
+        return len(self.captions) + sum(len(found) for _, found in self.broken)
+
+    def add(self, batch: Batch, *, kept: bool) -> None:
+        """Encode and caption a batch; keep its memories where they are of the sample."""
+        self.skipped.extend(batch.skipped)
+        if not batch.clips:
+            return
+        with memory_told(len(batch.clips)):
+            chunk, bad = _part(self.captioner, encode(self.captioner, batch))
+            if bad is not None:
+                self.broken.append((bad, self._decode(bad)))
+            if chunk is not None:
+                self.captions.extend(self._decode(chunk))
+        if chunk is not None and kept:
+            self.chunks.append(chunk)
+        self.digests.extend(clip.digest for clip in batch.clips)
+        self.seconds += sum(clip.seconds for clip in batch.clips)
+        wanted = set(chunk.names if chunk is not None else ()) & self.probed.keys()
+        self.waveforms |= {c.name: c.samples for c in batch.clips if c.name in wanted}
+
+    def _decode(self, chunk: EncodedBatch) -> list[ClipCaption]:
+        return decode(self.captioner, chunk, self.options, self.seed)
+
+    def result(self, folder: str) -> EncodedClips:
+        """Put together what was found; the fewer clips that are broken are left out."""
+        names = [caption.file_name for _, found in self.broken for caption in found]
+        finite = len(names) <= len(self.captions)
+        if finite:
+            self.skipped += [SkippedClip(name, NOT_FINITE, "non-finite-scores") for name in names]
+        else:
+            # Nearly all are broken: they are what there is to diagnose.
+            for chunk, found in self.broken:
+                self.captions.extend(found)
+                self.chunks.append(chunk)
+        order = [name for name in self.probed if name in self.waveforms]
+        return EncodedClips(
+            audio=AudioSummary(
+                str(folder), len(self.captions), self.seconds, _sorted(self.skipped)
+            ),
+            captions=tuple(sorted(self.captions, key=lambda caption: caption.file_name)),
+            chunks=tuple(self.chunks),
+            digests=tuple(self.digests),
+            finite=finite,
+            sample=Sample(
+                tuple(order),
+                tuple(self.waveforms[name] for name in order),
+                self.captioner.sample_rate,
+                tuple(self.probed[name] for name in order),
+            ),
+            broken=tuple(sorted(names)),
+        )
 
 
 def draw_sample(folder: str, sample_rate: int, count: int, seed: int) -> Sample:
@@ -158,14 +202,12 @@ def draw_sample(folder: str, sample_rate: int, count: int, seed: int) -> Sample:
 def _part(
     captioner: Captioner, chunk: EncodedBatch
 ) -> tuple[EncodedBatch | None, EncodedBatch | None]:
-    """Part a chunk into clips with finite scores and those without."""
-    if outputs_finite(captioner, chunk.memory, len(chunk.names)):
+    """Part a chunk into clips with finite numbers and those without."""
+    bad = set(rows_not_finite(captioner, chunk))
+    if not bad:
         return chunk, None
-    parts: list[list[int]] = [[], []]
-    for row in range(len(chunk.names)):
-        one = nested.select(chunk.memory, torch.tensor([row]), captioner.memory_batch_dim)
-        parts[outputs_finite(captioner, one, 1)].append(row)
-    bad, good = (
+    parts = [row for row in range(len(chunk.names)) if row not in bad], sorted(bad)
+    good, broken = (
         EncodedBatch(
             tuple(chunk.names[row] for row in rows),
             nested.select(chunk.memory, torch.tensor(rows), captioner.memory_batch_dim),
@@ -174,7 +216,7 @@ def _part(
         else None
         for rows in parts
     )
-    return good, bad
+    return good, broken
 
 
 def _sorted(skipped: Sequence[SkippedClip]) -> tuple[SkippedClip, ...]:
@@ -208,17 +250,49 @@ def memory_told(clips: int) -> Iterator[None]:
         ) from error
 
 
-@torch.inference_mode()
 def encode(captioner: Captioner, batch: Batch) -> EncodedBatch:
-    """Encode a batch into the memory that every decoding of it reuses."""
-    return EncodedBatch(tuple(batch.names), captioner.encode(batch.waveforms, batch.lengths))
+    """Encode a batch into the memory that every decoding of it reuses.
+
+    Raises:
+        CapfixError: the device's memory does not hold it.
+    """
+    return encode_by(batch.names, lambda: captioner.encode(batch.waveforms, batch.lengths))
+
+
+def encode_by(names: Sequence[str], call: Callable[[], Memory]) -> EncodedBatch:
+    """Make a batch's memory, of waveforms or of features, in the one way that all share.
+
+    Args:
+        names: of the clips.
+        call: gives their memory.
+
+    Raises:
+        CapfixError: the device's memory does not hold it.
+    """
+    with memory_told(len(names)), torch.inference_mode():
+        return EncodedBatch(tuple(names), call())
 
 
 @torch.inference_mode()
-def outputs_finite(captioner: Captioner, memory: Memory, rows: int) -> bool:
-    """Say whether a memory and the first scores it gives are finite (-inf may mask a word)."""
+def rows_not_finite(captioner: Captioner, chunk: EncodedBatch) -> list[int]:
+    """Find the clips of a batch that the captioner gives no usable numbers for.
+
+    That is a memory that holds a NaN or an infinity, or first scores of which none is a finite
+    number, any is NaN or any is +inf; -inf alone may mask a word.
+    """
+    if _finite(captioner, chunk.memory):
+        return []
+    dim = captioner.memory_batch_dim
+    return [
+        row
+        for row in range(len(chunk.names))
+        if not _finite(captioner, nested.select(chunk.memory, torch.tensor([row]), dim))
+    ]
+
+
+def _finite(captioner: Captioner, memory: Memory) -> bool:
     if not nested.all_finite(memory):
         return False
-    token = captioner.start_prefix(rows)[:, 0]
-    logits, _ = captioner.step(token, captioner.start(memory), memory)
-    return not bool(torch.isnan(logits).any() or torch.isposinf(logits).any())
+    scores, _ = captioner.open(captioner.prepare(memory))
+    # A row's largest score is finite unless one is NaN or +inf, or all are -inf.
+    return bool(scores.amax(dim=1).isfinite().all())

@@ -135,55 +135,50 @@ def _training(path: str) -> Counted:
     return training_corpus(texts)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Paired:
+    """The clips of a file that have references.
+
+    Attributes:
+        places: theirs in the file.
+        captions: of them.
+        references: of them.
+    """
+
+    places: Sequence[int]
+    captions: Sequence[str]
+    references: Sequence[Sequence[str]]
+
+
+def _paired(table: CaptionTable) -> Paired:
+    places = [place for place, people in enumerate(table.references) if people]
+    return Paired(
+        places=places,
+        captions=[table.captions[place].text for place in places],
+        references=[table.references[place] for place in places],
+    )
+
+
 def _judge(table: CaptionTable, request: MeasureRequest, tools: Tools) -> Judged:
     """Measure and judge one file."""
     seed = request.seed
     texts = [caption.text for caption in table.captions]
-    paired = [place for place, people in enumerate(table.references) if people]
-    said = [texts[place] for place in paired]
-    people = [table.references[place] for place in paired]
-    notes = list(table.notes)
-    heard = listen_by_references(said, people, seed)
-    listening, held = heard or (None, None)
-    if people and listening is None:
-        notes.append(
-            f"only {len(people)} clips have references: listening needs 20, so that only"
-            " diversity was judged"
-        )
-    elif not people:
-        notes.append(
-            "no references: only diversity was judged, so that captions that differ but fit no"
-            " clip would pass"
-        )
+    paired = _paired(table)
+    people = paired.references
+    listening, held = listen_by_references(paired.captions, people, seed) or (None, None)
     decision = judge_captions(
         judge_diversity(texts, people if listening is not None else None, seed), listening
     )
     counted = count_captions(table.captions)
-    unknown = set() if table.ends else {"no_end"}
-    measures = _without(measure_corpus(counted, seed), unknown)
-    sampled: dict[str, Measure] = {}
-    if len(texts) <= MOST:
-        measures = with_corridors(measures, len(texts), _people_measures(people, len(texts), seed))
-    else:
-        sampled = _without(_sampled(table, seed), unknown)
-    if tools.training is not None:
-        measures |= novelty(counted, tools.training)
-    several = [[c.text, *(o.text for o in c.others)] for c in table.captions if c.others]
-    if several:
-        measures |= within_clips(several)
+    measures, sampled = _measure(table, counted, people, seed)
+    measures |= _measure_beside(table, tools, counted)
     if len(people) > 1:
-        measures |= with_corridors(score_on_references(said, people, held, seed), len(people))
-    if request.metrics and len(people) > 1:
-        measures |= field_metrics(request.metrics, said, people, seed)
-    elif request.metrics:
-        raise CapfixError(
-            f"--metrics needs references, and {table.path} has none.",
-            "Put them beside the captions as caption_1, caption_2, ..., or give --references.",
-        )
+        scored = score_on_references(paired.captions, people, held, seed)
+        measures |= with_corridors(scored, len(people))
+    measures |= _field_metrics(table, request, paired)
     if tools.embedder is not None:
         measures |= measure_meaning(tools.embedder, texts, table.references, seed)
     most = max((len(each) for each in table.references), default=0)
-    names = [caption.file_name for caption in table.captions]
     file = MeasuredFile(
         path=table.path,
         captions=len(texts) + table.duplicates,
@@ -197,15 +192,74 @@ def _judge(table: CaptionTable, request: MeasureRequest, tools: Tools) -> Judged
         evidence=decision.evidence,
         people=table.people,
         references=most,
-        notes=tuple(notes),
+        notes=(*table.notes, *_notes(people, listening)),
         curve=type_token_curve(counted),
         sampled=sampled,
     )
+    names = [caption.file_name for caption in table.captions]
     by_clip = {}
     if held is not None:
         scores = zip(held.own.tolist(), held.found.tolist(), strict=True)
-        by_clip = dict(zip((names[place] for place in paired), scores, strict=True))
+        by_clip = dict(zip((names[place] for place in paired.places), scores, strict=True))
     return Judged(file, dict(zip(names, texts, strict=True)), by_clip)
+
+
+def _notes(
+    people: Sequence[Sequence[str]], listening: ReferenceListening | None
+) -> tuple[str, ...]:
+    """Say what was not judged, and why."""
+    if not people:
+        return (
+            "no references: only diversity was judged, so that captions that differ but fit no"
+            " clip would pass",
+        )
+    if listening is None:
+        return (
+            f"only {len(people)} clips have references: listening needs 20, so that only"
+            " diversity was judged",
+        )
+    return ()
+
+
+def _measure(
+    table: CaptionTable, counted: Counted, people: Sequence[Sequence[str]], seed: int
+) -> tuple[dict[str, Measure], dict[str, Measure]]:
+    """Measure the captions; of more than corridors are known for, a sample beside."""
+    unknown = set() if table.ends else {"no_end"}
+    measures = _without(measure_corpus(counted, seed), unknown)
+    count = len(table.captions)
+    if count <= MOST:
+        return with_corridors(measures, count, _people_measures(people, count, seed)), {}
+    return measures, _without(_sampled(table, seed), unknown)
+
+
+def _measure_beside(table: CaptionTable, tools: Tools, counted: Counted) -> dict[str, Measure]:
+    """Measure what other captions tell: of training, and of the same clip."""
+    measures: dict[str, Measure] = {}
+    if tools.training is not None:
+        measures |= novelty(counted, tools.training)
+    several = [[c.text, *(o.text for o in c.others)] for c in table.captions if c.others]
+    return measures | within_clips(several) if several else measures
+
+
+def _field_metrics(
+    table: CaptionTable, request: MeasureRequest, paired: Paired
+) -> dict[str, Measure]:
+    """Score with the field's own programs, where they are asked for.
+
+    Raises:
+        CapfixError: there are no references to score on.
+    """
+    if not request.metrics:
+        return {}
+    if len(paired.references) > 1:
+        return dict(
+            field_metrics(request.metrics, paired.captions, paired.references, request.seed)
+        )
+    raise CapfixError(
+        f"--metrics needs references, and {table.path} has none.",
+        "Put them beside the captions as caption_1, caption_2, ..., or give --references.",
+    )
 
 
 def _without(measures: Mapping[str, Measure], names: set[str]) -> dict[str, Measure]:

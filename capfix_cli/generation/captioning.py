@@ -19,7 +19,7 @@ from capfix_cli.audio.audio_files import Clip
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.decoding.encode_pass import encode, memory_told
+from capfix_cli.decoding.encode_pass import encode, memory_told, rows_not_finite
 from capfix_cli.decoding.null_audio import NullAudio, make_absent
 from capfix_cli.schemas.records import ClipCaption, SkippedClip
 
@@ -33,7 +33,7 @@ class Captioned:
     Attributes:
         captions: of its usable clips.
         skipped: its files that are none.
-        numberless: clips for which the captioner gave no score that is a number.
+        non_finite: clips for which the captioner gave no usable numbers.
     """
 
     captions: tuple[ClipCaption, ...]
@@ -95,7 +95,7 @@ def caption(
             chunk, captions = _caption(captioner, batch, options, seed, absent)
             # Scores that are no numbers leave nothing to say, or are there from the first batch on.
             look = first or any(not caption.text for caption in captions)
-            count = non_finite(captioner, chunk) if look else 0
+            count = len(rows_not_finite(captioner, chunk)) if look else 0
             yield Captioned(tuple(captions), batch.skipped, count)
             first = False
 
@@ -110,17 +110,6 @@ def _caption(
     with memory_told(len(batch.clips)):
         chunk = encode(captioner, batch)
         return chunk, decode(captioner, chunk, options, seed, absent)
-
-
-def non_finite(captioner: Captioner, chunk: EncodedBatch) -> int:
-    """Count the clips whose first scores hold a NaN, or nothing but -inf."""
-    import torch
-
-    with torch.inference_mode():
-        scores, _ = captioner.open(captioner.prepare(chunk.memory))
-        # The largest of a row that holds a NaN is NaN.
-        best = scores.amax(dim=1)
-        return int((best.isnan() | best.isneginf()).sum())
 
 
 def find_absent(

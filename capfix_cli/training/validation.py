@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,7 +13,7 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.own.own_checkpoint import save
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.decoding.decode import EncodedBatch
+from capfix_cli.decoding.encode_pass import encode_by
 from capfix_cli.training.epoch_metrics import EpochMetrics, evaluating, look
 from capfix_cli.training.objective import Encode, device_of
 from capfix_cli.training.training_clips import TrainingClips
@@ -37,7 +38,7 @@ def held_out_evaluator(
                 lengths = torch.tensor([len(signal) for signal in signals], device=device)
                 padded = pad_sequence(signals, batch_first=True).to(device)
                 chunks.append(
-                    EncodedBatch(tuple(names[place] for place in places), encode(padded, lengths))
+                    encode_by([names[place] for place in places], partial(encode, padded, lengths))
                 )
             return look(captioner, chunks, epoch, loss, references, seed)
 

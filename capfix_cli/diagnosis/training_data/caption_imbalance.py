@@ -90,7 +90,9 @@ def find_imbalance(data: TrainingSet, seed: int = 0) -> Examined:
         if repeated
         else f"{share:.0%} of the captions have {word!r}"
     )
-    finding = found(ID, TITLE, repeated or one_sound, evidence, rows, said)
+    finding = found(
+        ID, TITLE, suspect=repeated or one_sound, evidence=evidence, rows=rows, summary=said
+    )
     return finding, ((data_cause(ID, sure, evidence),) if repeated or one_sound else ())
 
 

@@ -40,5 +40,7 @@ def find_single_caption(data: TrainingSet, facts: Mapping[str, Any]) -> Examined
     elif used is not None and used < 2:
         sure, said = SURE_OF_WASTE, "training used one caption a clip of several"
     else:
-        return found(ID, TITLE, False, evidence, ()), ()
-    return found(ID, TITLE, True, evidence, (), said), (data_cause(ID, sure, evidence),)
+        return found(ID, TITLE, suspect=False, evidence=evidence, rows=()), ()
+    return found(ID, TITLE, suspect=True, evidence=evidence, rows=(), summary=said), (
+        data_cause(ID, sure, evidence),
+    )

@@ -83,6 +83,7 @@ Examined = tuple[DataFinding, tuple[Cause, ...]]
 def found(
     id_: str,
     title: str,
+    *,
     suspect: bool,
     evidence: Sequence[Evidence],
     rows: Sequence[ListedRow],

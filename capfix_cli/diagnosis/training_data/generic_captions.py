@@ -71,4 +71,4 @@ def find_generic(data: TrainingSet) -> Examined:
     sure = confidence(share, GENERIC_SHARE.value, 0.5)
     causes = (data_cause(ID, sure, evidence),) if suspect else ()
     summary = f"{share:.0%} of the captions name nothing that is heard"
-    return found(ID, TITLE, suspect, evidence, rows, summary), causes
+    return found(ID, TITLE, suspect=suspect, evidence=evidence, rows=rows, summary=summary), causes

@@ -86,7 +86,7 @@ def find_memorised(
         if known.verbatim(words)
     ]
     summary = f"{near:.0%} of the predictions copy a training caption; of people's {people:.0%} do"
-    return found(ID, TITLE, low > cut, evidence, rows, summary), ()
+    return found(ID, TITLE, suspect=low > cut, evidence=evidence, rows=rows, summary=summary), ()
 
 
 def _people(

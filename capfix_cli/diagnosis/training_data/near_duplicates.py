@@ -66,7 +66,9 @@ def find_copied_audio(
         evidence.append(Evidence("audio files that cannot be used", len(prints.skipped)))
     suspect = share > COPIED_AUDIO_SHARE.value
     summary = f"{copied} of {len(prints.names)} clips copy another"
-    return found(AUDIO, AUDIO_TITLE, suspect, evidence, rows, summary), ()
+    return found(
+        AUDIO, AUDIO_TITLE, suspect=suspect, evidence=evidence, rows=rows, summary=summary
+    ), ()
 
 
 def copies(prints: SoundPrints) -> list[list[int]]:
@@ -122,7 +124,9 @@ def find_shared_captions(data: TrainingSet) -> Examined:
         Evidence(f"share of clips told like {mode.exemplar!r}", mode.share)
         for mode in find_modes(first)[:MOST_MODES]
     ]
-    return found(CAPTIONS, CAPTIONS_TITLE, False, evidence, _rows(data, owners)), ()
+    return found(
+        CAPTIONS, CAPTIONS_TITLE, suspect=False, evidence=evidence, rows=_rows(data, owners)
+    ), ()
 
 
 def _rows(data: TrainingSet, owners: Mapping[tuple[str, ...], set[int]]) -> Sequence[ListedRow]:

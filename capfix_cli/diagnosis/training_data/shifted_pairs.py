@@ -69,7 +69,7 @@ def find_shift(data: TrainingSet, witnesses: Witnesses, seed: int = 0) -> Examin
         shift, names = max(off, key=lambda pair: pair[0].rows / len(pair[1]))
         return _shifted(data, shift, names, evidence)
     if any(shift.answer == "own" for shift, _ in judged):
-        return found(ID, TITLE, False, evidence, ()), ()
+        return found(ID, TITLE, suspect=False, evidence=evidence, rows=()), ()
     by_name = judged[0][0]
     telling = by_name.telling
     enough = max(SHUFFLED_NAMES.value, SHUFFLED_NAMES_SHARE.value * len(data.names))
@@ -83,7 +83,9 @@ def find_shift(data: TrainingSet, witnesses: Witnesses, seed: int = 0) -> Examin
             ),
         )
         said = f"{telling} file names say what is heard, and none fits its own captions"
-        return found(ID, TITLE, True, evidence, (), said), (data_cause(ID, SHUFFLED, evidence),)
+        return found(ID, TITLE, suspect=True, evidence=evidence, rows=(), summary=said), (
+            data_cause(ID, SHUFFLED, evidence),
+        )
     asked_all = witnesses.prints is not None and any(s.answer == "none" for s, _ in judged)
     return not_tested(ID, TITLE, NO_FIT if asked_all else NEEDS, evidence), ()
 
@@ -125,4 +127,4 @@ def _shifted(
         f"in rows {shift.first + 1} to {shift.last + 1} of {len(names)} the captions {place}"
         f" {where} fit the clips better than their own"
     )
-    return found(ID, TITLE, True, evidence, rows, said), (cause,)
+    return found(ID, TITLE, suspect=True, evidence=evidence, rows=rows, summary=said), (cause,)

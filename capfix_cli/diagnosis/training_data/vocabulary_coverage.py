@@ -75,7 +75,7 @@ def find_lost_words(data: TrainingSet, vocabulary: Sequence[str] | None) -> Exam
     if missing and mended / total > 0.5:
         said += ", most of them for case or punctuation alone"
     causes = (data_cause(ID, sure, evidence),) if suspect else ()
-    return found(ID, TITLE, suspect, evidence, rows, said), causes
+    return found(ID, TITLE, suspect=suspect, evidence=evidence, rows=rows, summary=said), causes
 
 
 def _lost(

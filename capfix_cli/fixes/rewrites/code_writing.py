@@ -25,6 +25,7 @@ class Written:
 def write(
     fix_id: str,
     found: ArchitectureNames,
+    *,
     where: str,
     numbers: Mapping[str, Size],
     template: str,

@@ -129,11 +129,11 @@ def every_step(found: ArchitectureNames) -> Written:
     return write(
         "2.2",
         found,
-        where,
-        _numbers(found, rnn),
-        _EVERY_STEP + _KEEP,
-        {**words, "run": run, "outputs": outputs},
-        (
+        where=where,
+        numbers=_numbers(found, rnn),
+        template=_EVERY_STEP + _KEEP,
+        words={**words, "run": run, "outputs": outputs},
+        checks=(
             f"`capfix inspect` says conditioning: concatenated, and that {rnn.weight} takes"
             f" {_wider(found)}.",
             "Another clip's audio changes the odds of the last word, not of the first alone.",
@@ -171,11 +171,11 @@ def attention(found: ArchitectureNames) -> Written:
     return write(
         "2.3",
         found,
-        where,
-        {**_numbers(found, rnn), "MATCH": match},
-        _ATTENTION + _KEEP,
-        words,
-        (
+        where=where,
+        numbers={**_numbers(found, rnn), "MATCH": match},
+        template=_ATTENTION + _KEEP,
+        words=words,
+        checks=(
             "`capfix inspect` says conditioning: additive-attention.",
             "The weights differ between words and between clips; spread evenly over all frames"
             " they are a mean, and nothing is gained.",

@@ -84,7 +84,15 @@ def keep_time(found: ArchitectureNames) -> Written:
         "Time pooling is invisible in weights: `capfix diagnose` shuffles frames and says whether"
         " it still is there.",
     )
-    return _write("2.1", found, kernels, len(kernels), where, checks, residual=found.residual)
+    return _write(
+        "2.1",
+        found,
+        kernels=kernels,
+        depth=len(kernels),
+        where=where,
+        checks=checks,
+        residual=found.residual,
+    )
 
 
 def deeper(found: ArchitectureNames) -> Written:
@@ -102,7 +110,9 @@ def deeper(found: ArchitectureNames) -> Written:
         f"`capfix inspect` says encoder.conv-layers: {depth} and encoder.residual: True.",
         "Early in training the loss falls no slower than before.",
     )
-    return _write("2.4", found, kernels, depth, where, checks, residual=True)
+    return _write(
+        "2.4", found, kernels=kernels, depth=depth, where=where, checks=checks, residual=True
+    )
 
 
 def _kernels(found: ArchitectureNames, fix_id: str) -> tuple[TensorInfo, ...]:
@@ -119,11 +129,11 @@ def _kernels(found: ArchitectureNames, fix_id: str) -> tuple[TensorInfo, ...]:
 def _write(
     fix_id: str,
     found: ArchitectureNames,
+    *,
     kernels: tuple[TensorInfo, ...],
     depth: int,
     where: str,
     checks: tuple[str, ...],
-    *,
     residual: bool,
 ) -> Written:
     channels = [kernels[0].shape[1], *(t.shape[0] for t in kernels)]
@@ -147,4 +157,13 @@ def _write(
     }
     numbers = {"AUDIO": Size(found.audio.value, found.audio.why)}
     template = _BLOCK_2D if two else _BLOCK_1D
-    return write(fix_id, found, where, numbers, template, words, checks, constants)
+    return write(
+        fix_id,
+        found,
+        where=where,
+        numbers=numbers,
+        template=template,
+        words=words,
+        checks=checks,
+        constants=constants,
+    )

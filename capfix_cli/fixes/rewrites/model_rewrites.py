@@ -86,16 +86,16 @@ def transformer(found: ArchitectureNames) -> Written:
     return write(
         "2.5",
         found,
-        "It stands for encoder and decoder; nothing of the old weights fits it.",
-        {
+        where="It stands for encoder and decoder; nothing of the old weights fits it.",
+        numbers={
             "VOCABULARY": found.vocabulary,
             "MELS": found.mels,
             "WIDTH": Size(width, why),
             "HEADS": Size(HEADS, "they part the width evenly"),
         },
-        _TRANSFORMER,
-        {},
-        (
+        template=_TRANSFORMER,
+        words={},
+        checks=(
             "`capfix inspect` says decoder.kind: transformer and conditioning: cross-attention.",
             "A word's scores do not move when later words are changed.",
             "A clip alone and the same clip padded beside longer ones get the same scores.",
@@ -116,13 +116,13 @@ def dropout(found: ArchitectureNames) -> Written:
     return write(
         "5.1",
         found,
-        "Call add_dropout(model) on your own model; its names are those of the checkpoint.",
-        {},
-        _DROPOUT,
-        {},
-        (
+        where="Call add_dropout(model) on your own model; its names are those of the checkpoint.",
+        numbers={},
+        template=_DROPOUT,
+        words={},
+        checks=(
             "In train mode two passes over the same clip differ; in eval mode they do not.",
             "Dropout leaves no trace in weights: keep its rates in your settings.",
         ),
-        named,
+        constants=named,
     )
