@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import math
 import operator
 from functools import partial
 
 import ears
+import hugging
 import pytest
 import soundfile
 import torch
@@ -271,3 +273,19 @@ def test_a_diagnosis_that_runs_out_of_memory_says_what_to_lower(ear, folder):
 
     with pytest.raises(CapfixError, match="smaller --batch-size"):
         encode_and_caption(derive(ear, encode=encode), str(folder), batch_size=4, seed=0)
+
+
+def test_references_longer_than_its_positions_are_cut_and_not_fed(capfix, world, tmp_path):
+    model = hugging.save_whisper(tmp_path / "whisper")  # places for a caption of 11 words
+    rows = ["file_name,caption_1"]
+    names = [path.name for path in sorted(world.test_audio.iterdir())]
+    rows += [f"{name},{' '.join(hugging.WORDS * 3)}" for name in names]
+    (tmp_path / "long.csv").write_text("\n".join(rows) + "\n")
+    done = capfix(
+        *("diagnose", model, "--audio", world.test_audio, "--json", "--quiet"),
+        *("--references", tmp_path / "long.csv"),
+    )
+    assert done.status == 0, done.err
+    needs = {row["cause"]: row["needs"] for row in json.loads(done.out)["not_tested"]}
+    assert "vocabulary.mismatch" not in needs
+    assert not [why for why in needs.values() if "Error" in why]

@@ -117,7 +117,8 @@ class Captioner:
         """
         rows = rows_of(memory, self.memory_batch_dim)
         state, scores = self.start(memory), None
-        for column in self.start_prefix(rows).unbind(dim=1):
+        prefix = self.start_prefix(rows).to(device_of(memory))
+        for column in prefix.unbind(dim=1):
             scores, state = self.step(column, state, memory)
         if scores is None:
             raise ValueError(f"{type(self).__name__}.start_prefix() gave no token")
@@ -174,6 +175,18 @@ class Captioner:
             cached = {word: i for i, word in reversed(list(enumerate(self.vocabulary)))}
             self.__dict__["_words"] = cached
         return cached
+
+
+def device_of(memory: Memory) -> torch.device:
+    """Tell where a memory lies, by its first tensor off the CPU: tokens go there."""
+    if isinstance(memory, Tensor):
+        return memory.device
+    if isinstance(memory, dict):
+        memory = memory.values()
+    elif not isinstance(memory, list | tuple):
+        return torch.device("cpu")
+    found = (device_of(part) for part in memory)
+    return next((device for device in found if device.type != "cpu"), torch.device("cpu"))
 
 
 def rows_of(memory: Memory, dim: int) -> int:

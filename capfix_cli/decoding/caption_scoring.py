@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.captioners.base import Captioner, Memory, device_of
 from capfix_cli.core.thresholds import BATCH_TOLERANCE
 from capfix_cli.decoding import logit_processors as processors
 from capfix_cli.decoding import logit_warpers as filters
@@ -18,6 +18,16 @@ Tokens = tuple[int, ...]  # a caption's ids, its end token included where it end
 MOST_SCORES = 2**25  # numbers of a [rows, places, words] tensor of scores: 128 MiB in float32
 LOWEST_LOGIT = -1e4  # nats of a token that cannot come: far below any that can, and yet a number
 _CHECKED = "_sequence_logits_agree"  # remembered on the captioner: its answer does not change
+
+
+def reference_tokens(captioner: Captioner, text: str) -> Tokens:
+    """Give a reference's ids with its end token; none where no word of it is known.
+
+    It is cut to the longest caption that the captioner may give: its positions may not reach
+    farther, and on a GPU an index beyond a table ends the whole process.
+    """
+    words = captioner.tokenize(text)
+    return (*words, captioner.eos_id)[: captioner.max_length] if words else ()
 
 
 @torch.inference_mode()
@@ -40,7 +50,7 @@ def score_sequences(
     longest = max(1, *map(len, captions))
     padded = torch.tensor([[*tokens, *[0] * (longest - len(tokens))] for tokens in captions])
     lengths = torch.tensor([len(tokens) for tokens in captions])
-    start = captioner.start_prefix(len(captions))
+    start = captioner.start_prefix(len(captions)).to(device_of(prepared))
     fed = torch.cat([start, padded[:, :-1].to(start)], dim=1)
     if _scores_sequences(captioner, prepared, fed):
         return _at_once(captioner, prepared, fed, padded, lengths)

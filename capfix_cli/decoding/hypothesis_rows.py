@@ -76,7 +76,8 @@ class NextWord:
         self.logits, self.top = self.heard.scores, self.heard.top
         self._normaliser: Tensor | None = None  # [R, 1] of the logits, computed once a step
         self.position = 0
-        self.columns = list(captioner.start_prefix(clips).unbind(dim=1))  # [R] each
+        prefix = captioner.start_prefix(clips).to(self.logits.device)
+        self.columns = list(prefix.unbind(dim=1))  # [R] each
         self.unheard: ActiveRows | None = None
         self.parts = 0
         if options.contrast and absent is not None:

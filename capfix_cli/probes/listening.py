@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capfix_cli.core.thresholds import CONTRAST_SET, TIE
-from capfix_cli.decoding.caption_scoring import Tokens
+from capfix_cli.decoding.caption_scoring import Tokens, reference_tokens
 from capfix_cli.measures.intervals import bootstrap_interval
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.records import ClipCaption, Listening
@@ -144,9 +144,9 @@ def _draw_references(
     for name in sorted(scorer.names):
         texts = references.get(name)
         if texts:
-            tokens = captioner.tokenize(texts[int(generator.integers(len(texts)))])
+            tokens = reference_tokens(captioner, texts[int(generator.integers(len(texts)))])
             if tokens:
-                drawn[name] = (*tokens, captioner.eos_id)
+                drawn[name] = tokens
     return drawn
 
 

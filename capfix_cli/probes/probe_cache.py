@@ -11,7 +11,7 @@ from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.core.text import split_words
 from capfix_cli.decoding import nested_tensors as nested
-from capfix_cli.decoding.caption_scoring import Tokens
+from capfix_cli.decoding.caption_scoring import Tokens, reference_tokens
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.probes.attention_probe import Attention, measure_attention
@@ -292,7 +292,7 @@ class ProbeCache:
                 right = [i for i in ids if i != self.captioner.unk_id]
                 said, total = said + min(len(right), words), total + words
                 if ids:
-                    usable.append((*ids, self.captioner.eos_id)[:MOST_PLACES])
+                    usable.append(reference_tokens(self.captioner, text)[:MOST_PLACES])
             if usable:
                 known[name] = usable
         rows = [row for row, name in enumerate(names) if name in known]

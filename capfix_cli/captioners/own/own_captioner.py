@@ -116,7 +116,7 @@ class OwnCaptioner(Captioner):
 
     def step(self, token: Tensor, state: State, memory: Heard) -> tuple[Tensor, State]:
         """Take one word a row; of a Transformer a clip may have several rows."""
-        return self.module.decoder.step(token, state, memory)
+        return self.module.decoder.step(token.to(self.device), state, memory)
 
     def loss(self, waveforms: Tensor, lengths: Tensor, captions: Sequence[str]) -> Tensor:
         """Mean cross-entropy in nats a token, teacher-forced."""
