@@ -2,7 +2,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types tests bench clean
+# A process a core, each on one thread: many small tensors are quickest so. Hashes are fixed, so that
+# sets have the same order in every process.
+PYTEST := OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest -n auto
+
+.PHONY: demo test lint types tests quick coverage bench docs clean
 
 demo: .venv/installed  ## from nothing to a repaired captioner, in about two minutes
 	$(BIN)/capfix demo capfix-demo-$$(date +%Y%m%d-%H%M%S)
@@ -17,14 +21,25 @@ types: .venv/tested
 	$(BIN)/mypy
 
 tests: .venv/tested
-	$(BIN)/python -m pytest
+	$(PYTEST)
+
+quick: .venv/tested  ## the stages, each on its own: what to run while you write
+	$(PYTEST) tests/unit -m "not slow"
+
+coverage: .venv/tested
+	$(PYTEST) --cov capfix_cli --cov-report term:skip-covered
+
+docs: .venv/tested  ## write the parts of the docs that are made from the code
+	$(BIN)/python -m benchmarks.pages.architecture
+	$(BIN)/python -m benchmarks.pages.cause_docs
+	$(BIN)/python -m benchmarks.pages.fix_docs
 
 bench: .venv/tested
-	$(BIN)/python benchmarks/startup.py
-	$(BIN)/python benchmarks/memory.py
-	$(BIN)/python benchmarks/generate_memory.py
-	$(BIN)/python benchmarks/decoding_gru.py
-	$(BIN)/python benchmarks/decoding_huggingface.py
+	$(BIN)/python -m benchmarks.speed.startup
+	$(BIN)/python -m benchmarks.speed.memory
+	$(BIN)/python -m benchmarks.speed.generate_memory
+	$(BIN)/python -m benchmarks.speed.decoding_gru
+	$(BIN)/python -m benchmarks.speed.decoding_huggingface
 
 .venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "capfix needs Python 3.11 or later: make PYTHON=python3.11 ...")'

@@ -34,8 +34,9 @@ CONTRAST_SET = Threshold(21, "clips", "own clip and 20 others, as in the publish
 LISTENING_SHARE = Threshold(
     0.25,
     "share of the ceiling",
-    "ours, calibrated by benchmarks/listening_threshold.py: captions below it, 0.87 bits at most, "
-    "name .06 to .27 of the events, those above it, 1.29 bits at least, .27 to .69 (constant: .12)",
+    "ours, calibrated by benchmarks/calibration/listening_threshold.py: captions below it, "
+    "0.87 bits at most, name .06 to .27 of the events, those above it, 1.29 bits at least, .27 "
+    "to .69 (constant: .12)",
 )
 JUDGED_AT = Threshold(100, "captions", "the bands are known at N=100; more are rarefied to it")
 DISTINCT_AT_100 = Threshold(0.72, "share of captions", f"{_BANDS} (.61 and .83)")
@@ -86,21 +87,22 @@ TRIAL_PART = Threshold(
     0.25,
     "of a plain pass over 500 clips",
     "ours: ten trials then take about as long as that pass, since scoring known captions is "
-    "quicker an operation than encoding; benchmarks/diagnose_cost.py measures the whole",
+    "quicker an operation than encoding; benchmarks/speed/diagnose_cost.py measures the whole",
 )
 SEARCH_FROM = Threshold(
     0.5,
     "of the listening that is needed",
-    "ours, lenient: on three captioners in benchmarks/decoding_strategies.py no setting of the "
-    "search listened more than 1.04 times as much as the best that the tree tries first",
+    "ours, lenient: on three captioners in benchmarks/accuracy/decoding_strategies.py no "
+    "setting of the search listened more than 1.04 times as much as the best that the tree "
+    "tries first",
 )
 RAISE = Threshold(
     0.02,
     "of the scale",
     "ours: between the intervals; one caption in fifty, or .09 of 4.39 bits, is not worth a fix",
 )
-# What training data are judged by: benchmarks/training_data_bands.py measures people's captions of
-# AudioCaps (49,274 for training, 4,875 and 2,475) and Clotho (19,195, 5,225 and 5,225).
+# What training data are judged by: benchmarks/calibration/training_data_bands.py measures people's
+# captions of AudioCaps (49,274 for training, 4,875 and 2,475) and Clotho (19,195, 5,225 and 5,225).
 TRAINING_EVENNESS_AT_100 = Threshold(
     0.92,
     "entropy over the log of the kinds of caption",
@@ -130,14 +132,15 @@ MIN_SHIFT_ROWS = Threshold(30, "rows", "ours: fewer have no reliable standard er
 SHIFT_SIGMA = Threshold(
     5.0,
     "standard errors",
-    "ours, by benchmarks/training_data_bands.py: sound and shuffled files reach 3.4 at any offset "
-    "(Clotho's names, ESC-10's sound); files shifted by a row 7.8 from 60 rows on, 21 from 1,000",
+    "ours, by benchmarks/calibration/training_data_bands.py: sound and shuffled files reach "
+    "3.4 at any offset (Clotho's names, ESC-10's sound); files shifted by a row 7.8 from 60 "
+    "rows on, 21 from 1,000",
 )
 SIGNAL_DEAD = Threshold(
     1e-3,
     "share of between-clip variation",
-    "ours, by benchmarks/causes.py: every place of sound captioners is above .01, what constant "
-    "memories leave is below .0001",
+    "ours, by benchmarks/accuracy/causes.py: every place of sound captioners is above .01, "
+    "what constant memories leave is below .0001",
 )
 FRONT_END_TIE = Threshold(
     0.1,
@@ -154,7 +157,7 @@ COPY_CORRELATION = Threshold(
     0.99,
     "correlation of two clips' course in 8 bands and 48 stretches",
     "ESC-10: different recordings .984 at most; the same at another level, at half the sample rate "
-    "or packed anew .99 or more in 97 % (benchmarks/training_data_bands.py)",
+    "or packed anew .99 or more in 97 % (benchmarks/calibration/training_data_bands.py)",
 )
 COPY_SECONDS = Threshold(0.1, "seconds", "ours: packing anew moves a clip's length by less")
 COPIED_AUDIO_SHARE = Threshold(
@@ -177,8 +180,8 @@ MEMORISED_SHARE = Threshold(
 )
 # Of the finders of causes (capfix_cli/diagnosis/finders). "Calibrated" ones were set on GRUs that
 # hear the audio at every step or attend to it; a Transformer decoder and a small Whisper were held
-# out whole. benchmarks/causes_figures.py prints the figures (docs/benchmarks.md).
-_CALIBRATED = "ours, calibrated by benchmarks/causes.py"
+# out whole. benchmarks/calibration/causes_figures.py prints the figures (docs/benchmarks.md).
+_CALIBRATED = "ours, calibrated by benchmarks/accuracy/causes.py"
 CAUSE_FROM = Threshold(0.5, "confidence", "ours: more likely than not")
 FAINT_LISTENING = Threshold(
     0.6,

@@ -72,7 +72,7 @@ class DecodingOptions:
         contrast_cutoff: words below this share of the likeliest are left out of the contrast.
         contrast_absent: what stands for "no audio": the mean of other clips' distributions, the
             mean of their memories, silence, or noise. Of the four the mean memory listened most
-            in benchmarks/decoding_strategies.py, and others costs four times as much.
+            in benchmarks/accuracy/decoding_strategies.py, and others costs four times as much.
     """
 
     do_sample: bool = False
@@ -183,7 +183,7 @@ class DecodingOptions:
 
         Reranking alone scores few captions, so the mean of other clips' distributions, the very
         thing that listening is measured against, takes the place of their cheaper mean memory:
-        in benchmarks/decoding_strategies.py it listened more on all three captioners.
+        in benchmarks/accuracy/decoding_strategies.py it listened more on all three captioners.
         """
         if not self.contrast and self.rerank != "listening":
             return None

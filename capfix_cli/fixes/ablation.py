@@ -1,7 +1,8 @@
 """What each training fix did by itself, measured: shown beside the document's own rating.
 
-The numbers are in ``ablation.json`` beside this module, written by ``benchmarks/ablation.py``: the
-collapsing baseline on ESC-10 with one fix switched on, folds apart, equal budgets.
+The numbers are in ``ablation.json`` beside this module, written by
+``benchmarks/accuracy/ablation.py``: the collapsing baseline on ESC-10 with one fix switched on,
+folds apart, equal budgets.
 """
 
 from __future__ import annotations

@@ -204,7 +204,7 @@ class FixSpec:
         trials: ways of decoding that the tree tries.
         searched: settings around them that a search tries beside, the cheap ones first.
         rewrite: the code that it is for other people's networks.
-        ablated: forms of it that ``benchmarks/ablation.py`` measures.
+        ablated: forms of it that ``benchmarks/accuracy/ablation.py`` measures.
     """
 
     id: str

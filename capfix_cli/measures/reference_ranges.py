@@ -1,8 +1,8 @@
 """Corridors: what healthy captioners and people reach at the same number of captions.
 
-The numbers are in ``reference_ranges.json`` beside this module; ``benchmarks/corridors.py`` writes
-them from published outputs. A measure of N captions is compared with the corridor
-at N, straight lines in log N between the sizes that were measured.
+The numbers are in ``reference_ranges.json`` beside this module;
+``benchmarks/calibration/corridors.py`` writes them from published outputs. A measure of N captions
+is compared with the corridor at N, straight lines in log N between the sizes that were measured.
 """
 
 from __future__ import annotations

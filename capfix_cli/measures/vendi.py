@@ -173,7 +173,7 @@ def _entropy_half(features: sparse.csr_matrix, seed: int) -> float:
     from S, exactly (p is what the determinant of K + s loses; integrate over s). The sum of squares
     of that counts what pairs add twice, the sum of squares of the slopes [K log K]_ii counts it
     half; where captions share much the two agree. The mean of their logarithms, three parts of the
-    first to one of the second, covers best (simulated in benchmarks/measures_coverage.py).
+    first to one of the second, covers best (simulated in
 
     Args:
         features: [captions, n-grams], a row for each caption said.

@@ -10,7 +10,7 @@ import pytest
 from conftest import real_data
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from benchmarks.corpora import DRAWERS
+from benchmarks.calibration.corpora import DRAWERS
 from capfix_cli.captions.caption_layouts import read_captions
 from capfix_cli.core.text import split_words
 from capfix_cli.measures.corpus import Corpus

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import warnings
 
-import hugging
 import pytest
 import torch
 
+from benchmarks.zoo import hugging
 from capfix_cli.captioners.huggingface.huggingface_captioner import HuggingFaceCaptioner
 from capfix_cli.captioners.huggingface.huggingface_folder import load_folder
 from capfix_cli.decoding.decode import EncodedBatch, decode

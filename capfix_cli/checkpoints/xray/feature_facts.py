@@ -35,14 +35,14 @@ _BAND_NORM = re.compile(
 DECIBELS = Threshold(
     12.8,
     "standard deviation of a band over time",
-    "ours, calibrated by benchmarks/mel_settings.py: 4.2 to 9.3 in ln, 18 to 40 in dB on ESC-10; "
-    "AudioSet has 4.57 in ln, 19.8 in dB (Gong et al., AST, 2021)",
+    "ours, calibrated by benchmarks/calibration/mel_settings.py: 4.2 to 9.3 in ln, 18 to 40 in "
+    "dB on ESC-10; AudioSet has 4.57 in ln, 19.8 in dB (Gong et al., AST, 2021)",
 )
 NATURAL = Threshold(
     4.1,
     "standard deviation of a band over time",
-    "ours, calibrated by benchmarks/mel_settings.py: at least 4.2 in ln of power, at most 4.0 in "
-    "log10; below it several scales are possible",
+    "ours, calibrated by benchmarks/calibration/mel_settings.py: at least 4.2 in ln of power, "
+    "at most 4.0 in log10; below it several scales are possible",
 )
 LARGEST_MEAN = 1e30
 LOUDEST = 60.0  # dB of deviation: no log scale of real sounds varies more

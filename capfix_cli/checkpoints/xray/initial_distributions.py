@@ -14,8 +14,9 @@ from capfix_cli.core.thresholds import Threshold
 FEWEST_VALUES = Threshold(
     512,
     "values",
-    "ours, calibrated by benchmarks/untrained_weights.py: of n values, training that moves weights "
-    "by a share d of their bound pushes n d / 2 past it; of 512, at d = 0.05, none once in e^12",
+    "ours, calibrated by benchmarks/calibration/untrained_weights.py: of n values, training "
+    "that moves weights by a share d of their bound pushes n d / 2 past it; of 512, at d = "
+    "0.05, none once in e^12",
 )
 EDGE = Threshold(
     20.0,

@@ -23,8 +23,9 @@ LARGEST = 10.0  # no filter reaches 2 unless it is narrower than a Hz
 FIT = Threshold(
     1e-2,
     "of a filter's peak",
-    "ours, calibrated by benchmarks/mel_settings.py: banks of librosa and torchaudio differ from "
-    "these by 1.6e-5 at most, bfloat16 rounds by 4e-3, the next usual settings differ by 4e-2",
+    "ours, calibrated by benchmarks/calibration/mel_settings.py: banks of librosa and "
+    "torchaudio differ from these by 1.6e-5 at most, bfloat16 rounds by 4e-3, the next usual "
+    "settings differ by 4e-2",
 )
 
 

@@ -85,6 +85,6 @@ CAUSE = CauseSpec(
             "healthy can have this cause."
         ),
         mend="fix 2.1.",
-        sources="the document, 2.1; `benchmarks/causes.py`.",
+        sources="the document, 2.1; `benchmarks/accuracy/causes.py`.",
     ),
 )

@@ -52,6 +52,6 @@ CAUSE = CauseSpec(
             "recovered: [benchmarks.md](benchmarks.md)."
         ),
         mend="the line that is printed, such as `features = 2.30259 * features`.",
-        sources="SCIENCE section 1; `benchmarks/causes_front_ends.py`.",
+        sources="SCIENCE section 1; `benchmarks/accuracy/causes_front_ends.py`.",
     ),
 )

@@ -20,7 +20,7 @@ _FUNCTION = """
 """
 FUNCTION_WORDS = frozenset(_FUNCTION.split())
 # Words that could be said of nearly any recording; ours, read through against people's captions
-# of AudioCaps and Clotho by benchmarks/training_data_bands.py.
+# of AudioCaps and Clotho by benchmarks/calibration/training_data_bands.py.
 _VAGUE = """
     sound sounds sounding sounded noise noises noisy audio audible recording recordings recorded
     record clip clips thing things stuff something anything everything kind kinds sort sorts type

@@ -71,7 +71,7 @@ def contrast(heard: torch.Tensor, unheard: torch.Tensor, weight: float = 1.0, cu
         "On ESC-10 weight 1 against the mean memory raised 1.58 to 1.99 bits and .10 to .26 "
         "distinct; silence and noise as no audio gave 1.04 and 1.39 bits, and the cut-off "
         "alone, of which gains can come (arXiv 2504.10020), changed nothing "
-        "(benchmarks/decoding_strategies.py)."
+        "(benchmarks/accuracy/decoding_strategies.py)."
     ),
     source=(
         "ours, after visual contrastive decoding (arXiv 2311.16922) and context-aware decoding "

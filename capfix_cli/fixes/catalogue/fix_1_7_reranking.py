@@ -75,7 +75,8 @@ def rerank(heard: torch.Tensor, unheard: torch.Tensor) -> torch.Tensor:
     caution=(
         "Best of 8 at temperature 0.8 raised distinct captions from .10 to .72, listening from "
         "1.58 to 1.92 bits and true events named from .33 to .38; by likelihood it gave .43 "
-        "distinct at 1.57 bits (our measurement, benchmarks/decoding_strategies.py on ESC-10)."
+        "distinct at 1.57 bits (our measurement, benchmarks/accuracy/decoding_strategies.py on "
+        "ESC-10)."
     ),
     source="ours, after Li et al. 2016 (arXiv 1510.03055) and arXiv 2309.17352",
     trials=(

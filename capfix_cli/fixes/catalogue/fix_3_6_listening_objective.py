@@ -40,7 +40,7 @@ FIX = FixSpec(
         "As many more passes of the decoder as negatives",
         "Clips that sound alike push each other apart",
     ),
-    # Ours, until benchmarks/ablation.py is in.
+    # Ours, until benchmarks/accuracy/ablation.py is in.
     impact="medium-high",
     effort="30 min",
     retrain=True,

@@ -1,0 +1,1 @@
+"""Measurements of capfix, each a program: ``python -m benchmarks.<kind>.<name>``."""

@@ -1,0 +1,1 @@
+"""How often diagnoses, fixes and decodings are right."""

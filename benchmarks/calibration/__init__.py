@@ -1,0 +1,1 @@
+"""Where thresholds and corridors come from."""

@@ -1,0 +1,1 @@
+"""Faulty and sound captioners that benchmarks and tests share."""

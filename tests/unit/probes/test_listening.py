@@ -1,0 +1,110 @@
+"""Listening: 0 bits for the deaf, log2 K for the attentive, and right against brute force."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from benchmarks.zoo import toys
+from capfix_cli.decoding.decode import EncodedBatch, decode_all
+from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
+from capfix_cli.probes.listening import contrast_sets, information_bound, listen
+from capfix_cli.probes.pair_scoring import Scorer
+from capfix_cli.schemas.records import ClipCaption
+
+NAMES = [f"{n:02d}.wav" for n in range(toys.CLIPS)]
+
+
+def scorer(rule):
+    chunks = [
+        EncodedBatch(
+            tuple(NAMES[start : start + 8]), torch.arange(start, min(start + 8, toys.CLIPS))
+        )
+        for start in range(0, toys.CLIPS, 8)
+    ]
+    return Scorer(toys.Toy(rule), chunks)
+
+
+def greedy(judge):
+    return list(decode_all(judge.captioner, judge.chunks, GREEDY, 0))
+
+
+def test_a_deaf_captioner_carries_nothing_however_it_is_sampled():
+    judge = scorer(toys.deaf)
+    for options in (GREEDY, DecodingOptions(do_sample=True, temperature=1.5)):
+        captions = list(decode_all(judge.captioner, judge.chunks, options, 0))
+        heard = listen(captions, judge, 0)
+        assert heard.bits == pytest.approx(0, abs=1e-6)
+        assert heard.identification == pytest.approx(1 / 21, abs=1e-6)
+        assert heard.chance == 1 / 21
+
+
+def test_an_attentive_captioner_reaches_the_ceiling():
+    judge = scorer(toys.healthy)
+    heard = listen(greedy(judge), judge, 0)
+    assert heard.ceiling_bits == pytest.approx(math.log2(21))
+    assert heard.bits == pytest.approx(heard.ceiling_bits, abs=0.05)
+    assert heard.identification == 1
+    assert heard.low <= heard.bits <= heard.high
+
+
+def test_the_bound_is_its_formula():
+    judge = scorer(toys.bland_until_sampled)
+    captions = {c.file_name: (*c.tokens, toys.EOS) for c in greedy(judge)}
+    bound = information_bound(captions, judge, 5)
+    sets = contrast_sets(NAMES, 21, 5)
+    for place, name in enumerate(sorted(captions)):
+        odds = []
+        for other in sets[name]:
+            memory = torch.tensor([NAMES.index(other)])
+            first = judge.captioner.logits(torch.tensor([[1]]), memory).log_softmax(1)
+            end = judge.captioner.logits(torch.tensor([[1, 5]]), memory).log_softmax(1)
+            odds.append(math.exp(float(first[0, captions[name][0]]) + float(end[0, toys.EOS])))
+        assert sets[name][0] == name
+        expected = math.log2(odds[0] / np.mean(odds))
+        assert bound.bits[place] == pytest.approx(expected, abs=1e-3)
+
+
+def test_contrast_sets_try_every_clip_equally_often():
+    sets = contrast_sets(NAMES, 21, 0)
+    tried = [other for others in sets.values() for other in others]
+    assert all(tried.count(name) == 21 for name in NAMES)
+    assert all(len(set(others)) == 21 for others in sets.values())
+    assert contrast_sets(NAMES[:20], 21, 0)["00.wav"][0] == "00.wav"
+    assert len(contrast_sets(NAMES[:20], 21, 0)["00.wav"]) == 20
+
+
+def test_captions_of_other_clips_are_below_zero_and_said_so():
+    judge = scorer(toys.healthy)
+    captions = greedy(judge)
+    swapped = [
+        ClipCaption(c.file_name, other.text, other.tokens, other.logprob, True)
+        for c, other in zip(captions, captions[1:] + captions[:1], strict=True)
+    ]
+    heard = listen(swapped, judge, 0)
+    assert heard.bits == heard.low == 0
+    assert "shown as 0" in heard.note
+
+
+def test_references_are_scored_and_the_lower_decides():
+    judge = scorer(toys.healthy)
+    own = [f"word{toys.COMMON + toys.VARIANTS * n}" for n in range(toys.CLIPS)]
+    right = {name: [own[n]] for n, name in enumerate(NAMES)}
+    wrong = {name: [own[(n + 3) % toys.CLIPS]] for n, name in enumerate(NAMES)}
+    good = listen(greedy(judge), judge, 0, right)
+    assert good.reference_bits == pytest.approx(good.ceiling_bits, abs=0.05)
+    bad = listen(greedy(judge), judge, 0, wrong)
+    assert bad.bits == good.bits
+    assert bad.deciding_bits == bad.reference_bits == 0
+    assert listen(greedy(judge), judge, 0, {"00.wav": ["zebra"]}).reference_bits is None
+
+
+def test_length_of_captions_in_a_batch_does_not_matter():
+    judge = scorer(toys.healthy)
+    pairs = [((3,), "00.wav"), ((3, 4, 5, 2), "00.wav"), ((3, 2), "00.wav")]
+    together = judge.log_probabilities(pairs)
+    alone = [float(scorer(toys.healthy).log_probabilities([pair])[0]) for pair in pairs]
+    assert together.tolist() == pytest.approx(alone, abs=1e-4)
