@@ -6,7 +6,7 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 
 import numpy as np
-from sklearn.feature_extraction.text import TfidfVectorizer
+from scipy import sparse
 
 from capfix_cli.core.text import split_words
 from capfix_cli.schemas.measurement import Mode
@@ -49,7 +49,7 @@ def find_modes(captions: Sequence[ClipCaption], least: int = 2) -> list[Mode]:
 def _clusters(wordings: Sequence[tuple[str, ...]]) -> list[list[int]]:
     if not any(wordings):
         return [[place] for place in range(len(wordings))]
-    vectors = TfidfVectorizer(analyzer=_as_it_is).fit_transform(wordings)
+    vectors = tf_idf(wordings)
     free = np.ones(len(wordings), dtype=bool)
     clusters = []
     start = 0
@@ -68,8 +68,28 @@ def _clusters(wordings: Sequence[tuple[str, ...]]) -> list[list[int]]:
     return clusters
 
 
-def _as_it_is(words: tuple[str, ...]) -> tuple[str, ...]:
-    return words
+def tf_idf(wordings: Sequence[tuple[str, ...]]) -> sparse.csr_matrix:
+    """Weigh the words of each wording by how few wordings have them, rows of length 1.
+
+    The weight of a word is its count times ln((1 + N) / (1 + wordings with it)) + 1, as in
+    scikit-learn's ``TfidfVectorizer``, whose import takes longer than all measures of 100 captions.
+
+    Args:
+        wordings: N of them, as words.
+
+    Returns:
+        [N, words], the words in alphabetical order; the row of an empty wording is empty.
+    """
+    counts = [sorted(Counter(wording).items()) for wording in wordings]
+    column = {word: place for place, word in enumerate(sorted({w for c in counts for w, _ in c}))}
+    starts = np.cumsum([0, *map(len, counts)])
+    columns = np.array([column[word] for count in counts for word, _ in count], dtype=np.int64)
+    values = np.array([number for count in counts for _, number in count], dtype=np.float64)
+    having = np.bincount(columns, minlength=len(column))
+    values *= (np.log((1 + len(wordings)) / (1 + having)) + 1)[columns]
+    matrix = sparse.csr_matrix((values, columns, starts), shape=(len(wordings), len(column)))
+    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=1)).ravel())
+    return sparse.diags(1 / np.where(lengths > 0, lengths, 1.0)).tocsr() @ matrix
 
 
 def _mode(

@@ -86,6 +86,7 @@ def test_a_worked_adapter_keeps_every_clause(style, saved, capfix):
     assert noted == (["step"] if style in {"encode_decode", "non_autoregressive"} else [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("style", STYLES)
 def test_a_worked_adapter_is_diagnosed(style, saved, world, capfix):
     done = capfix(

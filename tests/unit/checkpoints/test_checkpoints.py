@@ -417,6 +417,7 @@ CONFIG_NAMES = st.sampled_from(
     JSON | st.dictionaries(CONFIG_NAMES, JSON),
     st.sampled_from(["config.json", "generation_config.json", "preprocessor_config.json"]),
 )
+@pytest.mark.slow
 def test_no_config_crashes_an_inspection_or_its_check(value, name):
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.json").write_text('{"model_type": "whisper"}')
@@ -530,6 +531,7 @@ def test_hugging_face_steps_agree_with_whole_prefixes_and_with_its_own_generate(
         assert list(caption.tokens) == row[:until]
 
 
+@pytest.mark.slow
 def test_a_hugging_face_folder_is_diagnosed(folder, world, capfix):
     done = capfix("diagnose", folder, "--audio", world.test_audio, "--json", "--quiet")
     assert done.status == 0, done.err

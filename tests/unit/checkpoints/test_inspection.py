@@ -599,6 +599,7 @@ print(json.dumps([outcomes, "torch" in sys.modules]))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="peak memory is read from /proc")
 @pytest.mark.parametrize("form", ["pickle", "zip"])
 def test_bombs_neither_crash_nor_swell(form, tmp_path):

@@ -12,6 +12,7 @@ SEEDS = 20
 LEAST = {50: 0.95, 100: 0.99, 200: 0.99, 400: 0.99}
 
 
+@pytest.mark.slow
 def test_verdicts_are_right_at_every_size():
     folder = real_data("captions")
     wrong, judged = [], 0
@@ -36,6 +37,7 @@ def test_verdicts_are_right_at_every_size():
         assert sum(right[size]) / len(right[size]) >= least
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kinds", [10, 64])
 def test_a_closed_world_is_no_collapse(kinds):
     world = [f"{'loud' if n % 2 else 'quiet'} sound of kind{n % kinds}" for n in range(300)]

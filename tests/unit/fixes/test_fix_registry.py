@@ -101,6 +101,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.slow
 def test_a_fix_is_one_file(tmp_path):
     for name in ("capfix_cli", "benchmarks"):
         shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))

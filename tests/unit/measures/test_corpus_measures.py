@@ -156,6 +156,7 @@ def test_a_sketch_of_pairs_lies_within_its_interval():
     assert inside >= 36
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("way", list(DRAWERS))
 def test_intervals_hold_the_true_value(way):
     """60 draws of 100 captions each; fewer than 50 hits at .95 have a chance under 1 in 1,000."""

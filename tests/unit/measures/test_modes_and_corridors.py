@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sys
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -12,7 +13,7 @@ import pytest
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.measures import external_metrics as aac
 from capfix_cli.measures import semantic
-from capfix_cli.measures.modes import find_modes
+from capfix_cli.measures.modes import find_modes, tf_idf
 from capfix_cli.measures.paired_comparison import paired_means, paired_statistic
 from capfix_cli.measures.reference_ranges import corridor, published, rescaled, with_corridors
 from capfix_cli.schemas.records import ClipCaption, Measure
@@ -189,3 +190,13 @@ def test_the_packaged_model_knows_a_paraphrase():
     )
     assert vectors[0] @ vectors[1] > 0.85
     assert vectors[0] @ vectors[2] < 0.3
+
+
+def test_words_are_weighed_as_scikit_learn_weighs_them():
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    draw = random.Random(0)
+    words = [f"word{n}" for n in range(60)]
+    wordings = [tuple(draw.choices(words, k=draw.randrange(9))) for _ in range(500)]
+    known = TfidfVectorizer(analyzer=lambda wording: wording).fit_transform(wordings)
+    assert np.abs(tf_idf(wordings).toarray() - known.toarray()).max() < 1e-12

@@ -274,6 +274,7 @@ def test_a_diagnosis_that_runs_out_of_memory_says_what_to_lower(ear, folder):
         encode_and_caption(derive(ear, encode=encode), str(folder), batch_size=4, seed=0)
 
 
+@pytest.mark.slow
 def test_references_longer_than_its_positions_are_cut_and_not_fed(capfix, world, tmp_path):
     model = hugging.save_whisper(tmp_path / "whisper")  # places for a caption of 11 words
     rows = ["file_name,caption_1"]
