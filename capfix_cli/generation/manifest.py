@@ -74,6 +74,7 @@ def build_manifest(
     options: DecodingOptions,
     seed: int,
     adapter: str | None = None,
+    *,
     given: ModelOptions = NO_MODEL_OPTIONS,
 ) -> GenerationManifest:
     """Gather what a command's captions are made with, its paths from the root."""

@@ -40,7 +40,7 @@ def held_out_evaluator(
                 chunks.append(
                     encode_by([names[place] for place in places], partial(encode, padded, lengths))
                 )
-            return look(captioner, chunks, epoch, loss, references, seed)
+            return look(captioner, chunks, epoch, loss, references=references, seed=seed)
 
     return look_now
 
