@@ -265,6 +265,7 @@ def generate(
     options: DecodingOptions,
     settings: Settings,
     progress: ProgressCallback = no_progress,
+    *,
     delivery: Delivery | None = None,
 ) -> Generated:
     """Caption every clip of a folder as it goes; nothing is judged and no run is stored.
@@ -276,7 +277,7 @@ def generate(
         CapfixError: whatever the user can mend.
     """
     given = settings.model
-    made = build_manifest(model, audio, options, settings.seed, settings.adapter, given)
+    made = build_manifest(model, audio, options, settings.seed, settings.adapter, given=given)
     captions: list[ClipCaption] = []
     with seeded(settings.seed), join(settings.device) as team:
         loaded = load(model, settings.adapter, team.device, given)
@@ -286,10 +287,10 @@ def generate(
                 audio,
                 made.with_model(loaded.summary.sha256),
                 options,
-                settings.batch_size,
-                delivery or Delivery(show=captions.extend),
-                team,
-                progress,
+                batch_size=settings.batch_size,
+                delivery=delivery or Delivery(show=captions.extend),
+                team=team,
+                progress=progress,
             )
     captions.sort(key=lambda caption: caption.file_name)
     return replace(generated, captions=tuple(captions))

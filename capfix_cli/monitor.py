@@ -112,7 +112,9 @@ class Watched:
                 )
                 for batch in self.batches
             ]
-            reading = look(self.captioner, chunks, number, loss, self.references, self.seed)
+            reading = look(
+                self.captioner, chunks, number, loss, references=self.references, seed=self.seed
+            )
         self.history.append(reading)
         warning = collapse_warning(self.history)
         if warning:

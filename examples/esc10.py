@@ -82,6 +82,7 @@ def build(
     seed: int,
     mixes_train: int = 600,
     mixes_test: int = 150,
+    *,
     progress: Progress | None = None,
 ) -> World:
     """Write the captioning set to disk: the same arguments give the same bytes.
@@ -289,7 +290,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     mixes = (given.mixes_train, given.mixes_test)
     try:
-        world = build(given.folder, given.esc10, given.seed, *mixes, _counter("Clips"))
+        counter = _counter("Clips")
+        world = build(given.folder, given.esc10, given.seed, *mixes, progress=counter)
         if given.epochs:
             train_baseline(world, given.epochs, given.seed)
     except CapfixError as error:

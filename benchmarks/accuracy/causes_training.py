@@ -192,7 +192,7 @@ def trained(held: Set, architecture: str, fault: str, seed: int, work: Path) -> 
             epochs = 1 if undertrained else small_whisper.EPOCHS
             texts = [text for own in _worded(held, captions).values() for text in own]
             features = _whisper_features(held)
-            small_whisper.train(captions, texts, features, path, epochs, seed)
+            small_whisper.train(captions, texts, features, path, epochs=epochs, seed=seed)
         return load(str(path)), table
     path = work / f"{name}.pt"
     if not path.exists():

@@ -38,7 +38,13 @@ def draw(
     ]
     for number, (name, title) in enumerate(PANELS.items()):
         x, y = LEFT + number % ACROSS * STEP_X, TOP + number // ACROSS * STEP_Y
-        parts += _panel(x, y, title, sizes, table[name], _of(name, lines), collapsed)
+        parts += _panel(
+            *(x, y, title),
+            sizes=sizes,
+            bands=table[name],
+            lines=_of(name, lines),
+            collapsed=collapsed,
+        )
     return "\n".join([*parts, "</svg>", ""])
 
 
@@ -50,6 +56,7 @@ def _panel(
     left: int,
     top: int,
     title: str,
+    *,
     sizes: Sequence[int],
     bands: Bands,
     lines: Mapping[str, Sequence[tuple[int, float]]],

@@ -130,7 +130,7 @@ def look(captioner: Captioner, held: Set, seed: int) -> Seen:
     heard = encode_and_caption(captioner, str(held.world.test_audio), batch_size=32, seed=seed)
     names = [caption.file_name for caption in heard.captions]
     texts = match_references(read_references(held.world.test_captions), names, "test.csv")
-    probes = ProbeCache(captioner, heard.sample, heard.chunks, heard.captions, texts, seed)
+    probes = ProbeCache(captioner, heard.sample, heard.chunks, heard.captions, texts, seed=seed)
     evaluator = DecodingEvaluator(Scorer(captioner, heard.chunks), texts, seed)
     return Seen(probes, evaluator.judge(heard.captions).listening)
 

@@ -90,6 +90,7 @@ def train(
     texts: Iterable[str],
     features: Mapping[str, Tensor],
     path: Path,
+    *,
     epochs: int,
     seed: int,
 ) -> None:

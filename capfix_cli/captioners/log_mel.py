@@ -42,6 +42,7 @@ class LogMelFrontEnd(nn.Module):
         hop_length: int,
         n_mels: int,
         log: Literal["ln", "log10", "db", "none"] = "ln",
+        *,
         floor: float = 1e-10,
         **mel: Any,
     ) -> None:

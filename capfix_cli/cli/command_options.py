@@ -48,6 +48,18 @@ ReferencesOption = Annotated[
     str | None,
     typer.Option("--references", metavar="CSV", help="References: file_name, caption_1, ..."),
 ]
+ModelOrLatest = Annotated[
+    str | None, typer.Argument(help="A checkpoint; the latest run's if none.")
+]
+AudioOrLatest = Annotated[
+    str | None, typer.Option("--audio", metavar="DIR", help="Clips; the latest run's if none.")
+]
+CaptionFileOption = Annotated[
+    str | None,
+    typer.Option(
+        "--output", "-o", metavar="FILE", help="Write .csv or .jsonl; resumes what broke off."
+    ),
+]
 FailOnOption = Annotated[
     str | None,
     typer.Option(
@@ -201,6 +213,22 @@ _IDLE = {
     "contrast_cutoff": ("contrast", "cuts a contrast off", "--contrast, such as 1"),
     "contrast_absent": ("contrast", "stands on one side of a contrast", "--contrast, such as 1"),
 }
+
+
+DECODING = (
+    *("temperature", "top_k", "top_p", "min_p", "typical_p", "num_beams", "num_beam_groups"),
+    *("diversity_penalty", "length_penalty", "early_stopping", "repetition_penalty"),
+    *("no_repeat_ngram_size", "min_new_tokens", "max_new_tokens", "num_candidates", "rerank"),
+    *("contrast", "contrast_cutoff"),
+)
+# Where a parameter has another name than the option that it sets.
+_RENAMED = {"num_captions": "num_return_sequences", "contrast_against": "contrast_absent"}
+
+
+def decoding_of(context: typer.Context, file: str | None) -> DecodingOptions | None:
+    """Make decoding options of a command's parameters, as :func:`decoding` does."""
+    names = {**{name: name for name in DECODING}, **_RENAMED}
+    return decoding({option: context.params[name] for name, option in names.items()}, file)
 
 
 def decoding(given: dict[str, Any], file: str | None) -> DecodingOptions | None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import astuple
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -26,12 +26,9 @@ INTERRUPTED = 130  # as shells report SIGINT
 
 
 def command(
-    model: Annotated[
-        str | None, typer.Argument(help="A checkpoint; the latest run's if none.")
-    ] = None,
-    audio: Annotated[
-        str | None, typer.Option("--audio", metavar="DIR", help="Clips; the latest run's if none.")
-    ] = None,
+    context: typer.Context,
+    model: options.ModelOrLatest = None,
+    audio: options.AudioOrLatest = None,
     temperature: options.TemperatureOption = None,
     top_k: options.TopKOption = None,
     top_p: options.TopPOption = None,
@@ -53,12 +50,7 @@ def command(
     contrast_cutoff: options.CutoffOption = None,
     contrast_against: options.AgainstOption = None,
     decoding: options.DecodingOption = None,
-    output: Annotated[
-        str | None,
-        typer.Option(
-            "--output", "-o", metavar="FILE", help="Write .csv or .jsonl; resumes what broke off."
-        ),
-    ] = None,
+    output: options.CaptionFileOption = None,
     adapter: options.AdapterOption = None,
     vocabulary: options.VocabularyOption = None,
     bos: options.BosOption = None,
@@ -74,35 +66,26 @@ def command(
     """Caption a folder of clips, decoding as told or as the latest run found best."""
     from capfix_cli.checkpoints.model_options import ModelOptions
 
-    chosen = options.decoding(
-        {
-            "temperature": temperature,
-            "top_k": top_k,
-            "top_p": top_p,
-            "min_p": min_p,
-            "typical_p": typical_p,
-            "num_beams": num_beams,
-            "num_beam_groups": num_beam_groups,
-            "diversity_penalty": diversity_penalty,
-            "length_penalty": length_penalty,
-            "early_stopping": early_stopping,
-            "repetition_penalty": repetition_penalty,
-            "no_repeat_ngram_size": no_repeat_ngram_size,
-            "min_new_tokens": min_new_tokens,
-            "max_new_tokens": max_new_tokens,
-            "num_return_sequences": num_captions,
-            "num_candidates": num_candidates,
-            "rerank": rerank,
-            "contrast": contrast,
-            "contrast_cutoff": contrast_cutoff,
-            "contrast_absent": contrast_against,
-        },
-        decoding,
-    )
+    given = ModelOptions(vocabulary, bos, eos, pad, trust)
+    chosen = options.decoding_of(context, decoding)
     speaks = _speaks(output)
     quiet = quiet or not speaks
-    given = ModelOptions(vocabulary, bos, eos, pad, trust)
     work = complete(GenerateInputs(model, audio, adapter, given, chosen), quiet=quiet)
+    _generate(work, output, device, batch_size, seed, as_json=as_json, quiet=quiet, speaks=speaks)
+
+
+def _generate(
+    work: GenerateInputs,
+    output: str | None,
+    device: str,
+    batch_size: int,
+    seed: int,
+    *,
+    as_json: bool,
+    quiet: bool,
+    speaks: bool,
+) -> None:
+    """Caption, and say what came of it."""
     target = Path(output) if output is not None else None
     if target is not None:
         _check(target, work, seed)
@@ -121,7 +104,8 @@ def command(
             given = options.about_model(work.model, *astuple(work.given))
             settings = options.settings(work.adapter, device, batch_size, seed, None, given)
             generated = pipeline.generate(
-                str(work.model), str(work.audio), work.options, settings, progress, delivery
+                *(str(work.model), str(work.audio), work.options, settings, progress),
+                delivery=delivery,
             )
     except KeyboardInterrupt:
         if speaks:
@@ -168,7 +152,8 @@ def _check(target: Path, work: GenerateInputs, seed: int) -> None:
 
     check_output(target)
     model, audio = str(work.model), str(work.audio)
-    check_parts(target, build_manifest(model, audio, work.options, seed, work.adapter, work.given))
+    made = build_manifest(model, audio, work.options, seed, work.adapter, given=work.given)
+    check_parts(target, made)
 
 
 def _view(

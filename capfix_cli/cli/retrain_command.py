@@ -2,66 +2,76 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from capfix_cli.cli import command_options as options
 from capfix_cli.cli.progress_bars import Watcher
 
+if TYPE_CHECKING:
+    from capfix_cli.schemas.retraining_record import Retraining
+
+RecipeArgument = Annotated[
+    str,
+    typer.Argument(help="A recipe that `capfix diagnose` wrote, or one of `capfix recipe list`."),
+]
+CaptionsOption = Annotated[
+    str | None,
+    typer.Option("--captions", metavar="CSV", help="Training captions: file_name, caption_1 …"),
+]
+TrainingAudioOption = Annotated[
+    str | None, typer.Option("--audio", metavar="DIR", help="The training clips.")
+]
+TestAudioOption = Annotated[
+    str | None,
+    typer.Option("--test-audio", metavar="DIR", help="Clips to diagnose on; the run's if none."),
+]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="MODEL", help="The captioner before, if not the recipe's."),
+]
+DatasetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--dataset",
+        metavar="NAME[:SUBSET]",
+        help="Clotho, AudioCaps, MACS or WavCaps of aac-datasets; --audio is then its root.",
+    ),
+]
+OutputOption = Annotated[
+    str | None,
+    typer.Option("--output", "-o", metavar="FILE", help="The checkpoint to write."),
+]
+EpochsOption = Annotated[
+    int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
+]
+ControlOption = Annotated[
+    bool,
+    typer.Option(
+        "--control/--no-control",
+        help="Train the same model without the fixes too, at the same budget.",
+    ),
+]
+LogsOption = Annotated[
+    str | None,
+    typer.Option("--logs", metavar="DIR", help="Write CSV logs, and TensorBoard's, there."),
+]
+
 
 def command(
-    recipe: Annotated[
-        str,
-        typer.Argument(
-            help="A recipe that `capfix diagnose` wrote, or one of `capfix recipe list`."
-        ),
-    ],
-    captions: Annotated[
-        str | None,
-        typer.Option("--captions", metavar="CSV", help="Training captions: file_name, caption_1 …"),
-    ] = None,
-    audio: Annotated[
-        str | None, typer.Option("--audio", metavar="DIR", help="The training clips.")
-    ] = None,
-    test_audio: Annotated[
-        str | None,
-        typer.Option(
-            "--test-audio", metavar="DIR", help="Clips to diagnose on; the run's if none."
-        ),
-    ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option("--model", metavar="MODEL", help="The captioner before, if not the recipe's."),
-    ] = None,
+    recipe: RecipeArgument,
+    captions: CaptionsOption = None,
+    audio: TrainingAudioOption = None,
+    test_audio: TestAudioOption = None,
+    model: ModelOption = None,
     adapter: options.AdapterOption = None,
-    dataset: Annotated[
-        str | None,
-        typer.Option(
-            "--dataset",
-            metavar="NAME[:SUBSET]",
-            help="Clotho, AudioCaps, MACS or WavCaps of aac-datasets; --audio is then its root.",
-        ),
-    ] = None,
+    dataset: DatasetOption = None,
     references: options.ReferencesOption = None,
-    output: Annotated[
-        str | None,
-        typer.Option("--output", "-o", metavar="FILE", help="The checkpoint to write."),
-    ] = None,
-    epochs: Annotated[
-        int | None, typer.Option("--epochs", min=1, help="Instead of the recipe's.")
-    ] = None,
-    control: Annotated[
-        bool,
-        typer.Option(
-            "--control/--no-control",
-            help="Train the same model without the fixes too, at the same budget.",
-        ),
-    ] = True,
-    logs: Annotated[
-        str | None,
-        typer.Option("--logs", metavar="DIR", help="Write CSV logs, and TensorBoard's, there."),
-    ] = None,
+    output: OutputOption = None,
+    epochs: EpochsOption = None,
+    control: ControlOption = True,
+    logs: LogsOption = None,
     device: options.DeviceOption = "cpu",
     batch_size: options.BatchOption = 32,
     seed: options.SeedOption = 0,
@@ -96,6 +106,11 @@ def command(
             dataset=opened,
             progress=progress,
         )
+    _show(result, as_json=as_json, quiet=quiet)
+    options.fail_on(result.after, verdicts)
+
+
+def _show(result: Retraining, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         from capfix_cli.report.json_output import print_json
 
@@ -107,4 +122,3 @@ def command(
         from capfix_cli.report.terminal.style import make_console
 
         print_retraining(make_console(), result)
-    options.fail_on(result.after, verdicts)

@@ -47,7 +47,7 @@ def beam_search(
     running = NextWord(captioner, memory, clips, options, absent)
     running.widen(width)
     device = running.logits.device
-    beams = [_Group(clips, width // groups, most, captioner.eos_id, options, device)]
+    beams = [_Group(clips, width // groups, most, captioner.eos_id, options, device=device)]
     beams += [beams[0].clone() for _ in range(groups - 1)]
     batch = torch.arange(clips)  # which clip each running one is
     results: list[list[Hypothesis]] = [[] for _ in range(clips)]
@@ -113,6 +113,7 @@ class _Group:
         most: int,
         eos_id: int,
         options: DecodingOptions,
+        *,
         device: torch.device,
     ) -> None:
         self.size, self.most, self.eos_id, self.options = size, most, eos_id, options
@@ -173,7 +174,7 @@ class _Group:
         paths[:, :, length - 1] = tokens
         ends = tokens == self.eos_id
         stops = torch.ones_like(ends) if last else ends
-        self._finish(best, paths, own, ends, stops, length)
+        self._finish(best, paths, own, ends=ends, stops=stops, length=length)
         self.totals, chosen = (best + stops * DEAD).topk(self.size, dim=1)
         self.parents, self.tokens = parents.gather(1, chosen), tokens.gather(1, chosen)
         self.own = own.gather(1, chosen)
@@ -181,7 +182,7 @@ class _Group:
         self._settle(length)
 
     def _finish(
-        self, best: Tensor, paths: Tensor, own: Tensor, ends: Tensor, stops: Tensor, length: int
+        self, best: Tensor, paths: Tensor, own: Tensor, *, ends: Tensor, stops: Tensor, length: int
     ) -> None:
         """Let hypotheses that stop among the best S join those that ended; the best S stay."""
         stopping = stops.clone()

@@ -5,7 +5,9 @@ from __future__ import annotations
 import dataclasses
 import difflib
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from annotated_types import Interval
 
 from capfix_cli.core.errors import CapfixError
 
@@ -14,26 +16,6 @@ ABSENT_KINDS: tuple[AbsentKind, ...] = ("others", "mean-memory", "silence", "noi
 Rerank = Literal["likelihood", "listening", "mbr"]
 RERANKINGS: tuple[Rerank, ...] = ("likelihood", "listening", "mbr")
 
-# (lowest, highest, whether the lowest itself is allowed) of each number.
-_RANGES: dict[str, tuple[float, float, bool]] = {
-    "temperature": (0, 100, False),
-    "top_k": (0, 10_000_000, True),
-    "top_p": (0, 1, False),
-    "min_p": (0, 1, True),
-    "typical_p": (0, 1, False),
-    "num_beams": (1, 100, True),
-    "num_beam_groups": (1, 100, True),
-    "diversity_penalty": (0, 100, True),
-    "length_penalty": (-100, 100, True),
-    "repetition_penalty": (0, 100, False),
-    "no_repeat_ngram_size": (0, 100, True),
-    "min_new_tokens": (0, 1_000, True),
-    "max_new_tokens": (1, 1_000, True),
-    "num_return_sequences": (1, 1_000, True),
-    "num_candidates": (1, 1_000, True),
-    "contrast": (0, 100, True),
-    "contrast_cutoff": (0, 1, True),
-}
 # Where the command line says it otherwise than a generation_config.json does.
 _FLAGS = {"num_return_sequences": "num-captions", "contrast_absent": "contrast-against"}
 _SAMPLERS = ("temperature", "top_k", "top_p", "min_p", "typical_p")
@@ -76,25 +58,25 @@ class DecodingOptions:
     """
 
     do_sample: bool = False
-    temperature: float = 1.0
-    top_k: int = 0
-    top_p: float = 1.0
-    min_p: float = 0.0
-    typical_p: float = 1.0
-    num_beams: int = 1
-    num_beam_groups: int = 1
-    diversity_penalty: float = 0.0
-    length_penalty: float = 1.0
+    temperature: Annotated[float, Interval(gt=0.0, le=100.0)] = 1.0
+    top_k: Annotated[int, Interval(ge=0, le=10_000_000)] = 0
+    top_p: Annotated[float, Interval(gt=0.0, le=1.0)] = 1.0
+    min_p: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.0
+    typical_p: Annotated[float, Interval(gt=0.0, le=1.0)] = 1.0
+    num_beams: Annotated[int, Interval(ge=1, le=100)] = 1
+    num_beam_groups: Annotated[int, Interval(ge=1, le=100)] = 1
+    diversity_penalty: Annotated[float, Interval(ge=0.0, le=100.0)] = 0.0
+    length_penalty: Annotated[float, Interval(ge=-100.0, le=100.0)] = 1.0
     early_stopping: bool | Literal["never"] = False
-    repetition_penalty: float = 1.0
-    no_repeat_ngram_size: int = 0
-    min_new_tokens: int = 0
-    max_new_tokens: int | None = None
-    num_return_sequences: int = 1
-    num_candidates: int = 1
+    repetition_penalty: Annotated[float, Interval(gt=0.0, le=100.0)] = 1.0
+    no_repeat_ngram_size: Annotated[int, Interval(ge=0, le=100)] = 0
+    min_new_tokens: Annotated[int, Interval(ge=0, le=1_000)] = 0
+    max_new_tokens: Annotated[int, Interval(ge=1, le=1_000)] | None = None
+    num_return_sequences: Annotated[int, Interval(ge=1, le=1_000)] = 1
+    num_candidates: Annotated[int, Interval(ge=1, le=1_000)] = 1
     rerank: Rerank | None = None
-    contrast: float = 0.0
-    contrast_cutoff: float = 0.1
+    contrast: Annotated[float, Interval(ge=0.0, le=100.0)] = 0.0
+    contrast_cutoff: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.1
     contrast_absent: AbsentKind = "mean-memory"
 
     def __post_init__(self) -> None:
@@ -103,11 +85,10 @@ class DecodingOptions:
         Raises:
             CapfixError: says which option and what it may be.
         """
-        for name, (low, high, inclusive) in _RANGES.items():
+        for name, allowed in _RANGES.items():
             value = getattr(self, name)
-            if value is None and name == "max_new_tokens":
-                continue
-            _check_number(name, value, low, high, inclusive)
+            if value is not None or name != "max_new_tokens":
+                _check_number(name, value, allowed)
         _check_choice("contrast_absent", self.contrast_absent, ABSENT_KINDS)
         _check_choice("early_stopping", self.early_stopping, (True, False, "never"))
         if self.rerank is not None:
@@ -246,6 +227,12 @@ class DecodingOptions:
 
 
 _DEFAULTS = {field.name: field.default for field in dataclasses.fields(DecodingOptions)}
+_RANGES: dict[str, Interval] = {
+    name: annotation.__metadata__[0]
+    for name, hint in get_type_hints(DecodingOptions, include_extras=True).items()
+    for annotation in (hint, *get_args(hint))
+    if get_origin(annotation) is Annotated
+}
 _DESCRIBED = {
     "length_penalty": "length penalty",
     "repetition_penalty": "repetition penalty",
@@ -259,12 +246,14 @@ def flag(name: str) -> str:
     return "--" + _FLAGS.get(name, name).replace("_", "-")
 
 
-def _check_number(name: str, value: Any, low: float, high: float, inclusive: bool) -> None:
+def _check_number(name: str, value: Any, allowed: Interval) -> None:
     whole = isinstance(_DEFAULTS[name], int) or name == "max_new_tokens"
+    low, high = allowed.ge if allowed.gt is None else allowed.gt, allowed.le
     right = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-    if right and (low <= value <= high if inclusive else low < value <= high):
+    if right and (low < value <= high or (value == low and allowed.gt is None)):
         return
-    bounds = f"from {low:g} to {high:g}" if inclusive else f"above {low:g} and at most {high:g}"
+    bounds = f"from {low:g} to {high:g}"
+    bounds = bounds if allowed.gt is None else f"above {low:g} and at most {high:g}"
     kind = "a whole number " if whole else ""
     raise CapfixError(f"{flag(name)} is {value}; it must be {kind}{bounds}.")
 

@@ -119,7 +119,7 @@ def run_demo(
         epochs=size.recipe_epochs,
         progress=progress,
     )
-    return _compare(world, model, before, proof, settings, progress)
+    return _compare(world, model, before, proof, settings, progress=progress)
 
 
 def _train_baseline(world: World, size: DemoSize, seed: int, progress: ProgressCallback) -> Path:
@@ -147,6 +147,7 @@ def _compare(
     before: Diagnosis,
     proof: Retraining,
     settings: Settings,
+    *,
     progress: ProgressCallback,
 ) -> DemoResult:
     """Caption the same clips with all three, and check them against the truth."""

@@ -76,8 +76,8 @@ class DiagnosisContext:
             clips.chunks,
             clips.captions,
             self.references,
-            self.seed,
-            None if self.train_audio is None else self._training_clips(self.train_audio),
+            seed=self.seed,
+            trained_on=None if self.train_audio is None else self._training_clips(self.train_audio),
         )
 
     def _training_clips(self, folder: str) -> Callable[[], Sample]:

@@ -102,6 +102,7 @@ def caption_folder(
     folder: str,
     made: GenerationManifest,
     options: DecodingOptions,
+    *,
     batch_size: int,
     delivery: Delivery,
     team: ProcessGroup,
@@ -139,17 +140,7 @@ def caption_folder(
         for batch in caption(
             captioner, shares, options, batch_size=batch_size, seed=made.seed, absent=absent
         ):
-            counts.add(batch)
-            if not delivery.kept and counts.non_finite and counts.non_finite == counts.made:
-                raise CapfixError(
-                    "The model gives no score that is a number: there is nothing to caption by.",
-                    "`capfix diagnose MODEL --audio DIR` says what is broken.",
-                )
-            if part is not None:
-                part.append(map(predicted, batch.captions), batch.skipped)
-            else:
-                counts.skipped.extend(batch.skipped)
-            delivery.show(batch.captions)
+            _deliver(batch, counts, part, delivery)
             team.done += len(batch.captions)
             delivery.kept = delivery.found + team.done + team.others_done
             progress("captioning", delivery.kept, len(clips))
@@ -160,7 +151,28 @@ def caption_folder(
         everyone = [_Counts(**result) for result in team.report(counts.to_dict())]
         if team.rank:
             return Generated(0, ())
-        return _merge(folder, names, unread, options, delivery, everyone, team)
+        return _merge(
+            folder, names, unread, options, delivery=delivery, everyone=everyone, team=team
+        )
+
+
+def _deliver(batch: Captioned, counts: _Counts, part: Part | None, delivery: Delivery) -> None:
+    """Count a batch's captions, write them down and show them.
+
+    Raises:
+        CapfixError: no score so far is a number.
+    """
+    counts.add(batch)
+    if not delivery.kept and counts.non_finite and counts.non_finite == counts.made:
+        raise CapfixError(
+            "The model gives no score that is a number: there is nothing to caption by.",
+            "`capfix diagnose MODEL --audio DIR` says what is broken.",
+        )
+    if part is not None:
+        part.append(map(predicted, batch.captions), batch.skipped)
+    else:
+        counts.skipped.extend(batch.skipped)
+    delivery.show(batch.captions)
 
 
 def _open(
@@ -194,6 +206,7 @@ def _merge(
     names: set[str],
     unread: Sequence[SkippedClip],
     options: DecodingOptions,
+    *,
     delivery: Delivery,
     everyone: Sequence[_Counts],
     team: ProcessGroup,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from capfix_cli.checkpoints.model_options import NO_MODEL_OPTIONS, ModelOptions
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions, flag
+from capfix_cli.schemas.record_reading import read_record
 
 SCHEMA = "capfix.part/1"
 
@@ -44,16 +44,28 @@ class GenerationManifest:
         return {"schema": SCHEMA, "capfix_version": version, **asdict(self)}
 
 
-def made_from_header(header: Mapping[str, Any]) -> GenerationManifest:
+@dataclass(frozen=True, kw_only=True)
+class SideFileHeader(GenerationManifest):
+    """The first line of a side file.
+
+    Attributes:
+        schema: of the file.
+        capfix_version: that made it.
+    """
+
+    schema: Literal["capfix.part/1"]
+    capfix_version: str
+
+
+def made_from_header(header: Any) -> GenerationManifest:
     """Read what :meth:`GenerationManifest.to_header` gave.
 
     Raises:
-        KeyError, TypeError: it is not such a header.
+        RecordError: it is not such a header.
     """
-    if header["schema"] != SCHEMA:
-        raise KeyError(header["schema"])
-    names = ("model", "audio", "decoding", "seed", "adapter", "given", "sha256")
-    return GenerationManifest(**{name: header[name] for name in names})
+    whole = read_record(SideFileHeader, header)
+    own = {row.name: getattr(whole, row.name) for row in fields(GenerationManifest)}
+    return GenerationManifest(**own)
 
 
 def build_manifest(
@@ -62,6 +74,7 @@ def build_manifest(
     options: DecodingOptions,
     seed: int,
     adapter: str | None = None,
+    *,
     given: ModelOptions = NO_MODEL_OPTIONS,
 ) -> GenerationManifest:
     """Gather what a command's captions are made with, its paths from the root."""

@@ -20,6 +20,7 @@ from capfix_cli import __version__
 from capfix_cli.captions.captions_file import JSON_LINES, Predicted, from_row, to_row
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.generation.manifest import SCHEMA, GenerationManifest, differences, made_from_header
+from capfix_cli.schemas.record_reading import RecordError
 from capfix_cli.schemas.records import SkippedClip
 
 CSV = (".csv", "")
@@ -94,9 +95,10 @@ def read_header(path: Path) -> GenerationManifest | None:
         return None
     try:
         return made_from_header(json.loads(line))
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, RecursionError) as error:
+        reason = f": {error.first()}" if isinstance(error, RecordError) else ""
         raise CapfixError(
-            f"{path} is there and is not a side file of this version of capfix.",
+            f"{path} is there and is not a side file of this version of capfix{reason}.",
             "Name another file with --output, or move that one away.",
         ) from error
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-Z = 1.959964  # two-sided 95 % of a normal distribution
+Z = 1.959963984540054  # scipy.special.ndtri(0.975): two-sided 95 % of a normal distribution
 HALVES = 100  # of the half samples of paired tests
 BOOTSTRAPS = 1000
 
@@ -29,6 +29,9 @@ def bootstrap_interval(
 
 def share_interval(hits: int, size: int) -> tuple[float, float]:
     """Wilson's interval of a share (1927, JASA 22); (0, 1) for no items.
+
+    The closed form of ``scipy.stats.binomtest(hits, size).proportion_ci(method="wilson")``, without
+    the half second that importing ``scipy.stats`` takes.
 
     >>> low, high = share_interval(0, 100)
     >>> low, round(high, 3)
@@ -55,6 +58,7 @@ def mean_interval(values: Sequence[float] | NDArray[np.float64]) -> tuple[float,
 
 
 def student(freedom: float) -> float:
-    """Give the 97.5 % quantile of Student's t (Cornish & Fisher's series, good from 3 on)."""
-    freedom = max(3.0, freedom)
-    return Z + (Z**3 + Z) / (4 * freedom) + (5 * Z**5 + 16 * Z**3 + 3 * Z) / (96 * freedom**2)
+    """Give the 97.5 % quantile of Student's t; one degree of freedom where there is none."""
+    from scipy.special import stdtrit  # the quantile of scipy.stats.t, which is slow to import
+
+    return float(stdtrit(max(1.0, freedom), 0.975))

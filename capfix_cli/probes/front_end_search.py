@@ -113,10 +113,10 @@ def recover(
     except ProbeFailed:
         by = "listening alone"
         # Each costs captions: two mistakes at once are left to those whose statistics tell.
+        single = [c for c in candidates if c is None or c.features is None or c.waveform == 1.0]
+        size = {"clips": QUICK, "contrast": QUICK_CONTRAST}
         quick = [
-            _listen(captioner, sample, Tried(one, None), seed, references, QUICK, QUICK_CONTRAST)
-            for one in candidates
-            if one is None or one.features is None or one.waveform == 1.0
+            _listen(captioner, sample, Tried(c, None), seed, references, **size) for c in single
         ]
         order = sorted(quick[1:], key=lambda one: -one.share)
         tried, chosen = quick, order[:FINALISTS]
@@ -230,12 +230,13 @@ def _listen(
     tried: Tried,
     seed: int,
     references: References | None,
+    *,
     clips: int = PROBED,
     contrast: int = CONTRAST,
 ) -> Tried:
     changed, heard = _changed(captioner, sample, tried.front_end)
     try:
-        listening = listen_quickly(changed, heard, seed, references, clips, contrast)
+        listening = listen_quickly(changed, heard, seed, references, clips=clips, contrast=contrast)
     except ProbeFailed:
         raise
     except (RuntimeError, ValueError):  # a front end that the network cannot take
@@ -249,6 +250,7 @@ def listen_quickly(
     sample: Sample,
     seed: int,
     references: References | None,
+    *,
     clips: int = PROBED,
     contrast: int = CONTRAST,
 ) -> Listening | None:

@@ -94,7 +94,7 @@ def measure_invariance(captioner: Captioner, sample: Sample, caption: Tokens) ->
         late = torch.cat([extra, waveforms], dim=1)
         heard = captioner.encode(late, torch.full_like(lengths, late.shape[1]))
         in_front = mean_over(divergence(own, follow(heard)), mask)
-    training, noisy = _mode(captioner, waveforms, lengths, own, captions, mask)
+    training, noisy = _mode(captioner, waveforms, lengths, own=own, captions=captions, mask=mask)
     return Invariance(clip, repeat, alone, permuted, padded, in_front, training, noisy)
 
 
@@ -102,6 +102,7 @@ def _mode(
     captioner: Captioner,
     waveforms: Tensor,
     lengths: Tensor,
+    *,
     own: Tensor,
     captions: Sequence[Tokens],
     mask: Tensor,

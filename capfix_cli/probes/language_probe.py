@@ -63,6 +63,7 @@ def measure_language(
     captioner: Captioner,
     memory: Memory,
     references: Sequence[Tokens],
+    *,
     own_texts: Sequence[Sequence[Tokens]],
     all_texts: Sequence[Sequence[Tokens]],
     unknown: float,

@@ -65,6 +65,7 @@ class ProbeCache:
         chunks: Sequence[EncodedBatch],
         captions: Sequence[ClipCaption],
         references: Mapping[str, Sequence[str]] | None,
+        *,
         seed: int,
         trained_on: Callable[[], Sample] | None = None,
     ) -> None:
@@ -245,8 +246,9 @@ class ProbeCache:
 
         def make() -> Language:
             memory, own, every, unknown = self._tokens()
+            first = [texts[0] for texts in own]
             return measure_language(
-                self.captioner, memory, [texts[0] for texts in own], own, every, unknown
+                *(self.captioner, memory, first), own_texts=own, all_texts=every, unknown=unknown
             )
 
         return self._once("language", make)

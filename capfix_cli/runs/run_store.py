@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import DIAGNOSIS_SCHEMA, Diagnosis, diagnosis_from_dict
+from capfix_cli.schemas.diagnosis_record import DIAGNOSIS_SCHEMA, Diagnosis
+from capfix_cli.schemas.record_reading import RecordError, read_record
 
 STORE = Path(".capfix") / "runs"
 DIAGNOSIS = "diagnosis.json"
@@ -47,13 +48,24 @@ class Run:
         path = self.folder / DIAGNOSIS
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            if data.get("schema") != DIAGNOSIS_SCHEMA:
-                raise KeyError(f"schema {data.get('schema')!r}")
-            return diagnosis_from_dict(data)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise CapfixError(
                 f"The run {self.id} cannot be read: {path} is missing or damaged.",
                 "Run `capfix diagnose` again.",
+            ) from error
+        schema = data.get("schema") if isinstance(data, dict) else None
+        if schema != DIAGNOSIS_SCHEMA:
+            raise CapfixError(
+                f"{path}: schema: Input should be {DIAGNOSIS_SCHEMA!r}, not {schema!r:.60}.",
+                "Read it with the version of capfix that wrote it, or run `capfix diagnose` again.",
+            )
+        try:
+            return read_record(Diagnosis, data, null_is_nan=True)
+        except RecordError as error:
+            raise CapfixError(
+                f"{path}: {error.first()}.",
+                "Put these fields right (docs/schemas/diagnosis.json) or run `capfix diagnose`"
+                " again.",
             ) from error
 
     def command(self) -> dict[str, Any]:

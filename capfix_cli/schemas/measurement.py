@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
-from capfix_cli.schemas.records import Evidence, Measure, Verdict
+from capfix_cli.schemas.measured_values import Evidence, Measure, Verdict
 
-MEASURE_SCHEMA = "capfix.measure/1"
+MEASURE_SCHEMA: Literal["capfix.measure/1"] = "capfix.measure/1"
 
 
 @dataclass(frozen=True)
@@ -166,5 +167,5 @@ class Measurement:
     files: tuple[MeasuredFile, ...]
     comparisons: tuple[Comparison, ...] = ()
     seed: int = 0
-    schema: str = MEASURE_SCHEMA
+    schema: Literal["capfix.measure/1"] = MEASURE_SCHEMA
     notes: tuple[str, ...] = ()

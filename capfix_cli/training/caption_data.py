@@ -85,21 +85,66 @@ def load_training_clips(
     """
     found = match_files(captions_file, audio_folder)
     skipped = list(found.skipped)
-    front = make_front_end(front_end)
-    copies = variants.count if variants is not None else 0
-    total = len(found.clips) * (1 + copies)
     if root is None:
-        held: dict[str, Tensor] = {}
-        for wave in _waveforms(found.clips, front_end, skipped):
-            held[wave.name] = log_mel(front, wave.samples)
-            _tell(progress, len(held) + len(skipped), total)
-        names = _usable(held, found, audio_folder, skipped)
-        return _gather(found, names, [held[name] for name in names], skipped)
+        return _in_memory(
+            found, audio_folder, front_end, progress, skipped=skipped, variants=variants
+        )
     cache = FeatureCache(root, dataclasses.asdict(front_end))
-    _tell(progress, 0, total)
     digests = _digests(found.clips, skipped, root)
-    done = 0
-    for copy in range(1 + copies):
+    copies = 1 + _copies(variants)
+    _fill(cache, found, digests, front_end, variants, skipped=skipped, progress=progress)
+    broken = {clip.path for clip in skipped}
+    known = {name: digest for name, digest in digests.items() if name not in broken}
+    names = _usable(known, found, audio_folder, skipped)
+    stored = [
+        Features(cache, [p for n in names if (p := _place(cache, digests, n, variants, copy))])
+        for copy in range(copies)
+    ]
+    clips = _gather(found, names, stored[0], skipped)
+    return dataclasses.replace(
+        clips, altered=tuple(stored[1:]), cached=(cache.folder, cache.size())
+    )
+
+
+def _copies(variants: Variants | None) -> int:
+    return variants.count if variants is not None else 0
+
+
+def _in_memory(
+    found: Matched,
+    audio_folder: str | Path,
+    front_end: FrontEndConfig,
+    progress: Progress | None,
+    *,
+    skipped: list[SkippedClip],
+    variants: Variants | None,
+) -> TrainingClips:
+    """Compute the features of clips as they are, and keep none on disk."""
+    front = make_front_end(front_end)
+    total = len(found.clips) * (1 + _copies(variants))
+    held: dict[str, Tensor] = {}
+    for wave in _waveforms(found.clips, front_end, skipped):
+        held[wave.name] = log_mel(front, wave.samples)
+        _tell(progress, len(held) + len(skipped), total)
+    names = _usable(held, found, audio_folder, skipped)
+    return _gather(found, names, [held[name] for name in names], skipped)
+
+
+def _fill(
+    cache: FeatureCache,
+    found: Matched,
+    digests: Mapping[str, str],
+    front_end: FrontEndConfig,
+    variants: Variants | None,
+    *,
+    skipped: list[SkippedClip],
+    progress: Progress | None,
+) -> None:
+    """Compute what the cache lacks, of the clips and of each altered copy of them."""
+    front = make_front_end(front_end)
+    done, total = 0, len(found.clips) * (1 + _copies(variants))
+    _tell(progress, 0, total)
+    for copy in range(1 + _copies(variants)):
         missing = []
         for clip in found.clips:
             path = _place(cache, digests, clip.name, variants, copy)
@@ -116,17 +161,6 @@ def load_training_clips(
                 cache.put(path, log_mel(front, samples))
             done += 1
             _tell(progress, done, total)
-    broken = {clip.path for clip in skipped}
-    known = {name: digest for name, digest in digests.items() if name not in broken}
-    names = _usable(known, found, audio_folder, skipped)
-    stored = [
-        Features(cache, [p for n in names if (p := _place(cache, digests, n, variants, copy))])
-        for copy in range(1 + copies)
-    ]
-    clips = _gather(found, names, stored[0], skipped)
-    return dataclasses.replace(
-        clips, altered=tuple(stored[1:]), cached=(cache.folder, cache.size())
-    )
 
 
 def log_mel(front: nn.Module, samples: Tensor) -> Tensor:

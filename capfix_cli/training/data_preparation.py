@@ -6,13 +6,13 @@ import dataclasses
 import hashlib
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.diagnosis.training_data.content_words import specific_words
 from capfix_cli.training.augment.caption_augment import (
     add_paraphrases,
     add_synonyms,
     local_paraphraser,
 )
 from capfix_cli.training.augment.wordnet import WordNet
-from capfix_cli.training.caption_filter import is_specific
 from capfix_cli.training.training_clips import LeftOut, TrainingClips
 from capfix_cli.training.training_config import AugmentationOptions, DataOptions
 
@@ -69,6 +69,15 @@ def hold_out(
             "Give more clips, or set data.validation_share: 0.",
         )
     return clips.subset(sorted(order[size:])), clips.subset(sorted(order[:size]))
+
+
+def is_specific(caption: str, at_least: int = 1) -> bool:
+    """Say whether a caption names enough, by the rule of a diagnosis of training captions.
+
+    >>> is_specific("A sound is heard."), is_specific("A dog barks")
+    (False, True)
+    """
+    return len(specific_words(caption)) >= at_least
 
 
 def filter_captions(clips: TrainingClips, at_least: int) -> TrainingClips:

@@ -61,6 +61,7 @@ def look(
     chunks: Sequence[EncodedBatch],
     epoch: int,
     loss: float | None = None,
+    *,
     references: Mapping[str, Sequence[str]] | None = None,
     seed: int = 0,
 ) -> EpochMetrics:

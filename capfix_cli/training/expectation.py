@@ -76,7 +76,8 @@ def hold_to_promises(
         operator, value = row["operator"], row["value"]
         sentence = str(row.get("sentence") or f"{operator} {value}")
         old, now = (None if d is None else _value(d, measure) for d in (before, after))
-        rows.append(_judge(measure, sentence, operator, value, old, now, _least(measure, after)))
+        least = _least(measure, after)
+        rows.append(_judge(measure, sentence, operator, value, old=old, now=now, least=least))
     return tuple(rows)
 
 
@@ -89,7 +90,7 @@ def _least(measure: str, after: Diagnosis) -> float:
 
 
 def _judge(
-    measure: str, sentence: str, operator: str, value: Any, old: Any, now: Any, least: float = 0.0
+    measure: str, sentence: str, operator: str, value: Any, *, old: Any, now: Any, least: float
 ) -> Expected:
     factor = _FACTOR.fullmatch(str(value))
     if now is None or (factor and old is None):

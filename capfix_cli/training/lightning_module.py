@@ -1,4 +1,4 @@
-"""The Lightning side of training: the module, and what happens at the end of each epoch.
+"""The Lightning side of a training step: its loss, its random numbers, its gradient, its optimiser.
 
 Imported where training begins, since it imports Lightning.
 """
@@ -6,29 +6,22 @@ Imported where training begins, since it imports Lightning.
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import torch
-from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.training.epoch_metrics import EpochMetrics, collapse_warning
-from capfix_cli.training.item_order import Batches
 from capfix_cli.training.objective import Encode, Objective, TheirLoss
 from capfix_cli.training.training_batches import Batch
 from capfix_cli.training.training_config import TrainingOptions
-from capfix_cli.training.training_state import BEST, LAST, write_whole
 
 Report = Callable[[int, int, float], None]  # steps done, steps in all, loss in nats a token
 STEP = 71  # key of each step's draws
-SAVE_SECONDS = 300.0  # between states of a training whose epochs are longer
 
 
 class DivergedError(CapfixError):
@@ -59,6 +52,7 @@ class Training(LightningModule):
         encode: Encode,
         objective: Objective | TheirLoss,
         options: TrainingOptions,
+        *,
         steps: int,
         report: Report | None,
     ) -> None:
@@ -125,141 +119,3 @@ def diverged(what: str, step: int, epoch: int, options: TrainingOptions) -> Dive
         f"{what} no number any more at step {step + 1}, in epoch {epoch + 1}: training stopped.",
         f"{lower}.",
     )
-
-
-@dataclass
-class Course:
-    """How training went, epoch by epoch; kept in the checkpoint.
-
-    Attributes:
-        readings: of held-out clips.
-        best: most bits so far.
-        best_epoch: when, counted from 1; 0 for never.
-        stopped: whether it was stopped early.
-    """
-
-    readings: list[EpochMetrics] = field(default_factory=list)
-    best: float = -math.inf
-    best_epoch: int = 0
-    stopped: bool = False
-
-
-class EachEpoch(Callback):
-    """Listens on held-out clips, keeps the best weights, stops early, and saves the state.
-
-    Args:
-        look: (epoch counted from 1, mean loss) -> reading; None without held-out clips.
-        folder: where the state is kept; None to keep none.
-        patience: epochs without better listening; 0 never stops.
-        batches: of the training, told where in an epoch it is resumed.
-    """
-
-    def __init__(
-        self,
-        look: Callable[[int, float], EpochMetrics] | None,
-        folder: Path | None,
-        patience: int,
-        batches: Batches,
-    ) -> None:
-        self.batches = batches
-        self.place = 0  # batches of the running epoch that are done
-        self.losses: list[float] = []  # of these
-        self.saved = time.monotonic()
-        self.look = look
-        self.folder = folder
-        self.patience = patience
-        self.course = Course()
-        self.weights: Mapping[str, Tensor] | None = None
-        self.warnings: list[str] = []
-        self._kept: list[Sequence[Any]] = []
-
-    def state_dict(self) -> dict[str, Any]:
-        """Give plain values for the checkpoint."""
-        course = self.course
-        return {
-            "best": course.best,
-            "best_epoch": course.best_epoch,
-            "stopped": course.stopped,
-            "place": self.place,
-            "losses": self.losses,
-        }
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take them back."""
-        for name in ("best", "best_epoch", "stopped"):
-            setattr(self.course, name, state_dict[name])
-        self.place = self.batches.done = int(state_dict["place"])
-        self.losses = list(state_dict["losses"])
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """A training that had stopped early stays stopped when it is resumed."""
-        if self.course.stopped:
-            trainer.should_stop = True
-
-    def on_train_batch_end(
-        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, *rest: Any
-    ) -> None:
-        """Save in the middle of long epochs too; an epoch's end is saved when it has come."""
-        self.place += 1
-        self.losses.append(float(outputs["loss"].detach()))
-        late = time.monotonic() - self.saved >= SAVE_SECONDS
-        if (
-            self.folder is not None
-            and self._agreed(trainer, late)
-            and self.place < len(self.batches)
-        ):
-            self._save(trainer, self.folder / LAST)
-
-    @staticmethod
-    def _agreed(trainer: Trainer, late: bool) -> bool:
-        """Let the first process's clock decide for all: they save together or wait forever."""
-        return bool(trainer.strategy.broadcast(late)) if trainer.world_size > 1 else late
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Do all of it."""
-        assert isinstance(pl_module, Training)
-        losses, self.losses, self.place = self.losses, [], 0
-        epoch = trainer.current_epoch + 1
-        if self.look is not None:
-            reading = self.look(epoch, sum(losses) / max(1, len(losses)))
-            self._judge(trainer, pl_module, reading)
-        if self.folder is not None:
-            self._save(trainer, self.folder / LAST)
-
-    def _save(self, trainer: Trainer, path: Path) -> None:
-        """Write the state whole or not at all."""
-        self.saved = time.monotonic()
-        if trainer.world_size == 1:
-            write_whole(path, trainer.save_checkpoint)
-            return
-        part = path.with_suffix(".part")
-        trainer.save_checkpoint(part)  # every process must take part, and waits for the others
-        if trainer.is_global_zero:
-            part.replace(path)
-
-    def _judge(self, trainer: Trainer, module: Training, reading: EpochMetrics) -> None:
-        course = self.course
-        course.readings.append(reading)
-        for logger in trainer.loggers:
-            told = {f"validation/{name}": value for name, value in reading.numbers().items()}
-            logger.log_metrics(told, step=trainer.global_step)
-        warning = collapse_warning(course.readings)
-        if warning and not self.warnings:
-            self.warnings.append(warning)
-        if reading.listening.deciding_bits > course.best:
-            course.best, course.best_epoch = reading.listening.deciding_bits, reading.epoch
-            assert module.network is not None
-            held = {k: v.detach().cpu().clone() for k, v in module.network.state_dict().items()}
-            self.weights = held
-            if self.folder is not None and trainer.is_global_zero:
-                write_whole(self.folder / BEST, lambda file: torch.save(held, file))
-        elif self.patience and reading.epoch - course.best_epoch >= self.patience:
-            course.stopped = True
-            trainer.should_stop = True
-
-    def best_weights(self) -> Mapping[str, Tensor] | None:
-        """The weights of the best epoch; None where no clips were held out."""
-        if self.weights is None and self.course.best_epoch and self.folder is not None:
-            loaded: Mapping[str, Tensor] = torch.load(self.folder / BEST, weights_only=True)
-            return loaded
-        return self.weights

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 
-from capfix_cli.captioners.own.own_config import BASELINE, CaptionerConfig, from_dict, to_dict
+from capfix_cli.captioners.own.config_checks import contradictions
+from capfix_cli.captioners.own.own_config import with_implied
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.schemas.record_reading import RecordError, read_record
 from capfix_cli.training.expectation import check_promises
-from capfix_cli.training.recipe import FIXES, SCHEMA, Recipe
-from capfix_cli.training.section_reading import read_options
+from capfix_cli.training.recipe import FIXES, Recipe
+from capfix_cli.training.recipe_document import ControlDocument, RecipeDocument
 from capfix_cli.training.switches import SWITCHES
-from capfix_cli.training.training_config import (
-    AugmentationOptions,
-    DataOptions,
-    TrainingConfig,
-    TrainingOptions,
-)
+from capfix_cli.training.training_config import DataOptions, TrainingConfig
 from capfix_cli.training.training_limits import ALPHA_LIMIT
 
-SECTIONS = (
-    *("schema", "trains", "based_on", "fixes", "model", "data", "augmentation"),
-    *("training", "expect", "control", "rewrites"),
-)
-TRAINS = ("capfix", "yours")  # whose captioner
+Section = TypeVar("Section", "RecipeDocument", "ControlDocument")
+OPTIONAL = ("based_on", "data", "augmentation", "expect", "control", "rewrites")  # null is none
 
 
 @dataclass(frozen=True)
@@ -78,101 +73,89 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 def check_recipe(body: Mapping[str, Any]) -> tuple[RecipeFile | None, list[str]]:
     """Give a recipe, or every error in it."""
     errors: list[str] = []
-    if body.get("schema") != SCHEMA:
-        errors.append(f"schema is {body.get('schema')!r}, not {SCHEMA}")
-    errors += [f"{name} is not a section" for name in body if name not in SECTIONS]
-    trains = body.get("trains", "capfix")
-    if trains not in TRAINS:
-        errors.append(f"trains is {trains!r:.40}, not one of {', '.join(TRAINS)}")
-    data = body.get("data") or {}
-    paths: dict[str, str | None] = {"captions": None, "audio": None}
-    if isinstance(data, dict):
-        data = dict(data)
-        for name in paths:
-            value = data.pop(name, None)
-            if value is not None and not isinstance(value, str):
-                errors.append(f"data.{name} is {value!r:.40}, not a path")
-            paths[name] = value
-    setup = _setup({**body, "data": data}, "", errors)
-    control = _control(body.get("control"), body, errors)
+    body = {k: v for k, v in body.items() if v is not None or k not in OPTIONAL}
+    document = _read(RecipeDocument, _with_implied_model(_with_fix_ids(body)), errors)
+    control = _control(body.get("control", {}), body, errors)
     fixes = _fixes(body.get("fixes", []), errors)
-    expect = check_promises(body.get("expect") or {}, errors)
-    rewrites = body.get("rewrites") or {}
-    if not isinstance(rewrites, dict):
-        errors.append("rewrites must be a mapping of fixes to code")
-    if errors or setup is None or control is None:
+    expect = check_promises(body.get("expect", {}), errors)
+    if errors or document is None or control is None:
         return None, errors
-    errors += _unkept(fixes, setup, trains)
+    setup = _setup(document)
+    errors += _unkept(fixes, setup, document.trains)
     if errors:
         return None, errors
     recipe = Recipe(
-        based_on=dict(body.get("based_on") or {}),
+        based_on=document.based_on,
         fixes=fixes,
         setup=setup,
         expect=expect,
         control=control,
-        trains=trains,
-        rewrites={str(name): str(code) for name, code in rewrites.items()},
+        trains=document.trains,
+        rewrites=document.rewrites,
     )
-    return RecipeFile(recipe, paths["captions"], paths["audio"], _warnings(setup)), []
+    paths = document.data
+    return RecipeFile(recipe, paths.captions, paths.audio, _warnings(setup)), []
 
 
-def _setup(body: Mapping[str, Any], place: str, errors: list[str]) -> TrainingConfig | None:
-    model = _model(body.get("model", to_dict(BASELINE)), f"{place}model", errors)
-    training = read_options(TrainingOptions, body.get("training", {}), f"{place}training", errors)
-    data = read_options(DataOptions, body.get("data") or {}, f"{place}data", errors)
-    augmentation = read_options(
-        AugmentationOptions, body.get("augmentation") or {}, f"{place}augmentation", errors
-    )
-    if model is None or training is None or data is None or augmentation is None:
+def _read(kind: type[Section], data: Any, errors: list[str]) -> Section | None:
+    try:
+        section = read_record(kind, data)
+    except RecordError as error:
+        errors += error.problems
         return None
-    return TrainingConfig(model, training, data, augmentation)
+    errors += [f"model.{problem}" for problem in contradictions(section.model)]
+    return section
+
+
+def _setup(section: RecipeDocument | ControlDocument) -> TrainingConfig:
+    named = {row.name: getattr(section.data, row.name) for row in dataclasses.fields(DataOptions)}
+    return TrainingConfig(
+        section.model, section.training, DataOptions(**named), section.augmentation
+    )
+
+
+def _with_implied_model(body: dict[str, Any]) -> dict[str, Any]:
+    return {**body, "model": with_implied(body["model"])} if "model" in body else body
+
+
+def _with_fix_ids(body: dict[str, Any]) -> dict[str, Any]:
+    """Take 2.1 for "2.1": YAML reads a number where the quotes were left out."""
+    rows = body.get("fixes")
+    if not isinstance(rows, list):
+        return body
+    named = [{**r, "id": str(r["id"])} if isinstance(r, dict) and "id" in r else r for r in rows]
+    return {**body, "fixes": named}
 
 
 def _control(section: Any, body: Mapping[str, Any], errors: list[str]) -> TrainingConfig | None:
     """Read the control: the recipe's own sections but for what it sets otherwise."""
-    section = section or {}
     if not isinstance(section, dict):
-        errors.append("control must be a mapping")
-        return None
+        return None  # as has been said of the whole
     known = ("model", "data", "augmentation", "training", "label_smoothing")
-    errors += [f"control.{name} is not a field" for name in section if name not in known]
-    merged: dict[str, Any] = {"model": section.get("model", to_dict(BASELINE))}
+    errors += [f"control.{name}: not a field" for name in section if name not in known]
+    merged: dict[str, Any] = {}
+    if "model" in section:
+        merged["model"] = section["model"]
     for name in ("data", "augmentation", "training"):
         own, other = body.get(name) or {}, section.get(name) or {}
         if isinstance(own, dict) and isinstance(other, dict):
-            plain = {k: v for k, v in own.items() if k not in {"captions", "audio"}}
-            merged[name] = {**plain, **other}
+            merged[name] = {**own, **other}
     if "label_smoothing" in section or not section:
         # As the first recipes wrote it.
         smoothing = section.get("label_smoothing", 0.0)
         merged["training"] = {**merged.get("training", {}), "label_smoothing": smoothing}
     found: list[str] = []
-    setup = _setup(merged, "control.", found)
+    control = _read(ControlDocument, _with_implied_model(merged), found)
     # What is wrong in the recipe's own sections has been said of them.
-    errors += [error for error in found if error.removeprefix("control.") not in errors]
-    return setup
-
-
-def _model(section: Any, place: str, errors: list[str]) -> CaptionerConfig | None:
-    try:
-        return from_dict(section)
-    except CapfixError as error:
-        errors.append(f"{place}: {error.message}")
-        return None
+    errors += [f"control.{error}" for error in found if error not in errors]
+    return None if control is None else _setup(control)
 
 
 def _fixes(section: Any, errors: list[str]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    if not isinstance(section, list):
-        errors.append("fixes must be a list")
-        return found
-    for row in section:
-        id_ = row.get("id") if isinstance(row, dict) else None
-        if not isinstance(row, dict) or str(id_) not in FIXES:
-            errors.append(f"fixes: {id_ or row!r} is not a fix a recipe can carry out")
-        else:
-            found[str(id_)] = str(row.get("reason", ""))
+    rows = [row for row in section if isinstance(row, dict)] if isinstance(section, list) else []
+    found = {str(row.get("id")): str(row.get("reason", "")) for row in rows}
+    unknown = [id_ for id_ in found if id_ not in FIXES]
+    errors += [f"fixes: {id_} is not a fix a recipe can carry out" for id_ in unknown]
     return found
 
 

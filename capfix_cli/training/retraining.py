@@ -91,27 +91,16 @@ def retrain(
     if chosen.dataset is None:
         captions, audio = _training_data(file, captions, audio)
     test = _test_clips(recipe, chosen)
-    path = Path(chosen.output or Path(recipe_path).parent / "repaired.pt")
-    # A user's captioner is compared with itself: training it longer without the fixes is no less
-    # of a change, so there is a control of capfix's own captioners only.
-    control = chosen.control and recipe.trains == "capfix"
-    control_path = path.with_name(f"{path.stem}-control{path.suffix}") if control else None
-    state = path.parent / f".{path.stem}.training"
-    if first_process():
-        _refuse_overwriting(state, path, control_path)
+    path, control_path, state = _outputs(recipe_path, recipe, chosen)
     logs = Path(chosen.logs) if chosen.logs else None
-    job = TrainingJob(
-        *(captions or "", audio or "", settings.root, state, settings.device, progress),
-        logs,
-        chosen.dataset,
-    )
+    place = (settings.root, state, settings.device)
+    job = TrainingJob(captions or "", audio or "", *place, progress, logs, chosen.dataset)
     before = _before(recipe, test, settings, diagnose, progress) if first_process() else None
     outcomes = [train_own(recipe.control, job, control_path, "control")] if control_path else []
     outcomes.append(_train(recipe, job, path, settings))
     if not first_process():
         raise SystemExit(0)  # torchrun's others: the first one proves
-    adapter = _adapter(recipe, settings) if recipe.trains == "yours" else None
-    known = dataclasses.replace(settings, adapter=adapter)
+    known = _settings_after(recipe, settings)
     after_control = diagnose(str(control_path), test, known, progress) if control_path else None
     after = diagnose(str(path), test, known, progress)
     left_out = _write_left_out(outcomes[-1].clips, path)
@@ -128,6 +117,25 @@ def retrain(
         expected=hold_to_promises(recipe.expect, before, after),
         left_out=left_out,
     )
+
+
+def _outputs(
+    recipe_path: str, recipe: Recipe, chosen: RetrainOptions
+) -> tuple[Path, Path | None, Path]:
+    """Name the files of the captioner and of the control, if there is one, and the state's folder.
+
+    Raises:
+        CapfixError: one of the files is there, or cannot be written.
+    """
+    path = Path(chosen.output or Path(recipe_path).parent / "repaired.pt")
+    # A user's captioner is compared with itself: training it longer without the fixes is no less
+    # of a change, so there is a control of capfix's own captioners only.
+    control = chosen.control and recipe.trains == "capfix"
+    control_path = path.with_name(f"{path.stem}-control{path.suffix}") if control else None
+    state = path.parent / f".{path.stem}.training"
+    if first_process():
+        _refuse_overwriting(state, path, control_path)
+    return path, control_path, state
 
 
 def _adjusted(recipe: Recipe, chosen: RetrainOptions, settings: Settings) -> Recipe:
@@ -156,6 +164,12 @@ def _train(recipe: Recipe, job: TrainingJob, path: Path, settings: Settings) -> 
 
 def _adapter(recipe: Recipe, settings: Settings) -> str | None:
     return recipe.based_on.get("adapter") or settings.adapter
+
+
+def _settings_after(recipe: Recipe, settings: Settings) -> Settings:
+    """Only a captioner of the user's is opened by an adapter, whatever the one before needed."""
+    adapter = _adapter(recipe, settings) if recipe.trains == "yours" else None
+    return dataclasses.replace(settings, adapter=adapter)
 
 
 def _test_clips(recipe: Recipe, chosen: RetrainOptions) -> str:

@@ -5,19 +5,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval
 
 from capfix_cli.captioners.own.own_config import BASELINE, CaptionerConfig
-
-
-def number(default: Any, low: float, high: float) -> Any:
-    """A numeric field that ``section_reading`` holds to ``low`` .. ``high``."""
-    return field(default=default, metadata={"low": low, "high": high})
-
-
-def choice(default: str, *others: str) -> Any:
-    """A field that is one of a few words."""
-    return field(default=default, metadata={"choices": (default, *others)})
 
 
 @dataclass(frozen=True)
@@ -47,22 +39,22 @@ class TrainingOptions:
         precision: of the arithmetic; mixed ones are faster on GPUs.
     """
 
-    epochs: int = number(20, 1, 100_000)
-    batch_size: int = number(32, 1, 100_000)
-    learning_rate: float = number(1e-3, 1e-9, 10.0)
-    weight_decay: float = number(1e-4, 0.0, 10.0)
-    gradient_clip: float = number(5.0, 0.0, 1e6)
-    label_smoothing: float = number(0.0, 0.0, 0.99)
-    seed: int = number(0, 0, 2**63 - 1)
-    scheduled_sampling: float = number(0.0, 0.0, 1.0)
-    sampling_schedule: str = choice("linear", "inverse-sigmoid")
-    diversity_alpha: float = number(0.0, 0.0, 10.0)
-    diversity_form: str = choice("repeats", "unlikelihood")
-    curriculum: str = choice("none", "thirds", "competence")
-    listening_weight: float = number(0.0, 0.0, 100.0)
-    listening_negatives: int = number(3, 1, 1_000)
-    early_stopping: int = number(0, 0, 100_000)
-    precision: str = choice("32-true", "bf16-mixed", "16-mixed")
+    epochs: Annotated[int, Interval(ge=1, le=100_000)] = 20
+    batch_size: Annotated[int, Interval(ge=1, le=100_000)] = 32
+    learning_rate: Annotated[float, Interval(ge=1e-9, le=10.0)] = 1e-3
+    weight_decay: Annotated[float, Interval(ge=0.0, le=10.0)] = 1e-4
+    gradient_clip: Annotated[float, Interval(ge=0.0, le=1e6)] = 5.0
+    label_smoothing: Annotated[float, Interval(ge=0.0, le=0.99)] = 0.0
+    seed: Annotated[int, Interval(ge=0, le=2**63 - 1)] = 0
+    scheduled_sampling: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.0
+    sampling_schedule: Literal["linear", "inverse-sigmoid"] = "linear"
+    diversity_alpha: Annotated[float, Interval(ge=0.0, le=10.0)] = 0.0
+    diversity_form: Literal["repeats", "unlikelihood"] = "repeats"
+    curriculum: Literal["none", "thirds", "competence"] = "none"
+    listening_weight: Annotated[float, Interval(ge=0.0, le=100.0)] = 0.0
+    listening_negatives: Annotated[int, Interval(ge=1, le=1_000)] = 3
+    early_stopping: Annotated[int, Interval(ge=0, le=100_000)] = 0
+    precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
 
     def facts(self, captions_per_clip: int, augmentation: str = "") -> dict[str, Any]:
         """What a checkpoint remembers of its training."""
@@ -85,11 +77,11 @@ class DataOptions:
         validation_share: of the clips, held out to choose the best epoch by listening; 0 is none.
     """
 
-    captions_per_clip: int = number(0, 0, 1_000)
-    min_specific_words: int = number(0, 0, 50)
-    balance: float = number(0.0, 0.0, 1.0)
-    balance_by: str = choice("weights", "oversampling", "undersampling")
-    validation_share: float = number(0.0, 0.0, 0.9)
+    captions_per_clip: Annotated[int, Interval(ge=0, le=1_000)] = 0
+    min_specific_words: Annotated[int, Interval(ge=0, le=50)] = 0
+    balance: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.0
+    balance_by: Literal["weights", "oversampling", "undersampling"] = "weights"
+    validation_share: Annotated[float, Interval(ge=0.0, le=0.9)] = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,18 +106,18 @@ class AugmentationOptions:
         paraphrase_model: the folder of a sequence-to-sequence model of transformers.
     """
 
-    variants: int = number(0, 0, 100)
-    time_stretch: float = number(0.0, 0.0, 0.5)
-    pitch_semitones: float = number(0.0, 0.0, 12.0)
-    noise_share: float = number(0.0, 0.0, 1.0)
-    noise_snr: float = number(20.0, -30.0, 100.0)
+    variants: Annotated[int, Interval(ge=0, le=100)] = 0
+    time_stretch: Annotated[float, Interval(ge=0.0, le=0.5)] = 0.0
+    pitch_semitones: Annotated[float, Interval(ge=0.0, le=12.0)] = 0.0
+    noise_share: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.0
+    noise_snr: Annotated[float, Interval(ge=-30.0, le=100.0)] = 20.0
     noise_folder: str = ""
-    mask_bands: int = number(0, 0, 512)
-    mask_frames: float = number(0.0, 0.0, 0.9)
-    mixup: float = number(0.0, 0.0, 10.0)
-    synonyms: float = number(0.0, 0.0, 1.0)
+    mask_bands: Annotated[int, Interval(ge=0, le=512)] = 0
+    mask_frames: Annotated[float, Interval(ge=0.0, le=0.9)] = 0.0
+    mixup: Annotated[float, Interval(ge=0.0, le=10.0)] = 0.0
+    synonyms: Annotated[float, Interval(ge=0.0, le=1.0)] = 0.0
     wordnet: str = "/usr/share/wordnet"
-    paraphrases: int = number(0, 0, 20)
+    paraphrases: Annotated[int, Interval(ge=0, le=20)] = 0
     paraphrase_model: str = ""
 
     def in_words(self) -> str:

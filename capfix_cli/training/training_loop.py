@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import tempfile
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
-from torch import Tensor, distributed
+from torch import Tensor, distributed, nn
 from torch.utils.data import DataLoader
 
 from capfix_cli.captioners.base import Captioner
@@ -31,7 +32,8 @@ from capfix_cli.training.training_state import LAST, fingerprint
 from capfix_cli.training.validation import held_out_evaluator, with_last_good
 
 if TYPE_CHECKING:
-    from capfix_cli.training.lightning_module import EachEpoch, Report
+    from capfix_cli.training.lightning_module import Report
+    from capfix_cli.training.training_callbacks import TrainingCallbacks
 
 __all__ = ["Trained", "TrainingOptions", "fit", "train"]
 
@@ -109,65 +111,87 @@ def train(
     Raises:
         CapfixError: the loss is no number any more, the disk is full, or nothing can learn.
     """
-    if captioner.module is None or not any(p.requires_grad for p in captioner.module.parameters()):
+    module = _trainable(captioner, setup, held_out)
+    options = setup.training
+    state = None
+    if folder is not None:
+        state = folder / fingerprint(setup, captioner, clips, held_out)
+    with torch.random.fork_rng(), _quiet(), tempfile.TemporaryDirectory() as scratch:
+        from capfix_cli.training.training_callbacks import EpochCourse, make_callbacks
+
+        evaluate = None
+        if held_out is not None:
+            evaluate = held_out_evaluator(captioner, held_out, encode, options.seed)
+        course = EpochCourse(evaluate, _batches(clips, setup))
+        callbacks = make_callbacks(
+            course, best_folder=state or Path(scratch), state=state, patience=options.early_stopping
+        )
+        work = _Work(captioner, clips, setup, encode, callbacks, device, progress, state, logs)
+        module.train()
+        try:
+            with synced(module) if _world() > 1 else contextlib.nullcontext():
+                _run(work)
+        except CapfixError as error:
+            raise with_last_good(error, captioner, state) from error
+        weights, best_epoch = callbacks.best_weights() or (None, 0)
+    if weights is not None:
+        module.load_state_dict(dict(weights))
+    module.to("cpu").eval()
+    return Trained(
+        tuple(course.readings), best_epoch, callbacks.stopped, tuple(course.warnings), state
+    )
+
+
+def _trainable(
+    captioner: Captioner, setup: TrainingConfig, held_out: TrainingClips | None
+) -> nn.Module:
+    """Give what learns.
+
+    Raises:
+        CapfixError: there is nothing, or early stopping has nothing to go by.
+    """
+    module = captioner.module
+    if module is None or not any(p.requires_grad for p in module.parameters()):
         raise CapfixError("The captioner has no weights that can learn.", "Give it a module.")
     if setup.training.early_stopping and held_out is None:
         raise CapfixError(
             "training.early_stopping needs held-out clips to listen on.",
             "Set data.validation_share, such as 0.1.",
         )
-    state = None
-    if folder is not None:
-        state = folder / fingerprint(setup, captioner, clips, held_out)
-    with torch.random.fork_rng(), _quiet():
-        from capfix_cli.training.lightning_module import EachEpoch
-
-        looking = None
-        if held_out is not None:
-            looking = held_out_evaluator(captioner, held_out, encode, setup.training.seed)
-        options = setup.training
-        batches = Batches(
-            Epochs(clips.captions, options, setup.data),
-            options.batch_size,
-            int(os.environ.get("RANK", "0")),
-            _world(),
-        )
-        each = EachEpoch(looking, state, options.early_stopping, batches)
-        captioner.module.train()
-        try:
-            with synced(captioner.module) if _world() > 1 else contextlib.nullcontext():
-                _run(captioner, clips, setup, encode, each, device, progress, state, logs)
-        except CapfixError as error:
-            raise with_last_good(error, captioner, state) from error
-    best = each.best_weights()
-    if best is not None:
-        captioner.module.load_state_dict(dict(best))
-    captioner.module.to("cpu").eval()
-    course = each.course
-    return Trained(
-        tuple(course.readings), course.best_epoch, course.stopped, tuple(each.warnings), state
-    )
+    return module
 
 
-def _run(
-    captioner: Captioner,
-    clips: TrainingClips,
-    setup: TrainingConfig,
-    encode: Encode,
-    each: EachEpoch,
-    device: str,
-    progress: Report | None,
-    state: Path | None,
-    logs: Path | None,
-) -> None:
+def _batches(clips: TrainingClips, setup: TrainingConfig) -> Batches:
+    epochs = Epochs(clips.captions, setup.training, setup.data)
+    rank = int(os.environ.get("RANK", "0"))
+    return Batches(epochs, setup.training.batch_size, rank, _world())
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What :func:`_run` runs; the fields are the arguments of :func:`train`."""
+
+    captioner: Captioner
+    clips: TrainingClips
+    setup: TrainingConfig
+    encode: Encode
+    callbacks: TrainingCallbacks
+    device: str
+    progress: Report | None
+    state: Path | None
+    logs: Path | None
+
+
+def _run(work: _Work) -> None:
     from lightning.pytorch import Trainer
 
     from capfix_cli.training.lightning_module import Training
+    from capfix_cli.training.training_callbacks import WholeFiles
 
-    options = setup.training
-    batches = each.batches
+    captioner, setup, options = work.captioner, work.setup, work.setup.training
+    batches = work.callbacks.course.batches
     loader: DataLoader[Any] = DataLoader(
-        TrainingBatches(clips, setup.augmentation, options.seed),
+        TrainingBatches(work.clips, setup.augmentation, options.seed),
         sampler=batches,
         batch_size=None,  # the sampler gives whole batches, and Lightning tells it the epoch
     )
@@ -175,20 +199,22 @@ def _run(
     objective: Objective | TheirLoss = Objective(captioner, options, _total)
     if takes_their_loss(captioner, setup):
         objective = TheirLoss(captioner)
-    module = Training(captioner, encode, objective, options, steps, progress)
     trainer = Trainer(
         max_epochs=options.epochs,
-        accelerator="gpu" if device.startswith("cuda") else "cpu",
+        accelerator="gpu" if work.device.startswith("cuda") else "cpu",
         precision=cast(Any, options.precision),
-        callbacks=[each],
-        logger=_loggers(logs),
+        callbacks=work.callbacks.all(),
+        plugins=[WholeFiles()],
+        logger=_loggers(work.logs),
         log_every_n_steps=10,
-        enable_checkpointing=False,
+        enable_checkpointing=work.callbacks.writes,
         enable_progress_bar=False,
         enable_model_summary=False,
         use_distributed_sampler=False,
-        **_processes(device),
+        **_processes(work.device),
     )
+    module = Training(captioner, work.encode, objective, options, steps=steps, report=work.progress)
+    state = work.state
     resume = state / LAST if state is not None and (state / LAST).is_file() else None
     try:
         trainer.fit(module, loader, ckpt_path=resume)

@@ -2,7 +2,7 @@
 
 ``last.ckpt`` is Lightning's own checkpoint after the latest epoch, or in the middle of a long one:
 weights, optimiser, loops and callbacks. Draws are functions of the seed, the epoch and the step, so
-there is no generator's state to keep. ``best.pt`` has the weights of the epoch that listened most
+there is no generator's state to keep. ``best.ckpt`` has the weights of the epoch that listened most
 on held-out clips.
 """
 
@@ -24,7 +24,8 @@ from capfix_cli.training.feature_cache import disk_error
 from capfix_cli.training.training_clips import TrainingClips
 from capfix_cli.training.training_config import TrainingConfig
 
-LAST, BEST, LAST_GOOD = "last.ckpt", "best.pt", "last-good.pt"
+LAST, BEST, LAST_GOOD = "last.ckpt", "best.ckpt", "last-good.pt"
+LAYOUT = 2  # of the state's files; a training begun by another layout starts anew
 
 
 def fingerprint(
@@ -35,6 +36,7 @@ def fingerprint(
 ) -> str:
     """Name a training by all that decides its outcome: recipe, vocabulary, clips and captions."""
     told = {
+        "layout": LAYOUT,
         "setup": dataclasses.asdict(setup),
         "vocabulary": list(captioner.vocabulary),
         "clips": [clips.names, clips.captions],

@@ -40,7 +40,7 @@ def held_out_evaluator(
                 chunks.append(
                     encode_by([names[place] for place in places], partial(encode, padded, lengths))
                 )
-            return look(captioner, chunks, epoch, loss, references, seed)
+            return look(captioner, chunks, epoch, loss, references=references, seed=seed)
 
     return look_now
 
@@ -48,15 +48,12 @@ def held_out_evaluator(
 def with_last_good(error: CapfixError, captioner: Captioner, state: Path | None) -> CapfixError:
     """Keep the weights of the last whole epoch under a name of their own, and say so."""
     from capfix_cli.training.lightning_module import DivergedError
+    from capfix_cli.training.training_callbacks import network_weights
 
     if not isinstance(error, DivergedError) or state is None or not (state / LAST).is_file():
         return error
     saved = torch.load(state / LAST, map_location="cpu", weights_only=False)
-    weights = {
-        name.removeprefix("network."): tensor
-        for name, tensor in saved["state_dict"].items()
-        if name.startswith("network.")
-    }
+    weights = network_weights(saved)
     assert captioner.module is not None
     captioner.module.to("cpu").load_state_dict(weights)
     captioner.module.eval()

@@ -15,7 +15,8 @@ import yaml
 import capfix_cli.runs.run_store
 from benchmarks.zoo import toys
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import diagnosis_from_dict, to_dict
+from capfix_cli.schemas.record_reading import read_record
+from capfix_cli.schemas.records import Diagnosis, to_dict
 
 DEAF = f"{Path(toys.__file__)}:load_deaf"
 HEALTHY = f"{Path(toys.__file__)}:load_healthy"
@@ -63,7 +64,7 @@ def test_diagnose_json_is_the_contract_and_comes_back_as_a_record(capfix, tiny_m
     assert set(data["trials"][0]) >= {"decoding", "measures", "listening", "kept", "reason"}
     stored = capfix_cli.runs.run_store.find_run(None).diagnosis()
     assert json.loads(json.dumps(capfix_cli.runs.run_store.jsonable(to_dict(stored)))) == data
-    assert diagnosis_from_dict(data).verdict == "collapsed"
+    assert read_record(Diagnosis, data).verdict == "collapsed"
 
 
 def test_the_same_seed_gives_byte_identical_captions(tmp_path, tiny_model, world):
@@ -288,7 +289,7 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path):
         with capfix_cli.runs.run_store.new_run(tmp_path) as run:
             (run.folder / "diagnosis.json").write_text("{}")
     assert len(capfix_cli.runs.run_store.all_runs(tmp_path)) == 2
-    with pytest.raises(CapfixError, match="missing or damaged"):
+    with pytest.raises(CapfixError, match=r"Input should be 'capfix\.diagnosis/1', not None"):
         capfix_cli.runs.run_store.find_run(None, tmp_path).diagnosis()
 
 

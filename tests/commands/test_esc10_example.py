@@ -207,7 +207,7 @@ def test_progress_counts_every_clip_and_mixes_may_be_none(
 ):
     seen: list[tuple[int, int]] = []
     built = esc10.build(
-        tmp_path / "set", fake, 0, 0, 0, lambda done, total: seen.append((done, total))
+        tmp_path / "set", fake, 0, 0, 0, progress=lambda done, total: seen.append((done, total))
     )
     assert seen == [(done, 60) for done in range(1, 61)]
     assert all(len(heard) == 1 for heard in truth(built).values())

@@ -131,20 +131,20 @@ def test_all_errors_of_all_sections_come_at_once(capfix):
     Path("r.yaml").write_text(yaml.safe_dump(body))
     told = capfix("recipe", "validate", "r.yaml").complaint
     for words in (
-        "did you mean scheduled_sampling?",
-        "training.curriculum is 'hard', not one of none, thirds, competence",
-        "training.precision is 32",
-        "data.balance is 2, not a number in 0..1",
-        "data.captions is 7, not a path",
-        "augmentation.mask_bands is 0.5, not a whole number",
-        "augmentation.wordnet is 3, not a text",
-        "augmentation.mixup is True",
+        "training.scheduled_samplin: not a field (did you mean scheduled_sampling?)",
+        "training.curriculum: Input should be 'none', 'thirds' or 'competence', not 'hard'",
+        "training.precision: Input should be '32-true', 'bf16-mixed' or '16-mixed', not 32",
+        "data.balance: Input should be less than or equal to 1, not 2",
+        "data.captions: Input should be a valid string, not 7",
+        "augmentation.mask_bands: Input should be a valid integer, not 0.5",
+        "augmentation.wordnet: Input should be a valid string, not 3",
+        "augmentation.mixup: Input should be a valid number, not True",
         "expect.speed is not a measure",
         "expect.speed.operator is '~'",
         "expect.speed.value is 'much'",
         "expect.verdict needs an operator",
-        "control.speed is not a field",
-        "trains is 'theirs'",
+        "control.speed: not a field",
+        "trains: Input should be 'capfix' or 'yours', not 'theirs'",
         "14 error(s)",
     ):
         assert words in told, words

@@ -103,9 +103,9 @@ def test_resuming_really_skips_what_was_done(tmp_path):
 
 
 def test_a_state_in_the_middle_of_an_epoch_goes_on_from_there(tmp_path, monkeypatch):
-    from capfix_cli.training import lightning_module as lightning_training
+    from capfix_cli.training import training_callbacks
 
-    monkeypatch.setattr(lightning_training, "SAVE_SECONDS", 0.0)
+    monkeypatch.setattr(training_callbacks, "SAVE_SECONDS", 0.0)
     setup = everything(5).change("training", batch_size=3)  # five steps an epoch
     whole, trained = run(setup, None)
     for number, moment in enumerate((3, 5, 6, 11, 14, 15, 16, 24, 25)):
@@ -244,6 +244,32 @@ def test_early_stopping_stops_and_stays_stopped(tmp_path):
     assert resumed.stopped
     assert not resumed.readings
     assert_same(weights, again)
+
+
+def test_early_stopping_that_is_killed_while_it_waits_stops_at_the_same_epoch(tmp_path):
+    setup = everything(20).change("training", early_stopping=3)
+    whole, trained = run(setup, None)
+    assert trained.stopped
+    steps = 3 * (trained.best_epoch + 2)  # of three epochs without better listening, two are over
+    for moment in (steps - 1, steps + 2):
+        with pytest.raises(KilledError):
+            run(setup, tmp_path, kill_at=moment)
+    resumed, again = run(setup, tmp_path)
+    assert again.stopped
+    assert again.best_epoch == trained.best_epoch
+    assert again.readings[-1].epoch == trained.readings[-1].epoch
+    assert_same(whole, resumed)
+
+
+def test_the_state_is_lightnings_own_checkpoint_and_holds_its_callbacks(tmp_path):
+    run(everything(2), tmp_path)
+    (folder,) = tmp_path.iterdir()
+    assert sorted(path.name for path in folder.iterdir()) == ["best.ckpt", "last.ckpt"]
+    saved = torch.load(folder / "last.ckpt", weights_only=True)
+    kinds = [key for key in saved["callbacks"] if "ModelCheckpoint" in key]
+    assert len(kinds) >= 2
+    best = next(saved["callbacks"][key] for key in kinds if "listening_bits" in key)
+    assert best["best_model_path"] == str((folder / "best.ckpt").resolve())
 
 
 def test_early_stopping_without_held_out_clips_is_refused():

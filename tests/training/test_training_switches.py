@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
 from capfix_cli.training import losses
-from capfix_cli.training.caption_filter import is_specific
+from capfix_cli.training.data_preparation import is_specific
 from capfix_cli.training.item_order import Batches, Epochs, balanced, class_weights, kinds_of
 from capfix_cli.training.objective import Objective, tokens_of
 from capfix_cli.training.schedules import competence, inverse_sigmoid, linear, sampling_share

@@ -1,4 +1,4 @@
-"""What of a config can be built: every number's range, and which fields go together."""
+"""Which fields of a config go together; the range of each stands beside it."""
 
 from __future__ import annotations
 
@@ -6,47 +6,15 @@ import dataclasses
 
 from capfix_cli.captioners.own.config_sections import FRONT_ENDS, CaptionerConfig
 
-
-def range_errors(config: CaptionerConfig) -> list[str]:
-    """Check every number against the range in which a network can be built."""
-    encoder, front, ast = config.encoder, config.front_end, config.encoder.ast
-    ranges = {
-        "front_end.sample_rate": (front.sample_rate, 1_000, 192_000),
-        "front_end.n_fft": (front.n_fft, 16, 65_536),
-        "front_end.hop_length": (front.hop_length, 1, 65_536),
-        "front_end.n_mels": (front.n_mels, 1, 512),
-        "encoder.depth": (encoder.depth, 1, 6 if encoder.kind == "cnn" else 48),
-        "encoder.channels": (encoder.channels, 1, 4_096),
-        "encoder.width": (encoder.width, 1, 16_384),
-        "encoder.segments": (encoder.segments, 1, 256),
-        "encoder.dropout": (encoder.dropout, 0.0, 0.95),
-        "encoder.heads": (encoder.heads, 1, 256),
-        "encoder.ast.hidden": (ast.hidden, 1, 16_384),
-        "encoder.ast.layers": (ast.layers, 1, 96),
-        "encoder.ast.heads": (ast.heads, 1, 256),
-        "encoder.ast.feed_forward": (ast.feed_forward, 1, 65_536),
-        "encoder.ast.max_length": (ast.max_length, 16, 65_536),
-        "encoder.ast.frequency_stride": (ast.frequency_stride, 1, 112),
-        "encoder.ast.time_stride": (ast.time_stride, 1, 16),
-        "encoder.ast.epsilon": (ast.epsilon, 0.0, 1.0),
-        "dropout": (config.dropout, 0.0, 0.95),
-        "embedding": (config.embedding, 1, 16_384),
-        "hidden": (config.hidden, 1, 16_384),
-        "max_length": (config.max_length, 1, 1_000),
-        "decoder_layers": (config.decoder_layers, 1, 48),
-        "decoder_heads": (config.decoder_heads, 1, 256),
-    }
-    return [
-        f"{name} is {value}, outside {low}..{high}"
-        for name, (value, low, high) in ranges.items()
-        if not low <= value <= high
-    ]
+CNN_DEPTH = 6  # blocks, each of which halves the mel bands
 
 
 def contradictions(config: CaptionerConfig) -> list[str]:
     """Say which fields do not go together."""
     encoder, front = config.encoder, config.front_end
     errors = []
+    if encoder.kind == "cnn" and encoder.depth > CNN_DEPTH:
+        errors.append(f"encoder.depth is {encoder.depth}, and a CNN has at most {CNN_DEPTH} blocks")
     borrowed = encoder.pretrained != "none"
     wanted = FRONT_ENDS[encoder.pretrained] if borrowed else None
     if wanted is not None and front != wanted:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Interval
 
 FrontEndKind = Literal["log-mel", "panns", "ast"]
 EncoderKind = Literal["cnn", "transformer"]
@@ -27,10 +29,10 @@ class FrontEndConfig:
             pre-trained encoders were trained behind, decibels and Kaldi's filter banks.
     """
 
-    sample_rate: int = 16_000
-    n_fft: int = 640
-    hop_length: int = 320
-    n_mels: int = 64
+    sample_rate: Annotated[int, Interval(ge=1_000, le=192_000)] = 16_000
+    n_fft: Annotated[int, Interval(ge=16, le=65_536)] = 640
+    hop_length: Annotated[int, Interval(ge=1, le=65_536)] = 320
+    n_mels: Annotated[int, Interval(ge=1, le=512)] = 64
     kind: FrontEndKind = "log-mel"
 
     @property
@@ -61,14 +63,14 @@ class AstConfig:
         epsilon: of the norms; its authors' 1e-6, transformers has another.
     """
 
-    hidden: int = 768
-    layers: int = 12
-    heads: int = 12
-    feed_forward: int = 3_072
-    max_length: int = 1_024
-    frequency_stride: int = 10
-    time_stride: int = 10
-    epsilon: float = 1e-6
+    hidden: Annotated[int, Interval(ge=1, le=16_384)] = 768
+    layers: Annotated[int, Interval(ge=1, le=96)] = 12
+    heads: Annotated[int, Interval(ge=1, le=256)] = 12
+    feed_forward: Annotated[int, Interval(ge=1, le=65_536)] = 3_072
+    max_length: Annotated[int, Interval(ge=16, le=65_536)] = 1_024
+    frequency_stride: Annotated[int, Interval(ge=1, le=112)] = 10
+    time_stride: Annotated[int, Interval(ge=1, le=16)] = 10
+    epsilon: Annotated[float, Interval(ge=0.0, le=1.0)] = 1e-6
 
 
 @dataclass(frozen=True)
@@ -97,16 +99,16 @@ class EncoderConfig:
     """
 
     pooling: Pooling = "time"
-    depth: int = 3
+    depth: Annotated[int, Interval(ge=1, le=48)] = 3
     residual: bool = False
-    channels: int = 16
-    width: int = 128
-    segments: int = 4
+    channels: Annotated[int, Interval(ge=1, le=4_096)] = 16
+    width: Annotated[int, Interval(ge=1, le=16_384)] = 128
+    segments: Annotated[int, Interval(ge=1, le=256)] = 4
     pretrained: Pretrained = "none"
-    dropout: float = 0.2
+    dropout: Annotated[float, Interval(ge=0.0, le=0.95)] = 0.2
     kind: EncoderKind = "cnn"
     downsampling: Downsampling = "pool"
-    heads: int = 4
+    heads: Annotated[int, Interval(ge=1, le=256)] = 4
     weights: str | None = None
     frozen: bool = False
     ast: AstConfig = field(default_factory=AstConfig)
@@ -133,9 +135,9 @@ class CaptionerConfig:
     encoder: EncoderConfig = field(default_factory=EncoderConfig)
     conditioning: Conditioning = "initial-state"
     decoder: DecoderKind = "gru"
-    embedding: int = 128
-    hidden: int = 192
-    dropout: float = 0.3
-    max_length: int = 30
-    decoder_layers: int = 2
-    decoder_heads: int = 4
+    embedding: Annotated[int, Interval(ge=1, le=16_384)] = 128
+    hidden: Annotated[int, Interval(ge=1, le=16_384)] = 192
+    dropout: Annotated[float, Interval(ge=0.0, le=0.95)] = 0.3
+    max_length: Annotated[int, Interval(ge=1, le=1_000)] = 30
+    decoder_layers: Annotated[int, Interval(ge=1, le=48)] = 2
+    decoder_heads: Annotated[int, Interval(ge=1, le=256)] = 4

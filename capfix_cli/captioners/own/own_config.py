@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, get_args
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from capfix_cli.captioners.own import config_checks as checks
 from capfix_cli.captioners.own.config_sections import (
@@ -12,17 +12,13 @@ from capfix_cli.captioners.own.config_sections import (
     AstConfig,
     CaptionerConfig,
     Conditioning,
-    DecoderKind,
-    Downsampling,
     EncoderConfig,
-    EncoderKind,
     FrontEndConfig,
-    FrontEndKind,
     Pooling,
     Pretrained,
 )
-from capfix_cli.captioners.own.fields import read_fields
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.schemas.record_reading import RecordError, read_record
 
 __all__ = [
     "AST",
@@ -44,6 +40,7 @@ __all__ = [
     "check",
     "from_dict",
     "to_dict",
+    "with_implied",
     "with_pretrained",
 ]
 
@@ -106,13 +103,13 @@ def from_dict(data: Any) -> CaptionerConfig:
         CapfixError: for unknown fields and values of the wrong kind or out of range; the message
             lists every one.
     """
-    errors: list[str] = []
-    config: CaptionerConfig | None = read_fields(
-        CaptionerConfig, _with_implied(data), "", errors, _SECTIONS, _CHOICES
-    )
-    if config is None or errors:
+    try:
+        config = read_record(CaptionerConfig, with_implied(data))
+    except RecordError as error:
+        raise _wrong(error.problems) from error
+    errors = checks.contradictions(config)
+    if errors:
         raise _wrong(errors)
-    check(config)
     return config
 
 
@@ -122,19 +119,17 @@ def check(config: CaptionerConfig) -> None:
     Raises:
         CapfixError: numbers out of range and fields that contradict each other, all at once.
     """
-    errors = checks.range_errors(config) or checks.contradictions(config)
-    if errors:
-        raise _wrong(errors)
+    from_dict(to_dict(config))
 
 
-def _wrong(errors: list[str]) -> CapfixError:
+def _wrong(errors: Sequence[str]) -> CapfixError:
     return CapfixError(
         f"The captioner's config has {len(errors)} error(s): {'; '.join(errors)}.",
         "Mend these fields; the fields and their defaults are in docs/captioners.md.",
     )
 
 
-def _with_implied(data: Any) -> Any:
+def with_implied(data: Any) -> Any:
     """Add what other fields decide, where it was left out."""
     if not isinstance(data, Mapping):
         return data
@@ -146,19 +141,3 @@ def _with_implied(data: Any) -> Any:
     if data.get("decoder") == "transformer":
         implied["conditioning"] = "attention"
     return {**implied, **data}
-
-
-_SECTIONS: dict[str, type] = {
-    "front_end": FrontEndConfig,
-    "encoder": EncoderConfig,
-    "encoder.ast": AstConfig,
-}
-_CHOICES: dict[str, tuple[Any, ...]] = {
-    "front_end.kind": get_args(FrontEndKind),
-    "encoder.kind": get_args(EncoderKind),
-    "encoder.pooling": get_args(Pooling),
-    "encoder.downsampling": get_args(Downsampling),
-    "encoder.pretrained": get_args(Pretrained),
-    "conditioning": get_args(Conditioning),
-    "decoder": get_args(DecoderKind),
-}

@@ -381,7 +381,7 @@ def test_what_other_fields_decide_may_be_left_out():
         ({"decoder": "transformer", "hidden": 10}, ["hidden 10 cannot be parted"]),
         (
             {"encoder": {"kind": "transformer", "width": 9, "heads": 3}, "decoder": "tree"},
-            ["decoder is 'tree', not one of gru, transformer"],
+            ["decoder: Input should be 'gru' or 'transformer', not 'tree'"],
         ),
         ({"encoder": {"kind": "transformer", "width": 9, "heads": 3}}, ["encoder.width 9 is odd"]),
         (
@@ -392,8 +392,14 @@ def test_what_other_fields_decide_may_be_left_out():
             {"encoder": {"pretrained": "panns"}, "front_end": {"n_mels": 64}},
             ["needs front_end {sample_rate: 32000", "kind: panns"],
         ),
-        ({"encoder": {"ast": {"layers": 0, "wings": 2}}}, ["encoder.ast.wings is not a field"]),
-        ({"encoder": {"downsampling": "skip", "kind": "rnn"}}, ["pool, stride", "2 error"]),
+        (
+            {"encoder": {"ast": {"layers": 0, "wings": 2}}},
+            ["encoder.ast.wings: not a field", "encoder.ast.layers: Input should be greater"],
+        ),
+        (
+            {"encoder": {"downsampling": "skip", "kind": "rnn"}},
+            ["'pool' or 'stride', not 'skip'", "2 error"],
+        ),
     ],
     ids=str,
 )

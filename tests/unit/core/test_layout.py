@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[3]
-HEAVY = ("torch", "torchaudio", "lightning", "numpy", "sklearn")
+HEAVY = ("torch", "torchaudio", "lightning", "numpy", "sklearn", "scipy")
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
@@ -94,6 +94,18 @@ def test_start_up_is_light(words, tmp_path):
     assert not set(HEAVY) & set(modules)
 
 
+def test_pydantic_is_imported_only_where_a_record_is_read(tmp_path):
+    """Newer Typers import it themselves to run a command; importing the commands must not."""
+    code = (
+        "import sys\nimport capfix_cli.cli.app\nimport capfix_cli.runs.run_store\n"
+        "import capfix_cli.schemas.records\nprint('pydantic' in sys.modules)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True
+    )
+    assert done.stdout.strip() == "False"
+
+
 def test_version_is_one(tmp_path):
     import capfix_cli
 
@@ -138,6 +150,16 @@ def test_the_tree_in_the_docs_is_the_tree():
     assert len(layers()) > 15
     assert all(first_line(path) for path in (ROOT / "capfix_cli").rglob("*.py"))
     assert text == with_tree(text), "python -m benchmarks.pages.architecture"
+
+
+def test_the_json_schemas_in_the_docs_are_those_of_the_code():
+    from benchmarks.pages.schemas import FOLDER, RECORDS, text_of
+
+    assert len(RECORDS) >= 8
+    assert {path.stem for path in FOLDER.iterdir()} == set(RECORDS)
+    for name in RECORDS:
+        there = (FOLDER / f"{name}.json").read_text(encoding="utf-8")
+        assert there == text_of(name), f"python -m benchmarks.pages.schemas ({name})"
 
 
 def test_every_step_of_a_guide_names_what_is_there():

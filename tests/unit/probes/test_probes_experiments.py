@@ -48,7 +48,7 @@ def ear(folder):
 
 def probes(captioner, folder, references=None):
     heard = encode_and_caption(captioner, str(folder), batch_size=16, seed=0)
-    return ProbeCache(captioner, heard.sample, heard.chunks, heard.captions, references, 0)
+    return ProbeCache(captioner, heard.sample, heard.chunks, heard.captions, references, seed=0)
 
 
 def examined(captioner, folder, references=None):
@@ -184,8 +184,8 @@ def test_features_are_fitted_on_training_clips_where_they_are_given(ear, folder,
     heard = encode_and_caption(ear, str(quiet), batch_size=16, seed=0)
 
     def fit(trained_on):
-        asked = (ear, heard.sample, heard.chunks, heard.captions, None, 0, trained_on)
-        return ProbeCache(*asked).fit[0].misfit
+        asked = (ear, heard.sample, heard.chunks, heard.captions, None)
+        return ProbeCache(*asked, seed=0, trained_on=trained_on).fit[0].misfit
 
     assert fit(None) > FIT_MISFIT.value
     assert fit(lambda: draw_sample(str(folder), ears.RATE, 96, 0)) < 0.1

@@ -1,0 +1,77 @@
+"""What every record is made of: a measure with its interval, listening, a piece of evidence."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Verdict = Literal["healthy", "generic", "collapsed", "ungrounded"]
+VERDICTS: tuple[Verdict, ...] = ("healthy", "generic", "collapsed", "ungrounded")
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A number computed from captions, with its 95 % interval and its healthy range.
+
+    ``None`` for an end of an interval or of a range says that none is known.
+    """
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+    healthy_low: float | None = None
+    healthy_high: float | None = None
+    source: str = ""
+
+
+@dataclass(frozen=True)
+class Listening:
+    """How much the audio decides the captions (SCIENCE section 3).
+
+    Attributes:
+        bits: lower bound on the information a caption carries about its clip; never below 0.
+        ceiling_bits: log2 of the contrast set's size, the most that ``bits`` can reach.
+        low: lower end of the 95 % bootstrap interval of ``bits``.
+        high: its upper end.
+        identification: share of clips whose own audio scores their caption highest.
+        chance: the identification of a deaf captioner, 1 / contrast set.
+        reference_bits: the same bound on the references; None without references.
+        reference_low: lower end of the interval of ``reference_bits``.
+        reference_high: its upper end.
+        clips: how many clips were scored.
+        note: what a reader must know, such as a negative estimate shown as 0.
+    """
+
+    bits: float
+    ceiling_bits: float
+    low: float
+    high: float
+    identification: float
+    chance: float
+    reference_bits: float | None = None
+    reference_low: float | None = None
+    reference_high: float | None = None
+    clips: int = 0
+    note: str = ""
+
+    @property
+    def deciding_bits(self) -> float:
+        """The bits that the verdict uses: the lower of own captions and references."""
+        return self.bits if self.reference_bits is None else min(self.bits, self.reference_bits)
+
+    @property
+    def deciding_interval(self) -> tuple[float, float]:
+        """The 95 % interval that belongs to ``deciding_bits``."""
+        if self.reference_bits is None or self.bits <= self.reference_bits:
+            return self.low, self.high
+        return self.reference_low or 0.0, self.reference_high or 0.0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One measured fact behind a statement."""
+
+    what: str
+    value: int | float | str | bool | None
+    threshold: int | float | str | None = None
+    source: str = ""
