@@ -33,7 +33,10 @@ from capfix_cli.generation.distributed import join
 from capfix_cli.generation.manifest import build_manifest
 from capfix_cli.measures.measure_table import measure_captions
 from capfix_cli.runs import run_store as runs
-from capfix_cli.schemas.records import ClipCaption, Diagnosis, Retraining, to_dict
+from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.plain_data import to_dict
+from capfix_cli.schemas.retraining_record import Retraining
 from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.training.recipe_rewrites import is_trainable, rewrites_for
 

@@ -38,7 +38,7 @@ from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.diagnose import run_diagnosis
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.training_data.data_checks import examine_training
-from capfix_cli.schemas.records import Cause
+from capfix_cli.schemas.diagnosis_record import Cause
 
 SOUND = "sound"
 UNDERTRAINED = "decoder.undertrained"

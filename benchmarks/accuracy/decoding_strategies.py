@@ -31,7 +31,7 @@ from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.records import Listening, Measure
+from capfix_cli.schemas.measured_values import Listening, Measure
 from capfix_cli.training.caption_data import load_training_clips
 from capfix_cli.training.training_loop import TrainingOptions, fit
 

@@ -40,7 +40,7 @@ from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.probes.probe_cache import ProbeCache
-from capfix_cli.schemas.records import Listening
+from capfix_cli.schemas.measured_values import Listening
 
 
 @dataclass(frozen=True)

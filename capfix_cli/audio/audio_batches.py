@@ -17,7 +17,7 @@ from torch import Tensor
 
 from capfix_cli.audio.audio_files import Clip, unreadable
 from capfix_cli.core.thresholds import SILENT_PEAK
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 
 USUAL_SECONDS = 10.0  # AudioCaps' clip length; a batch holds batch_size clips of it at most
 AHEAD = 2  # batches decoded while the model works on one

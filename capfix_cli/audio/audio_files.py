@@ -11,7 +11,7 @@ from pathlib import Path
 import soundfile
 
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 WORKERS = 4  # headers are read faster than disks answer one by one

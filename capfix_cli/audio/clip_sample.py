@@ -10,7 +10,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from capfix_cli.audio.audio_batches import read_waveform
 from capfix_cli.audio.audio_files import Clip
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 
 PROBED = 32  # clips whose waveforms are kept: an experiment on them costs a 15th of 500
 MOST_SECONDS = 10.0  # of a clip that experiments hear: AudioCaps' length, so that none is dear

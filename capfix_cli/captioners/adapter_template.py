@@ -15,7 +15,7 @@ from capfix_cli.checkpoints.xray.decoder_facts import Decoder, find_decoder
 from capfix_cli.checkpoints.xray.decoder_xray import find_embedding, find_heads, lone_attention
 from capfix_cli.checkpoints.xray.huggingface_families import TO_DO, WHAT
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import Fact, Inspection
+from capfix_cli.schemas.inspection_record import Fact, Inspection
 
 GAP = "GAP"
 _OWN_FORMAT = "capfix.captioner/"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import importlib.util
 import sys
 import traceback
@@ -16,6 +15,7 @@ from torch import nn
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.suggest import nearest
 
 GROUP = "capfix.adapters"  # entry points: name = "package.module:factory"
 Factory = Callable[[str, str], object]
@@ -54,10 +54,10 @@ def _from_file(adapter: str) -> Factory:
         for name, value in vars(module).items()
         if isinstance(value, FunctionType) and value.__module__ == module.__name__
     ]
-    near = difflib.get_close_matches(factory, names, n=1) or names
+    near = nearest(factory, names) or next(iter(names), None)
     raise CapfixError(
         f"{file} has no function {factory!r}.",
-        f"Did you mean {file}:{near[0]}?" if near else "Define it: def load(checkpoint, device)",
+        f"Did you mean {file}:{near}?" if near else "Define it: def load(checkpoint, device)",
     )
 
 
@@ -69,14 +69,14 @@ def installed() -> dict[str, EntryPoint]:
 def _installed(name: str) -> Factory:
     found = installed()
     if name not in found:
-        near = difflib.get_close_matches(name, found, n=1)
+        near = nearest(name, found)
         known = f"Installed: {', '.join(sorted(found))}." if found else "None is installed."
         if ":" in name or name.endswith(".py"):
             raise CapfixError(
                 f"The adapter {name!r} is not FILE.py:FACTORY.",
                 f"For example: --adapter {name if name.endswith('.py') else 'my_adapter.py'}:load",
             )
-        hint = f"Did you mean {near[0]}?" if near else f"Give FILE.py:FACTORY. {known}"
+        hint = f"Did you mean {near}?" if near else f"Give FILE.py:FACTORY. {known}"
         raise CapfixError(f"{name!r} is neither FILE.py:FACTORY nor an installed adapter.", hint)
     try:
         function: Factory = found[name].load()

@@ -6,7 +6,6 @@ docs/adapters.md has a worked file for each; those with a recurrent decoder are 
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable
 from typing import Any
 
@@ -17,6 +16,7 @@ from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.captioners.log_mel import FrontEnd
 from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.suggest import nearest
 
 
 class Generic(Captioner):
@@ -62,10 +62,10 @@ class Generic(Captioner):
         self.min_samples = getattr(front_end, "min_samples", 1)
         for name, value in settings.items():
             if not hasattr(Captioner, name):
-                near = difflib.get_close_matches(name, ("encoder", *vars(Captioner)), n=1)
+                near = nearest(name, ("encoder", *vars(Captioner)))
                 raise CapfixError(
                     f"{type(self).__name__} has no setting {name!r}.",
-                    f"Did you mean {near[0]}?"
+                    f"Did you mean {near}?"
                     if near
                     else "It takes max_length, memory_batch_dim, min_samples, ...",
                 )

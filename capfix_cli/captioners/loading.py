@@ -23,7 +23,7 @@ from capfix_cli.checkpoints.opening import open_checkpoint
 from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub
 from capfix_cli.checkpoints.weights import load_module
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import ModelSummary
+from capfix_cli.schemas.diagnosis_record import ModelSummary
 
 # The fact that a network came in train mode; capfix puts it into eval mode.
 HANDED_TRAINING = "evaluation.handed_in_train_mode"

@@ -7,7 +7,6 @@ AudioCaps' (``youtube_id``, ``start_time``, ``caption``; several rows a clip) an
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,8 @@ import numpy as np
 
 from capfix_cli.captions.caption_rows import Row, read_rows
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import ClipCaption
+from capfix_cli.core.suggest import did_you_mean
+from capfix_cli.schemas.clip_records import ClipCaption
 
 PREDICTED = (
     *("caption_predicted", "predicted_caption", "caption_pred", "pred_caption", "predicted"),
@@ -188,8 +188,7 @@ def _plan(path: str | Path, names: Sequence[str], rows: Sequence[Row], given: Co
         *((name, "--references-columns") for name in given.references),
     ):
         if name is not None and name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"It has {_shown(names)}."
+            hint = did_you_mean(name, names, f"It has {_shown(names)}.")
             raise CapfixError(f"{path} has no column {name!r} for {option}.", hint)
     lower = {name.lower(): name for name in reversed(names)}
     ids = _ids(lower, given)

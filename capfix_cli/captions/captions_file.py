@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import ClipCaption
+from capfix_cli.schemas.clip_records import ClipCaption
 
 References = dict[str, list[str]]  # file name -> its references
 NAMES = "surrogateescape"  # a file name may hold bytes that are not UTF-8: they stay as they are

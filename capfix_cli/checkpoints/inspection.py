@@ -20,7 +20,7 @@ from capfix_cli.checkpoints.xray.feature_facts import read_features
 from capfix_cli.checkpoints.xray.huggingface_families import family_facts
 from capfix_cli.checkpoints.xray.untrained_model import read_training
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import Inspection, TensorSummary, VocabularySummary
+from capfix_cli.schemas.inspection_record import Inspection, TensorSummary, VocabularySummary
 
 VOCABULARY_KEYS = re.compile(
     r"^(vocab|vocabulary|word2idx|word_map|idx2word|words_list|itos|stoi|tokenizer)$", re.IGNORECASE

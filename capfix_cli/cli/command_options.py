@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import sys
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import VERDICTS, Diagnosis
+from capfix_cli.core.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from capfix_cli.api import Settings
     from capfix_cli.checkpoints.model_options import ModelOptions
     from capfix_cli.decoding.decoding_options import DecodingOptions
+    from capfix_cli.schemas.diagnosis_record import Diagnosis
 
 AdapterOption = Annotated[
     str | None,
@@ -116,11 +116,12 @@ def parse_verdicts(text: str | None) -> set[str]:
     Raises:
         CapfixError: not a verdict, with the nearest one.
     """
+    from capfix_cli.schemas.measured_values import VERDICTS
+
     names = {name.strip().lower() for name in (text or "").split(",") if name.strip()}
     for name in sorted(names):
         if name not in VERDICTS:
-            near = difflib.get_close_matches(name, VERDICTS, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Verdicts: {', '.join(VERDICTS)}."
+            hint = did_you_mean(name, VERDICTS, f"Verdicts: {', '.join(VERDICTS)}.")
             raise CapfixError(f"--fail-on: {name!r} is not a verdict.", hint)
     return names
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from capfix_cli.captions.captions_file import Predicted
     from capfix_cli.generation.caption_folder import Delivery, Generated
     from capfix_cli.report.terminal.generation_view import CaptionTable
-    from capfix_cli.schemas.records import ClipCaption
+    from capfix_cli.schemas.clip_records import ClipCaption
 
 INTERRUPTED = 130  # as shells report SIGINT
 

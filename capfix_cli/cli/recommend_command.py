@@ -7,7 +7,6 @@ from typing import Annotated
 import typer
 
 from capfix_cli.cli import command_options as options
-from capfix_cli.runs.run_store import all_runs, find_run
 
 
 def command(
@@ -19,6 +18,7 @@ def command(
 ) -> None:
     """Show the plan: which fixes, in which order, and why."""
     from capfix_cli.fixes.plan import general_plan
+    from capfix_cli.runs.run_store import all_runs, find_run
 
     found = find_run(run) if run is not None or all_runs() else None
     if found is None:

@@ -1,6 +1,6 @@
 """Every threshold that decides something: its value, unit and source, in one table.
 
-Any stage may import this module, as it may ``records.py`` and ``errors.py``: it holds no code that
+Any stage may import this module, as it may ``errors.py``: it holds no code that
 decides, only the numbers, so that a reader can find and question all of them in one place.
 """
 

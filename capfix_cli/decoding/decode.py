@@ -16,7 +16,7 @@ from capfix_cli.decoding.hypothesis_rows import NextWord
 from capfix_cli.decoding.null_audio import NullAudio, make_absent
 from capfix_cli.decoding.reranking import best_candidates
 from capfix_cli.decoding.token_sampling import UniformStream, draw
-from capfix_cli.schemas.records import ClipCaption
+from capfix_cli.schemas.clip_records import ClipCaption
 
 COMPACT_AT = 0.75  # clips are dropped once a quarter is finished: moving memories costs as well
 MOST_SCORES = 2**26  # of words for all rows decoded side by side: 256 MiB in float32

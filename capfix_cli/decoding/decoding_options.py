@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from annotated_types import Interval
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.suggest import did_you_mean
 
 AbsentKind = Literal["others", "mean-memory", "silence", "noise"]
 ABSENT_KINDS: tuple[AbsentKind, ...] = ("others", "mean-memory", "silence", "noise")
@@ -261,9 +261,8 @@ def _check_number(name: str, value: Any, allowed: Interval) -> None:
 def _check_choice(name: str, value: Any, choices: tuple[Any, ...]) -> None:
     if value in choices:
         return
-    near = difflib.get_close_matches(str(value), [str(choice) for choice in choices], n=1)
     known = ", ".join(map(str, choices))
-    hint = f"Did you mean {near[0]}?" if near else f"Choose one of {known}."
+    hint = did_you_mean(str(value), map(str, choices), f"Choose one of {known}.")
     raise CapfixError(f"{flag(name)} is {value!r}, not one of {known}.", hint)
 
 
@@ -275,10 +274,9 @@ def options_from_dict(data: dict[str, Any]) -> DecodingOptions:
     """
     for name in data:
         if name not in _DEFAULTS:
-            near = difflib.get_close_matches(name, _DEFAULTS, n=1)
             raise CapfixError(
                 f"There is no decoding option {name!r}.",
-                f"Did you mean {near[0]}?" if near else f"Known: {', '.join(_DEFAULTS)}.",
+                did_you_mean(name, _DEFAULTS, f"Known: {', '.join(_DEFAULTS)}."),
             )
     return DecodingOptions(**data)
 

@@ -19,7 +19,8 @@ from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
-from capfix_cli.schemas.records import AudioSummary, ClipCaption, SkippedClip
+from capfix_cli.schemas.clip_records import ClipCaption, SkippedClip
+from capfix_cli.schemas.diagnosis_record import AudioSummary
 
 # Clips whose memories are kept for trials and listening. Bits then have a standard error of
 # about 1.5 / sqrt(256) = .1, and memory does not grow with the folder.

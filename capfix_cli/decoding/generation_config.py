@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 from pathlib import Path
 from typing import Any
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.files import write_text
+from capfix_cli.core.suggest import nearest
 from capfix_cli.decoding.decoding_options import DecodingOptions
 
 DECODING = "decoding.json"  # the winner of a diagnosis, in its run's folder
@@ -94,7 +95,7 @@ def write_decoding(path: str | Path, options: DecodingOptions) -> None:
     if options.do_sample:
         data["top_k"] = options.top_k  # left out, transformers would take its own 50
     try:
-        Path(path).write_text(json.dumps(data, indent=2) + "\n", encoding="utf-8")
+        write_text(path, json.dumps(data, indent=2) + "\n")
     except OSError as error:
         raise CapfixError(
             f"{path} cannot be written: {error.strerror}.", "Name a file in a folder of yours."
@@ -135,9 +136,7 @@ def _check_key(path: str | Path, key: str, value: Any) -> None:
             f"{path}: {key} is {value!r}, and capfix has no such step.",
             "Take it out of the file to decode without it.",
         )
-    near = [_ALIASES[key]] if key in _ALIASES else difflib.get_close_matches(key, _OURS, 1, 0.8)
+    near = _ALIASES[key] if key in _ALIASES else nearest(key, _OURS, 0.8)
     if near:
-        raise CapfixError(
-            f"{path}: there is no decoding option {key!r}.", f"Did you mean {near[0]}?"
-        )
+        raise CapfixError(f"{path}: there is no decoding option {key!r}.", f"Did you mean {near}?")
     # Any other key is a model's own, such as Whisper's lang_to_id.

@@ -15,7 +15,8 @@ from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.decoding.decoding_options import GREEDY
 from capfix_cli.demo.synthetic_world import World, describes, make_world
-from capfix_cli.schemas.records import Diagnosis, Retraining
+from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.retraining_record import Retraining
 from capfix_cli.training.caption_data import load_training_clips
 from capfix_cli.training.training_loop import TrainingOptions, fit
 

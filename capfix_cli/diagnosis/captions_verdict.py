@@ -17,8 +17,8 @@ from capfix_cli.measures.reference_listening import (
     OwnAndShuffled,
     own_and_shuffled,
 )
+from capfix_cli.schemas.measured_values import Evidence, Verdict
 from capfix_cli.schemas.measurement import ReferenceListening
-from capfix_cli.schemas.records import Evidence, Verdict
 
 
 def listen_by_references(

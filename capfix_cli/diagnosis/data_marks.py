@@ -6,7 +6,8 @@ from capfix_cli.diagnosis.causes import discover
 from capfix_cli.diagnosis.training_data.data_findings import DataFinding, TrainingData
 from capfix_cli.fixes.catalogue import FIXES
 from capfix_cli.fixes.setting_status import Mark
-from capfix_cli.schemas.records import Evidence, Status
+from capfix_cli.schemas.diagnosis_record import Status
+from capfix_cli.schemas.measured_values import Evidence
 
 # Fixes of the training captions, each judged by the fault that it cures.
 JUDGED_BY = {spec.id: cause for spec in FIXES for cause in spec.cures if cause.startswith("data.")}

@@ -9,7 +9,8 @@ from typing import Literal
 from capfix_cli.diagnosis.repairs.repair_trial import RepairTrial
 from capfix_cli.diagnosis.verdict import Decision
 from capfix_cli.fixes.decoding_fixes import asked_by
-from capfix_cli.schemas.records import Evidence, TreeStep, Trial
+from capfix_cli.schemas.diagnosis_record import TreeStep, Trial
+from capfix_cli.schemas.measured_values import Evidence
 
 Answer = tuple[str, tuple[Evidence, ...]]
 

@@ -18,16 +18,15 @@ from capfix_cli.diagnosis.ranking import Causes, rank
 from capfix_cli.diagnosis.repairs.repair_trial import RepairTrial, repairs_for, try_repair
 from capfix_cli.diagnosis.verdict import Decision
 from capfix_cli.fixes.plan import PlanInputs, make_plan
-from capfix_cli.schemas.records import (
+from capfix_cli.schemas.diagnosis_record import (
     Cause,
-    Evidence,
-    Listening,
     NotTested,
     PlanRow,
     Prediction,
     SignalPlace,
     Trial,
 )
+from capfix_cli.schemas.measured_values import Evidence, Listening
 
 EXAMPLES = 5
 HEARD_APART = "clips that can be heard apart"

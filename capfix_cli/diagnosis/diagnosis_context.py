@@ -21,7 +21,8 @@ from capfix_cli.measures.measure_table import judge_diversity
 from capfix_cli.probes.front_end_search import FITTED
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.probes.probe_cache import ProbeCache
-from capfix_cli.schemas.records import Cause, Listening
+from capfix_cli.schemas.diagnosis_record import Cause
+from capfix_cli.schemas.measured_values import Listening
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,12 +35,13 @@ from capfix_cli.measures.reference_scores import score_on_references
 from capfix_cli.measures.semantic import load_embedder, measure_meaning
 from capfix_cli.measures.type_token_curve import type_token_curve
 from capfix_cli.measures.within_clip import within_clips
+from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.measured_values import Measure
 from capfix_cli.schemas.measurement import (
     MeasuredFile,
     Measurement,
     ReferenceListening,
 )
-from capfix_cli.schemas.records import ClipCaption, Measure
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import HOPEFUL_NATS, LISTENING_SHARE
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
-from capfix_cli.schemas.records import Prediction
+from capfix_cli.schemas.diagnosis_record import Prediction
 
 
 def predict(case: DiagnosisContext) -> Prediction | None:

@@ -9,7 +9,8 @@ from capfix_cli.core.thresholds import CAUSE_FROM
 from capfix_cli.diagnosis.causes import discover
 from capfix_cli.diagnosis.causes.cause_spec import matches
 from capfix_cli.diagnosis.causes.finding import Finding
-from capfix_cli.schemas.records import Cause, Evidence, NotTested
+from capfix_cli.schemas.diagnosis_record import Cause, NotTested
+from capfix_cli.schemas.measured_values import Evidence
 
 
 @dataclass(frozen=True)

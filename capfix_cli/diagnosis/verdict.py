@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.thresholds import LISTENING_SHARE, MIN_CLIPS
 from capfix_cli.measures.measure_table import Judgement
-from capfix_cli.schemas.records import Evidence, Listening, Verdict
+from capfix_cli.schemas.measured_values import Evidence, Listening, Verdict
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames
     from capfix_cli.fixes.rewrites.code_writing import Written
     from capfix_cli.fixes.rewrites.inspection_values import Done
-    from capfix_cli.schemas.records import Inspection
+    from capfix_cli.schemas.inspection_record import Inspection
 
 Impact = Literal["low", "low-medium", "medium", "medium-high", "high"]
 IMPACTS: tuple[Impact, ...] = ("low", "low-medium", "medium", "medium-high", "high")

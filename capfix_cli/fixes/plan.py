@@ -11,7 +11,8 @@ from capfix_cli.fixes.ablation import best_measured
 from capfix_cli.fixes.catalogue import FixSpec, by_priority
 from capfix_cli.fixes.setting_status import Mark, training_settings
 from capfix_cli.fixes.trial_ranking import best_trial
-from capfix_cli.schemas.records import Cause, PlanRow, Status, Trial, Verdict
+from capfix_cli.schemas.diagnosis_record import Cause, PlanRow, Status, Trial
+from capfix_cli.schemas.measured_values import Verdict
 
 Facts = Mapping[str, Any]
 FIRST_STEP = "0"  # not in the catalogue: mend what is broken before any fix

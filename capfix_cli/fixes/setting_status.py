@@ -14,7 +14,8 @@ from typing import Any
 from capfix_cli.fixes.setting_rule import SWITCHES, TEACHER_FORCING, SettingRule
 from capfix_cli.fixes.setting_spellings import HUGGING_FACE_DEFAULTS, HUGGING_FACE_MARK, RULES
 from capfix_cli.fixes.settings_files import TrainingSetting, flatten, read_settings
-from capfix_cli.schemas.records import Evidence, Status
+from capfix_cli.schemas.diagnosis_record import Status
+from capfix_cli.schemas.measured_values import Evidence
 
 CHECKPOINT = "the checkpoint"
 NOT_FOUND = "no setting of it was found, and what a program does by default no file tells"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from capfix_cli.schemas.records import Trial
+from capfix_cli.schemas.diagnosis_record import Trial
 
 
 def merit(trial: Trial) -> tuple[bool, float]:

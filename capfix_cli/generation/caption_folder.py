@@ -25,7 +25,7 @@ from capfix_cli.generation.partial_output import (
     part_paths,
 )
 from capfix_cli.generation.publishing import find_lines, publish
-from capfix_cli.schemas.records import ClipCaption, SkippedClip
+from capfix_cli.schemas.clip_records import ClipCaption, SkippedClip
 
 
 def ignored(captions: Sequence[ClipCaption]) -> None:

@@ -21,7 +21,7 @@ from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.decoding.encode_pass import encode, memory_told, rows_not_finite
 from capfix_cli.decoding.null_audio import NullAudio, make_absent
-from capfix_cli.schemas.records import ClipCaption, SkippedClip
+from capfix_cli.schemas.clip_records import ClipCaption, SkippedClip
 
 ABSENT_CLIPS = 32  # from which "no audio" is made: the most that one usual batch holds
 

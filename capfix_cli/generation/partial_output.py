@@ -20,8 +20,8 @@ from capfix_cli import __version__
 from capfix_cli.captions.captions_file import JSON_LINES, Predicted, from_row, to_row
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.generation.manifest import SCHEMA, GenerationManifest, differences, made_from_header
+from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.schemas.record_reading import RecordError
-from capfix_cli.schemas.records import SkippedClip
 
 CSV = (".csv", "")
 

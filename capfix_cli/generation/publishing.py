@@ -15,7 +15,7 @@ from capfix_cli.captions.captions_file import (
 )
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.generation.partial_output import parse, scan
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 
 Rank = tuple[int, int]  # which side file, and where in it the line begins
 

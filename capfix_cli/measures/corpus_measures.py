@@ -29,7 +29,7 @@ from capfix_cli.measures.self_bleu import SMOOTHING, closest_lengths, largest, m
 from capfix_cli.measures.signature import signature
 from capfix_cli.measures.vendi import LONGEST as VENDI_LONGEST
 from capfix_cli.measures.vendi import vendi
-from capfix_cli.schemas.records import Measure
+from capfix_cli.schemas.measured_values import Measure
 
 EAD_VOCABULARY = 30_522  # V of the expectation-adjusted distinct: BERT's word pieces
 

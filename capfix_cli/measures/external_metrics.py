@@ -5,7 +5,6 @@ They run from what is on this machine: jars and models that ``aac-metrics-downlo
 
 from __future__ import annotations
 
-import difflib
 import os
 import shutil
 from collections.abc import Sequence
@@ -15,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.suggest import did_you_mean
 from capfix_cli.core.text import split_words
 from capfix_cli.measures.intervals import bootstrap_interval
 from capfix_cli.measures.signature import signature
-from capfix_cli.schemas.records import Measure
+from capfix_cli.schemas.measured_values import Measure
 
 NEED_JAVA = ("meteor", "spice", "spider", "spider_fl")
 KNOWN = (
@@ -38,8 +38,7 @@ def parse_metrics(text: str | None) -> tuple[str, ...]:
     names = tuple(dict.fromkeys(name for name in asked if name))
     for name in names:
         if name not in KNOWN:
-            near = difflib.get_close_matches(name, KNOWN, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"Metrics: {', '.join(KNOWN)}."
+            hint = did_you_mean(name, KNOWN, f"Metrics: {', '.join(KNOWN)}.")
             raise CapfixError(f"--metrics: {name!r} is not a metric.", hint)
     return names
 

@@ -23,7 +23,8 @@ from capfix_cli.measures.corpus import Corpus, Counted
 from capfix_cli.measures.corpus_measures import measure_corpus
 from capfix_cli.measures.intervals import mean_interval
 from capfix_cli.measures.signature import signature
-from capfix_cli.schemas.records import ClipCaption, Evidence, Measure
+from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.measured_values import Evidence, Measure
 
 Integers = NDArray[np.int64]
 Words = tuple[str, ...]

@@ -9,8 +9,8 @@ import numpy as np
 from scipy import sparse
 
 from capfix_cli.core.text import split_words
+from capfix_cli.schemas.clip_records import ClipCaption
 from capfix_cli.schemas.measurement import Mode
-from capfix_cli.schemas.records import ClipCaption
 
 MIN_COSINE_SAME_MODE = (
     0.75  # ours: cosine of TF-IDF from which "a dog barks" and "the dog is barking" stay apart

@@ -8,7 +8,7 @@ from capfix_cli.measures.caption_tokens import Tokens, Vocabulary
 from capfix_cli.measures.corpus import Corpus, Counted, same_captions
 from capfix_cli.measures.intervals import share_interval
 from capfix_cli.measures.signature import signature
-from capfix_cli.schemas.records import Measure
+from capfix_cli.schemas.measured_values import Measure
 
 
 def novelty(captions: Counted, training: Counted) -> dict[str, Measure]:

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from capfix_cli.schemas.records import Measure
+from capfix_cli.schemas.measured_values import Measure
 
 SCHEMA = "capfix.corridors/1"
 COMPARED_PREFIXES = (

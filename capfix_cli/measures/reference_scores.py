@@ -11,7 +11,7 @@ from capfix_cli.measures.intervals import BOOTSTRAPS, bootstrap_interval
 from capfix_cli.measures.reference_bleu import bleu, bleu_statistics
 from capfix_cli.measures.reference_listening import OwnAndShuffled
 from capfix_cli.measures.signature import signature
-from capfix_cli.schemas.records import Measure
+from capfix_cli.schemas.measured_values import Measure
 
 
 def score_on_references(

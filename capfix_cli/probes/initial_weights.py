@@ -15,7 +15,7 @@ from capfix_cli.checkpoints.formats.tensor_values import PRECISION
 from capfix_cli.checkpoints.xray.initial_layers import Layer, read_layers
 from capfix_cli.checkpoints.xray.untrained_model import read_training
 from capfix_cli.probes.network_modules import networks
-from capfix_cli.schemas.records import Fact
+from capfix_cli.schemas.inspection_record import Fact
 
 MOST_BYTES = 2**31
 

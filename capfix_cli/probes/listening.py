@@ -13,7 +13,8 @@ from capfix_cli.core.thresholds import CONTRAST_SET, TIE
 from capfix_cli.decoding.caption_scoring import Tokens, reference_tokens
 from capfix_cli.measures.intervals import bootstrap_interval
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.records import ClipCaption, Listening
+from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.measured_values import Listening
 
 
 @dataclass(frozen=True)

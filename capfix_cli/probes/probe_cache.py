@@ -32,7 +32,7 @@ from capfix_cli.probes.next_word import MOST_PLACES, rows_for
 from capfix_cli.probes.normalisation import Fit, measure_fit
 from capfix_cli.probes.signal_path import SignalStage, measure_signal
 from capfix_cli.probes.special_tokens import Endings, Opening, measure_endings, measure_opening
-from capfix_cli.schemas.records import ClipCaption
+from capfix_cli.schemas.clip_records import ClipCaption
 
 ROWS = 24  # captions that are followed side by side
 MIN_CLIPS = 8  # clips in a batch whose memories can be exchanged

@@ -16,7 +16,7 @@ from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.probes.captioner_variants import derive
 from capfix_cli.probes.language_probe import best_temperature
 from capfix_cli.probes.next_word import along
-from capfix_cli.schemas.records import ClipCaption
+from capfix_cli.schemas.clip_records import ClipCaption
 
 SPECIAL = re.compile(
     r"^(<[^<>]*>|\[[A-Za-z_]+\]|\{[^{}]*\}|#(start|end)#|[sb]os|eos|pad|unk|startseq|endseq)$",

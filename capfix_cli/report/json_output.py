@@ -7,7 +7,7 @@ import sys
 from typing import Any
 
 from capfix_cli.runs.run_store import jsonable
-from capfix_cli.schemas.records import to_dict
+from capfix_cli.schemas.plain_data import to_dict
 
 
 def print_json(result: Any) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.files import umask, write_text
 from capfix_cli.schemas.diagnosis_record import DIAGNOSIS_SCHEMA, Diagnosis
 from capfix_cli.schemas.record_reading import RecordError, read_record
 
@@ -128,7 +128,7 @@ def new_run(root: Path = Path()) -> Iterator[Run]:
     name = _free_name(store)
     try:
         yield Run(name, temporary)
-        temporary.chmod(0o777 & ~_umask())  # mkdtemp makes it private, unlike other folders
+        temporary.chmod(0o777 & ~umask())  # mkdtemp makes it private, unlike other folders
         temporary.rename(store / name)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -140,15 +140,9 @@ def _free_name(store: Path) -> str:
     return next(name for name in names if not (store / name).exists())
 
 
-def _umask() -> int:
-    current = os.umask(0)
-    os.umask(current)
-    return current
-
-
 def write_json(path: Path, data: Any) -> None:
     """Write a value as indented JSON; NaN and infinity, which JSON lacks, become null."""
-    path.write_text(json.dumps(jsonable(data), indent=2) + "\n", encoding="utf-8")
+    write_text(path, json.dumps(jsonable(data), indent=2) + "\n")
 
 
 def jsonable(data: Any) -> Any:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import json
 import math
 import typing
 from collections.abc import Iterator, Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from capfix_cli.core.suggest import nearest
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -155,8 +156,8 @@ def _meant(kind: type, loc: tuple[int | str, ...]) -> str:
         inner = typing.get_type_hints(kind).get(str(key))
         kind = next(_dataclasses_in(inner), kind)
     names = [row.name for row in dataclasses.fields(kind)]
-    near = difflib.get_close_matches(str(loc[-1]), names, n=1)
-    return f"did you mean {near[0]}?" if near else f"known: {', '.join(names)}"
+    near = nearest(str(loc[-1]), names)
+    return f"did you mean {near}?" if near else f"known: {', '.join(names)}"
 
 
 def _dataclasses_in(hint: Any) -> Iterator[type]:

@@ -19,7 +19,7 @@ from capfix_cli.captioners.own.own_config import FrontEndConfig
 from capfix_cli.captions.captions_file import match_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.training.clip_variants import Variants
 from capfix_cli.training.feature_cache import Digests, FeatureCache, Features
 from capfix_cli.training.training_clips import TrainingClips

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from capfix_cli.diagnosis.verdict import audio_decides
-from capfix_cli.schemas.records import Diagnosis, Listening
+from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.measured_values import Listening
 from capfix_cli.training.training_run import TrainingOutcome
 
 SHOWN = 3  # of the files that were left out

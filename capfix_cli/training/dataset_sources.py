@@ -17,7 +17,7 @@ from capfix_cli.audio.audio_batches import usable_samples
 from capfix_cli.captioners.own.mel_frames import make_front_end
 from capfix_cli.captioners.own.own_config import FrontEndConfig
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.training.caption_data import Progress, log_mel
 from capfix_cli.training.feature_cache import FeatureCache, Features
 from capfix_cli.training.training_clips import TrainingClips

@@ -20,7 +20,7 @@ from capfix_cli.decoding.decode import EncodedBatch, decode_all
 from capfix_cli.decoding.decoding_options import GREEDY
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.records import Listening
+from capfix_cli.schemas.measured_values import Listening
 from capfix_cli.training.training_limits import COMMONEST_SHARE, LISTENING_RISE, LOSS_FALL
 
 

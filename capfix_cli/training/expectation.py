@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from capfix_cli.core.thresholds import LISTENING_SHARE
-from capfix_cli.schemas.records import Diagnosis, Expected
+from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.retraining_record import Expected
 
 OPERATORS = (">=", "<=", ">", "<", "in")
 MEASURES = (

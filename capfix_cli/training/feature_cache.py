@@ -12,7 +12,6 @@ import errno
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ import torch
 from torch import Tensor
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.files import whole_file, write_text
 
 CACHE = Path(".capfix") / "cache" / "features"
 IN_MEMORY = 2**30  # bytes of features kept in memory, 1 GiB; more is read from disk when asked for
@@ -74,9 +74,7 @@ class Digests:
             return
         with contextlib.suppress(OSError):
             self.file.parent.mkdir(parents=True, exist_ok=True)
-            part = self.file.with_name(f"{self.file.name}.{os.getpid()}")
-            part.write_text(json.dumps(self._known), encoding="utf-8")
-            part.replace(self.file)
+            write_text(self.file, json.dumps(self._known))
 
 
 class FeatureCache:
@@ -118,22 +116,15 @@ class FeatureCache:
         Raises:
             CapfixError: the disk is full, or the folder cannot be written.
         """
-        temporary = None
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             note = self.folder / "settings.json"
             if not note.exists():
-                note.write_text(self.settings + "\n", encoding="utf-8")
-            handle, temporary = tempfile.mkstemp(dir=self.folder, prefix=".part-")
-            with os.fdopen(handle, "wb") as file:
+                write_text(note, self.settings + "\n")
+            with whole_file(path) as part, Path(part).open("wb") as file:
                 np.save(file, frames.numpy(), allow_pickle=False)
-            Path(temporary).replace(path)
         except OSError as error:
             raise disk_error(error, f"The feature cache {self.folder}") from error
-        finally:
-            if temporary is not None:
-                with contextlib.suppress(OSError):
-                    Path(temporary).unlink(missing_ok=True)
 
     def size(self) -> int:
         """Bytes on disk."""

@@ -14,7 +14,7 @@ from capfix_cli.audio.audio_batches import Waveform, read_waveform
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.training.caption_data import match_files
 from capfix_cli.training.clip_variants import Variants
 from capfix_cli.training.training_clips import TrainingClips

@@ -11,7 +11,8 @@ from typing import Any
 import yaml
 
 from capfix_cli.captioners.own.own_config import BASELINE, CaptionerConfig, to_dict
-from capfix_cli.schemas.records import PlanRow
+from capfix_cli.core.files import write_text
+from capfix_cli.schemas.diagnosis_record import PlanRow
 from capfix_cli.training.expectation import USUAL
 from capfix_cli.training.switches import SWITCHES, turn_on
 from capfix_cli.training.training_config import TrainingConfig, TrainingOptions
@@ -139,7 +140,7 @@ def write_recipe(recipe: Recipe, path: Path, shown_as: Path | None = None) -> No
         "# data.captions and data.audio may name them here instead. `control` is the same\n"
         "# training without the fixes: what it reaches, longer training alone would reach.\n"
     )
-    path.write_text(header + yaml.safe_dump(body, sort_keys=False), encoding="utf-8")
+    write_text(path, header + yaml.safe_dump(body, sort_keys=False))
 
 
 def _changes(new: Any, old: Any) -> dict[str, Any]:

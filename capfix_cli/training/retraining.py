@@ -13,7 +13,8 @@ from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.fixes.catalogue.fix_5_1_dropout import FIX as DROPOUT
-from capfix_cli.schemas.records import Diagnosis, Retraining
+from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.retraining_record import Retraining
 from capfix_cli.training import finetuning as yours
 from capfix_cli.training.conclusion import conclude, notes_of
 from capfix_cli.training.expectation import hold_to_promises

@@ -11,7 +11,7 @@ from pathlib import Path
 from torch import Tensor
 
 from capfix_cli.captions.captions_file import NAMES
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.training.feature_cache import disk_error
 
 

@@ -12,14 +12,13 @@ import contextlib
 import dataclasses
 import hashlib
 import json
-import os
 import shutil
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.core.files import whole_file
 from capfix_cli.training.feature_cache import disk_error
 from capfix_cli.training.training_clips import TrainingClips
 from capfix_cli.training.training_config import TrainingConfig
@@ -53,23 +52,16 @@ def write_whole(path: Path, write: Callable[[str], Any]) -> None:
     Raises:
         CapfixError: the disk is full or the folder cannot be written.
     """
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        write(temporary)
-        Path(temporary).replace(path)
+        with whole_file(path) as part:
+            write(part)
     except (OSError, RuntimeError) as error:
         # torch.save tells a full disk as a RuntimeError of its own file writer.
         if isinstance(error, RuntimeError) and "write" not in str(error).lower():
             raise
         known = error if isinstance(error, OSError) else OSError(*_full(path), str(error))
         raise disk_error(known, str(path)) from error
-    finally:
-        if temporary is not None:
-            with contextlib.suppress(OSError):
-                Path(temporary).unlink(missing_ok=True)
 
 
 def _full(path: Path) -> tuple[int]:

@@ -15,8 +15,9 @@ import yaml
 import capfix_cli.runs.run_store
 from benchmarks.zoo import toys
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.plain_data import to_dict
 from capfix_cli.schemas.record_reading import read_record
-from capfix_cli.schemas.records import Diagnosis, to_dict
 
 DEAF = f"{Path(toys.__file__)}:load_deaf"
 HEALTHY = f"{Path(toys.__file__)}:load_healthy"

@@ -41,7 +41,7 @@ from capfix_cli.generation import partial_output as sidefile
 from capfix_cli.generation.caption_folder import Delivery
 from capfix_cli.generation.manifest import build_manifest
 from capfix_cli.report.terminal.generation_view import CaptionTable, line
-from capfix_cli.schemas.records import ClipCaption
+from capfix_cli.schemas.clip_records import ClipCaption
 
 HEALTHY = f"{Path(toys.__file__)}:load_healthy"
 ADAPTERS = '''

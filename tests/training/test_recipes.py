@@ -13,7 +13,8 @@ from conftest import TINY
 from capfix_cli.captioners.own.own_config import from_dict
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.plan import PlanInputs, make_plan
-from capfix_cli.schemas.records import AudioSummary, Diagnosis, Listening, Measure, ModelSummary
+from capfix_cli.schemas.diagnosis_record import AudioSummary, Diagnosis, ModelSummary
+from capfix_cli.schemas.measured_values import Listening, Measure
 from capfix_cli.training.caption_data import build_vocabulary, load_training_clips
 from capfix_cli.training.recipe import make_recipe, training_like, write_recipe
 from capfix_cli.training.recipe_reading import read_recipe

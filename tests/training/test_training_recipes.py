@@ -16,7 +16,7 @@ from capfix_cli.captioners.loading import load
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.thresholds import LISTENING_SHARE
 from capfix_cli.fixes.setting_status import training_settings
-from capfix_cli.schemas.records import PlanRow
+from capfix_cli.schemas.diagnosis_record import PlanRow
 from capfix_cli.training import training_run as run_module
 from capfix_cli.training.expectation import hold_to_promises
 from capfix_cli.training.recipe import Recipe, make_recipe, write_recipe

@@ -224,12 +224,12 @@ def test_gradients_that_are_no_number_stop_before_the_step(monkeypatch):
 
 
 def test_a_full_disk_is_told_in_plain_words(tmp_path, monkeypatch):
-    from capfix_cli.training import training_state as state
+    from capfix_cli.core import files
 
     def full(*given, **more):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(state.tempfile, "mkstemp", full)
+    monkeypatch.setattr(files.tempfile, "mkstemp", full)
     with pytest.raises(CapfixError, match="the disk is full"):
         run(everything(1), tmp_path)
 

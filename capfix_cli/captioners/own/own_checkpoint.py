@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +13,7 @@ from torch import Tensor
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.own_config import from_dict, to_dict
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.files import whole_file
 
 FORMAT = "capfix.captioner/1"
 
@@ -50,26 +49,20 @@ def save(
         "vocabulary": list(captioner.vocabulary),
         "training": dict(training or {}),
     }
-    temporary = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        os.close(handle)
-        if path.suffix == ".safetensors":
-            from safetensors.torch import save_file
+        with whole_file(path) as part:
+            if path.suffix == ".safetensors":
+                from safetensors.torch import save_file
 
-            save_file(tensors, temporary, metadata={k: json.dumps(v) for k, v in rest.items()})
-        else:
-            torch.save({**rest, "state_dict": tensors}, temporary)
-        Path(temporary).replace(path)
+                save_file(tensors, part, metadata={k: json.dumps(v) for k, v in rest.items()})
+            else:
+                torch.save({**rest, "state_dict": tensors}, part)
     except OSError as error:
         raise CapfixError(
             f"{path} cannot be written: {error.strerror or error}.",
             "Name a file in a folder of yours.",
         ) from error
-    finally:
-        if temporary is not None:
-            Path(temporary).unlink(missing_ok=True)
     return path
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from capfix_cli.checkpoints.formats.tensor_info import TensorInfo
 from capfix_cli.checkpoints.xray.encoder_facts import DECODER_WORDS, is_encoder
 from capfix_cli.checkpoints.xray.transformer_blocks import CROSS_ATTENTION, attention_blocks
-from capfix_cli.schemas.records import Fact
+from capfix_cli.schemas.inspection_record import Fact
 
 Tensors = Mapping[str, TensorInfo]
 

@@ -20,7 +20,7 @@ from capfix_cli.checkpoints.xray.decoder_facts import (
 )
 from capfix_cli.checkpoints.xray.encoder_facts import is_encoder, read_encoder
 from capfix_cli.checkpoints.xray.transformer_blocks import attention_blocks
-from capfix_cli.schemas.records import Fact
+from capfix_cli.schemas.inspection_record import Fact
 
 __all__ = [
     "find_embedding",

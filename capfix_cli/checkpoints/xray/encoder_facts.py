@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping, Sequence
 from capfix_cli.checkpoints.formats.tensor_info import TensorInfo
 from capfix_cli.checkpoints.xray.initial_layers import FRONT_END
 from capfix_cli.checkpoints.xray.transformer_blocks import attention_blocks
-from capfix_cli.schemas.records import Fact
+from capfix_cli.schemas.inspection_record import Fact
 
 Tensors = Mapping[str, TensorInfo]
 

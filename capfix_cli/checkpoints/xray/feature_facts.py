@@ -13,7 +13,7 @@ from capfix_cli.checkpoints.formats.tensor_values import Values, read_values
 from capfix_cli.checkpoints.xray.initial_distributions import spread
 from capfix_cli.checkpoints.xray.mel_bank import MelSettings, fit_mel_bank
 from capfix_cli.core.thresholds import Threshold
-from capfix_cli.schemas.records import Fact
+from capfix_cli.schemas.inspection_record import Fact
 
 Tensors = Mapping[str, TensorInfo]
 

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
-from capfix_cli.schemas.records import Fact
+from capfix_cli.schemas.inspection_record import Fact
 
 Role = Literal["decoder-only", "text-only", "encoder-only", "encoder-decoder"]
 

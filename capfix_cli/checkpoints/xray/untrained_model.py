@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from capfix_cli.checkpoints.formats.tensor_values import readable
 from capfix_cli.checkpoints.xray.initial_layers import Layer, Tensors, read_layers
-from capfix_cli.schemas.records import Fact
+from capfix_cli.schemas.inspection_record import Fact
 
 SHOWN = 8  # places or layers in one piece of evidence
 

@@ -12,7 +12,7 @@ from capfix_cli.diagnosis.causes.finding import (
     not_tested,
 )
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "decoder.prefix-blind"
 

@@ -13,7 +13,7 @@ from capfix_cli.diagnosis.causes.finding import (
 )
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import one_by_one
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "evaluation.batch-dependence"
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capfix_cli.core.thresholds import Threshold
-from capfix_cli.schemas.records import Cause, Evidence
+from capfix_cli.schemas.diagnosis_record import Cause
+from capfix_cli.schemas.measured_values import Evidence
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.probes.front_end_search import Recovery, Tried
 from capfix_cli.probes.normalisation import Unsettled
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 
 def find_front_end(case: DiagnosisContext, cause: str) -> Finding:

@@ -11,7 +11,7 @@ from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, 
 from capfix_cli.diagnosis.causes.finding import Finding, not_tested
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.measures.measure_table import cuts, expected_distinct
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "input.duplicate-audio"
 

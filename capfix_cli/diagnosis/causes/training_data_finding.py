@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from capfix_cli.diagnosis.causes.finding import Finding, not_tested
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 CAPTIONS = "--train-captions CSV"
 WITH_AUDIO = "--train-captions CSV and --train-audio DIR"

@@ -18,7 +18,7 @@ from capfix_cli.diagnosis.causes.finding import (
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.probes.captioner_variants import derive
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 if TYPE_CHECKING:
     from torch import Tensor

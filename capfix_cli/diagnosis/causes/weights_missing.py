@@ -13,7 +13,7 @@ from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, 
 from capfix_cli.diagnosis.causes.finding import Finding, not_tested
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import Repair
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

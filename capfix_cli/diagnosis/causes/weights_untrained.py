@@ -6,7 +6,7 @@ from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import Finding, not_tested
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "weights.untrained"
 

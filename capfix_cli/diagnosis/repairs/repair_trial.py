@@ -13,7 +13,8 @@ from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator, DecodingOutcome
 from capfix_cli.diagnosis.verdict import audio_decides
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.records import Listening, Measure, Trial, Verdict
+from capfix_cli.schemas.diagnosis_record import Trial
+from capfix_cli.schemas.measured_values import Listening, Measure, Verdict
 
 FIX = "0"  # the plan's row of what comes before all fixes
 MAX_REPAIR_CLIPS = 96  # clips of a repair's trial, which must be encoded anew: a fifth of 500

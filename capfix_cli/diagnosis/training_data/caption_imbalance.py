@@ -31,7 +31,7 @@ from capfix_cli.diagnosis.training_data.data_findings import (
 )
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet
 from capfix_cli.measures.measure_table import caption_counts, expected_entropy
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "data.imbalanced"
 TITLE = "Do a few captions or sounds fill the training file?"

@@ -8,7 +8,7 @@ from typing import Any
 from capfix_cli.core.thresholds import SINGLE_CAPTION_SHARE
 from capfix_cli.diagnosis.training_data.data_findings import Examined, data_cause, found
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "data.single-caption"
 TITLE = "Is each clip told in several ways?"

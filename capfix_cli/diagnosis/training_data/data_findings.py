@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Literal
 
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import Cause, Evidence
+from capfix_cli.schemas.diagnosis_record import Cause
+from capfix_cli.schemas.measured_values import Evidence
 
 Answer = Literal["ok", "suspect", "not-tested"]
 SHOWN_ROWS = 20  # of each finding in a report; the whole list goes to a CSV

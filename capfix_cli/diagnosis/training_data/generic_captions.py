@@ -21,7 +21,7 @@ from capfix_cli.diagnosis.training_data.data_findings import (
     not_tested,
 )
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "data.generic-captions"
 TITLE = "Do captions say something about their clip?"

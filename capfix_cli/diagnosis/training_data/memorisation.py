@@ -11,7 +11,7 @@ from capfix_cli.diagnosis.training_data.content_words import words_of
 from capfix_cli.diagnosis.training_data.data_findings import Examined, ListedRow, found, not_tested
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet
 from capfix_cli.measures.intervals import share_interval
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "memorisation"
 TITLE = "Are captions copied from the training file?"

@@ -18,7 +18,8 @@ from capfix_cli.diagnosis.training_data.data_findings import Examined, ListedRow
 from capfix_cli.diagnosis.training_data.sound_prints import SoundPrints
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet
 from capfix_cli.measures.modes import find_modes
-from capfix_cli.schemas.records import ClipCaption, Evidence
+from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.measured_values import Evidence
 
 AUDIO, AUDIO_TITLE = "near-duplicates.audio", "Is each training clip there once?"
 CAPTIONS, CAPTIONS_TITLE = "near-duplicates.captions", "How many clips share a caption?"

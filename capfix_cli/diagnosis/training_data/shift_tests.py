@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capfix_cli.core.thresholds import MIN_SHIFT_ROWS, SHIFT_SIGMA
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

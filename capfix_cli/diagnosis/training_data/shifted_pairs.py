@@ -23,7 +23,7 @@ from capfix_cli.diagnosis.training_data.shift_fits import (
 from capfix_cli.diagnosis.training_data.shift_tests import Floats, Shift, judge_fits
 from capfix_cli.diagnosis.training_data.sound_prints import SoundPrints
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "data.shifted-pairs"
 TITLE = "Do captions belong to their own row's clip?"

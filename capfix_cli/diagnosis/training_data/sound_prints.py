@@ -14,7 +14,7 @@ from torch import Tensor
 
 from capfix_cli.audio.audio_batches import iterate_batches
 from capfix_cli.audio.audio_files import Clip, read_headers
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 
 RATE = 16_000  # Hz
 BANDS = 32  # mel bands

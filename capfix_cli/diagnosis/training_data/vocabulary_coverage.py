@@ -16,7 +16,7 @@ from capfix_cli.diagnosis.training_data.data_findings import (
     not_tested,
 )
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 ID = "vocabulary.mismatch"
 TITLE = "Does the vocabulary have the captions' words?"

@@ -30,7 +30,9 @@ from capfix_cli.measures.measure_table import judge_diversity, measure_captions
 from capfix_cli.probes.captioner_cost import Cost, measure_cost
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.records import ClipCaption, Listening, Measure, Trial
+from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.diagnosis_record import Trial
+from capfix_cli.schemas.measured_values import Listening, Measure
 
 References = Mapping[str, Sequence[str]]
 DEAR_SETTINGS = 6  # searched where trials must do with a part of the clips

@@ -8,7 +8,8 @@ from dataclasses import replace
 from capfix_cli.core.progress import ProgressCallback
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.fixes.trial_ranking import best_trial, pareto_front
-from capfix_cli.schemas.records import ClipCaption, Trial
+from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.diagnosis_record import Trial
 
 
 class DecodingTrials:

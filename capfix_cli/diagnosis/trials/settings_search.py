@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from capfix_cli.fixes.fix_spec import DecodingFix
 from capfix_cli.fixes.trial_ranking import merit
-from capfix_cli.schemas.records import Trial
+from capfix_cli.schemas.diagnosis_record import Trial
 
 KEPT = 1 / 3  # of the settings go on from a rung
 FEWEST_CLIPS = 24  # on the first rung: a contrast set and a little more

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import pkgutil
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.suggest import nearest
 from capfix_cli.fixes.fix_spec import CATEGORY_TITLES, IMPACTS, FixSetting, FixSpec, Impact
 
 __all__ = [
@@ -105,8 +105,8 @@ def _names(entry: FixSpec) -> tuple[str, ...]:
 
 def _suggestion(wanted: str) -> str:
     owner = {name: entry for entry in FIXES for name in _names(entry)}
-    near = difflib.get_close_matches(wanted, owner, n=1)
-    if not near:
+    near = nearest(wanted, owner)
+    if near is None:
         return "`capfix fixes` lists them all."
-    entry = owner[near[0]]
+    entry = owner[near]
     return f"Did you mean {entry.id} ({entry.title})? `capfix fixes` lists them all."

@@ -17,7 +17,7 @@ from capfix_cli.fixes.rewrites.inspection_values import ATTENDING, Done, compare
 if TYPE_CHECKING:
     from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames
     from capfix_cli.fixes.rewrites.code_writing import Written
-    from capfix_cli.schemas.records import Inspection
+    from capfix_cli.schemas.inspection_record import Inspection
 
 
 def _built_in(facts: Facts) -> str:

@@ -18,7 +18,7 @@ from capfix_cli.fixes.rewrites.inspection_values import Done, compared, fact_val
 if TYPE_CHECKING:
     from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames
     from capfix_cli.fixes.rewrites.code_writing import Written
-    from capfix_cli.schemas.records import Inspection
+    from capfix_cli.schemas.inspection_record import Inspection
 
 
 DEEP = 3  # blocks (the document, 2.4: 3-4)

@@ -19,7 +19,7 @@ from capfix_cli.fixes.setting_rule import SettingRule, words
 if TYPE_CHECKING:
     from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames
     from capfix_cli.fixes.rewrites.code_writing import Written
-    from capfix_cli.schemas.records import Inspection
+    from capfix_cli.schemas.inspection_record import Inspection
 
 
 def _turn_on(setup: Setup) -> Setup:

@@ -11,7 +11,7 @@ from capfix_cli.checkpoints.formats.tensor_info import TensorInfo
 from capfix_cli.checkpoints.xray.decoder_facts import Decoder, find_decoder
 from capfix_cli.checkpoints.xray.decoder_xray import find_embedding
 from capfix_cli.checkpoints.xray.encoder_facts import encoder_part, is_encoder
-from capfix_cli.schemas.records import Inspection
+from capfix_cli.schemas.inspection_record import Inspection
 
 Tensors = Mapping[str, TensorInfo]
 

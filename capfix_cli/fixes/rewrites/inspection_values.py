@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from capfix_cli.schemas.records import Inspection
+    from capfix_cli.schemas.inspection_record import Inspection
 
 ATTENDING = {"additive-attention", "cross-attention", "attention"}
 

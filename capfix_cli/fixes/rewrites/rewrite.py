@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.catalogue import FIXES, fix
 from capfix_cli.fixes.rewrites.architecture_names import ArchitectureNames, find
-from capfix_cli.schemas.records import Inspection
+from capfix_cli.schemas.inspection_record import Inspection
 
 # Fixes that change a network; the others change its data, its loss or its decoding.
 WRITERS = {spec.id: spec.rewrite.write for spec in FIXES if spec.rewrite is not None}

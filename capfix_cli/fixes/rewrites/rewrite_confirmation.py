@@ -5,7 +5,7 @@ from __future__ import annotations
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.catalogue import FIXES
 from capfix_cli.fixes.rewrites.inspection_values import Done
-from capfix_cli.schemas.records import FixDone, Inspection
+from capfix_cli.schemas.inspection_record import FixDone, Inspection
 
 _REWRITES = {spec.id: spec.rewrite for spec in FIXES if spec.rewrite is not None}
 

@@ -12,7 +12,8 @@ from capfix_cli.report.terminal.signal_view import print_not_tested, print_signa
 from capfix_cli.report.terminal.style import columns, heading, share, verdict_line
 from capfix_cli.report.terminal.training_data_view import print_training
 from capfix_cli.report.terminal.trials_view import print_trials
-from capfix_cli.schemas.records import Diagnosis, Evidence, Listening, Measure
+from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.measured_values import Evidence, Listening, Measure
 
 MEASURES = {
     "distinct_captions": "distinct captions",

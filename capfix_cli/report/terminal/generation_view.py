@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from capfix_cli.captions.captions_file import printable
-from capfix_cli.schemas.records import ClipCaption
+from capfix_cli.schemas.clip_records import ClipCaption
 
 LATEST = 8  # captions in the table: it should leave room on a terminal of 24 lines
 CAPTIONING = "captioning"  # the stage whose speed is shown

@@ -8,7 +8,7 @@ from rich.text import Text
 from capfix_cli.captions.captions_file import printable
 from capfix_cli.fixes.catalogue import fix
 from capfix_cli.report.terminal.style import columns, heading, share
-from capfix_cli.schemas.records import Inspection
+from capfix_cli.schemas.inspection_record import Inspection
 
 SHOWN = 12  # tensors
 

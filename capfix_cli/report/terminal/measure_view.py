@@ -11,6 +11,7 @@ from capfix_cli.captions.captions_file import printable
 from capfix_cli.measures.reference_ranges import MOST
 from capfix_cli.report.terminal.measure_names import in_order, title
 from capfix_cli.report.terminal.style import columns, heading, share, verdict_line
+from capfix_cli.schemas.measured_values import Measure
 from capfix_cli.schemas.measurement import (
     Comparison,
     CurvePoint,
@@ -19,7 +20,6 @@ from capfix_cli.schemas.measurement import (
     Mode,
     ReferenceListening,
 )
-from capfix_cli.schemas.records import Measure
 
 SHOWN_MODES = 5
 LONGEST = 70  # letters of a caption that are shown

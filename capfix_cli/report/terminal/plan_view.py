@@ -11,7 +11,7 @@ from rich.text import Text
 from capfix_cli.fixes.ablation import measured_impact
 from capfix_cli.fixes.catalogue import CATEGORY_TITLES, FIXES, PRIORITY_TITLES, FixSpec
 from capfix_cli.report.terminal.style import STATUS_STYLES, columns, heading
-from capfix_cli.schemas.records import PlanRow
+from capfix_cli.schemas.diagnosis_record import PlanRow
 
 
 def print_plan(console: Console, plan: Sequence[PlanRow], *, brief: bool = False) -> None:

@@ -8,7 +8,8 @@ from rich.console import Console
 from rich.text import Text
 
 from capfix_cli.report.terminal.style import VERDICT_STYLES, columns, heading
-from capfix_cli.schemas.records import Diagnosis, Retraining
+from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.retraining_record import Retraining
 
 Captions = Mapping[str, Mapping[str, str]]  # clip -> heading -> caption
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from capfix_cli.core.thresholds import SIGNAL_DEAD
 from capfix_cli.report.terminal.style import heading
-from capfix_cli.schemas.records import NotTested, SignalPlace
+from capfix_cli.schemas.diagnosis_record import NotTested, SignalPlace
 
 WIDTH = 24  # characters of a full bar
 MOST = 18  # places shown; of more, those between are left out evenly

@@ -8,7 +8,7 @@ from rich.text import Text
 from capfix_cli.captions.captions_file import printable
 from capfix_cli.report.terminal.style import columns, heading
 from capfix_cli.runs import run_store as runs
-from capfix_cli.schemas.records import Diagnosis
+from capfix_cli.schemas.diagnosis_record import Diagnosis
 
 SHOWN_ROWS = 3
 STYLES = {"ok": "green", "suspect": "red", "not-tested": "dim"}

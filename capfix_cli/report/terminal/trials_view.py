@@ -9,7 +9,8 @@ from rich.text import Text
 
 from capfix_cli.core.thresholds import RAISE
 from capfix_cli.report.terminal.style import columns, heading
-from capfix_cli.schemas.records import Listening, Measure, Trial
+from capfix_cli.schemas.diagnosis_record import Trial
+from capfix_cli.schemas.measured_values import Listening, Measure
 
 # What a trial's outcome means, in the order in which it is explained below the table.
 OUTCOMES = {

@@ -13,7 +13,7 @@ from conftest import real_data
 from capfix_cli.audio.audio_batches import iterate_batches, plan_batches, read_waveform
 from capfix_cli.audio.audio_files import Clip, read_headers
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.schemas.records import SkippedClip
+from capfix_cli.schemas.clip_records import SkippedClip
 
 RATE = 16_000
 

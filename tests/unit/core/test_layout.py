@@ -98,7 +98,7 @@ def test_pydantic_is_imported_only_where_a_record_is_read(tmp_path):
     """Newer Typers import it themselves to run a command; importing the commands must not."""
     code = (
         "import sys\nimport capfix_cli.cli.app\nimport capfix_cli.runs.run_store\n"
-        "import capfix_cli.schemas.records\nprint('pydantic' in sys.modules)\n"
+        "import capfix_cli.schemas.diagnosis_record\nprint('pydantic' in sys.modules)\n"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=True

@@ -15,7 +15,7 @@ from capfix_cli.diagnosis.diagnose import run_diagnosis
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.probes.captioner_variants import derive
 from capfix_cli.probes.probe_cache import ProbeCache
-from capfix_cli.schemas.records import ModelSummary
+from capfix_cli.schemas.diagnosis_record import ModelSummary
 
 MADE_UP = '''
 """``wiring.made-up``: the captioner carries a mark that breaks it."""
@@ -23,7 +23,7 @@ MADE_UP = '''
 from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import Finding
 from capfix_cli.diagnosis.repairs.repair import Repair
-from capfix_cli.schemas.records import Evidence
+from capfix_cli.schemas.measured_values import Evidence
 
 
 def find(case):

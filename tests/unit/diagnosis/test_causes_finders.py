@@ -18,7 +18,7 @@ from capfix_cli.diagnosis.causes import discover
 from capfix_cli.diagnosis.causes.cause_spec import matches
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.probes.captioner_variants import derive, on_features, on_waveforms
-from capfix_cli.schemas.records import Cause, ModelSummary
+from capfix_cli.schemas.diagnosis_record import Cause, ModelSummary
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,8 @@ from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED, DecodingFi
 from capfix_cli.fixes.trial_ranking import pareto_front
 from capfix_cli.probes.captioner_cost import Cost, measure_cost
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.records import Listening, Measure, Trial
+from capfix_cli.schemas.diagnosis_record import Trial
+from capfix_cli.schemas.measured_values import Listening, Measure
 
 
 def trial(name, distinct, bits, kept=True, clips=10):

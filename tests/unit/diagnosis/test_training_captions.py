@@ -43,7 +43,7 @@ from capfix_cli.diagnosis.training_data.training_file import (
     training_set,
 )
 from capfix_cli.diagnosis.training_data.vocabulary_coverage import find_lost_words
-from capfix_cli.schemas.records import to_dict
+from capfix_cli.schemas.plain_data import to_dict
 
 PEOPLE = ("audiocaps_test_human.csv", "audiocaps_val_human.csv")
 SOURCES = (

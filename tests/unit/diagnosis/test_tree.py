@@ -12,7 +12,7 @@ from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.decision_tree import LEAVES, NODES, ROOT, TRIALS_OF
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
-from capfix_cli.schemas.records import ModelSummary
+from capfix_cli.schemas.diagnosis_record import ModelSummary
 
 
 def walked(rule, folder, references=None):

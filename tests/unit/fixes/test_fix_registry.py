@@ -80,7 +80,7 @@ from capfix_cli.diagnosis.decision_tree import TRIALS_OF
 from capfix_cli.fixes.plan import PlanInputs, make_plan
 from capfix_cli.fixes.rewrites.rewrite import WRITERS
 from capfix_cli.fixes.setting_status import training_settings
-from capfix_cli.schemas.records import Cause, to_dict
+from capfix_cli.schemas.diagnosis_record import Cause
 from capfix_cli.training.recipe import make_recipe
 
 cause = Cause("encoder.collapsed", "encoder", 0.9, ())

@@ -12,7 +12,8 @@ from capfix_cli.fixes.ablation import measured_impact
 from capfix_cli.fixes.catalogue import FIXES
 from capfix_cli.fixes.plan import PlanInputs, general_plan, make_plan
 from capfix_cli.report.terminal.plan_view import print_plan
-from capfix_cli.schemas.records import Listening, Trial
+from capfix_cli.schemas.diagnosis_record import Trial
+from capfix_cli.schemas.measured_values import Listening
 
 
 def status(findings):

@@ -16,7 +16,7 @@ from capfix_cli.checkpoints.inspection import inspect_checkpoint
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.fixes.rewrites.rewrite import WRITERS, rewrite
 from capfix_cli.fixes.rewrites.rewrite_confirmation import was_done
-from capfix_cli.schemas.records import Fact
+from capfix_cli.schemas.inspection_record import Fact
 
 VOCABULARY, EMBEDDING, AUDIO, HIDDEN = 90, 24, 40, 32
 

@@ -25,7 +25,7 @@ from capfix_cli.measures.measure_table import (
 )
 from capfix_cli.measures.repetition import repeating
 from capfix_cli.measures.self_bleu import self_bleu_scores
-from capfix_cli.schemas.records import ClipCaption
+from capfix_cli.schemas.clip_records import ClipCaption
 
 words = st.lists(st.sampled_from("abcde"), min_size=1, max_size=8)
 

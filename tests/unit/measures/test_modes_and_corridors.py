@@ -16,7 +16,8 @@ from capfix_cli.measures import semantic
 from capfix_cli.measures.modes import find_modes, tf_idf
 from capfix_cli.measures.paired_comparison import paired_means, paired_statistic
 from capfix_cli.measures.reference_ranges import corridor, published, rescaled, with_corridors
-from capfix_cli.schemas.records import ClipCaption, Measure
+from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.measured_values import Measure
 
 
 def as_captions(texts):

@@ -13,7 +13,7 @@ from capfix_cli.decoding.decode import EncodedBatch, decode_all
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
 from capfix_cli.probes.listening import contrast_sets, information_bound, listen
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.records import ClipCaption
+from capfix_cli.schemas.clip_records import ClipCaption
 
 NAMES = [f"{n:02d}.wav" for n in range(toys.CLIPS)]
 

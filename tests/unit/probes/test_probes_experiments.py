@@ -33,7 +33,7 @@ from capfix_cli.probes.geometry import spread
 from capfix_cli.probes.language_probe import measure_running
 from capfix_cli.probes.next_word import divergence
 from capfix_cli.probes.probe_cache import ProbeCache
-from capfix_cli.schemas.records import ModelSummary
+from capfix_cli.schemas.diagnosis_record import ModelSummary
 
 
 @pytest.fixture(scope="module")

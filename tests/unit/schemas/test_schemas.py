@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import json
 import math
+from pathlib import Path
 
 import pytest
 
@@ -101,6 +102,34 @@ def test_a_diagnosis_of_before_later_fields_opens(tmp_path):
     assert old.prediction is None
     assert old.audio.skipped[0].kind == "unreadable"
     assert old.causes == whole_diagnosis().causes
+
+
+RECORDS = Path(__file__).parent / "records"
+
+
+def test_the_first_versions_run_opens_with_every_figure(tmp_path):
+    """A run and its recipe as the first version wrote them, shortened."""
+    written = json.loads((RECORDS / "diagnosis-1-first.json").read_text(encoding="utf-8"))
+    kept = to_dict(opened(written, tmp_path))
+    assert len(written["measures"]) > 5
+    assert not set(written) & {"signal", "not_tested", "prediction", "training"}
+    for name in ("verdict", "listening", "measures", "causes", "tree", "model", "best_decoding"):
+        assert json.dumps(kept[name]) == json.dumps(written[name]), name
+    for new, old in zip(kept["plan"], written["plan"], strict=True):
+        assert old.items() <= new.items()
+    assert len(kept["trials"]) == len(written["trials"]) == 2
+    for new, old in zip(kept["trials"], written["trials"], strict=True):
+        assert old.items() <= new.items()
+
+
+def test_the_first_versions_recipe_opens():
+    from capfix_cli.training.recipe_reading import read_recipe
+
+    recipe = read_recipe(RECORDS / "recipe-1-first.yaml").recipe
+    assert list(recipe.fixes) == ["2.1", "2.2", "3.1"]
+    assert recipe.setup.model.conditioning == "every-step"
+    assert recipe.setup.training.label_smoothing == 0.1
+    assert recipe.control.training.label_smoothing == 0.0
 
 
 def test_a_number_that_was_not_finite_comes_back_as_none_of_them(tmp_path):
