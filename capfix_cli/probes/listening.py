@@ -22,13 +22,22 @@ class Bound:
     """The bound on one set of captions, clip by clip.
 
     Attributes:
-        bits: [clips] log2 of p(caption | own clip) over its mean over the contrast set.
+        bits: [clips] log2 of the critic's weight of the own clip over its mean over the contrast
+            set; the critic's temperature was fitted on the other half of the clips.
+        raw_bits: [clips] the same at temperature 1, as the captioner itself weighs them.
+        temperature: the geometric mean of the two that were fitted; above 1 the captioner is
+            surer than it is right.
         identified: [clips] 1 where the own clip scores highest, shared among ties.
+        above: [clips] share of the other clips on which the caption scores lower than on its own,
+            ties by half; the mean is the area under the ROC curve.
         size: clips of a contrast set, own clip included.
     """
 
     bits: NDArray[np.float64]
+    raw_bits: NDArray[np.float64]
+    temperature: float
     identified: NDArray[np.float64]
+    above: NDArray[np.float64]
     size: int
 
 
@@ -51,8 +60,8 @@ def information_bound(
 ) -> Bound:
     """Bound the information that captions carry about their clips, in bits.
 
-    I >= mean_i log2 [ p(c_i | a_i) / mean_j p(c_i | a_j) ] over contrast sets of K clips, own clip
-    included; at most log2 K (InfoNCE, arXiv 1807.03748).
+    I >= mean_i log2 [ f(c_i, a_i) / mean_j f(c_i, a_j) ] over contrast sets of K clips, own clip
+    included; at most log2 K (InfoNCE, arXiv 1807.03748). The critic f is p(c | a)^(1/t).
 
     Args:
         captions: clip name -> its caption's tokens; at least 2 clips.
@@ -64,13 +73,59 @@ def information_bound(
     names = sorted(captions)
     size = len(sets[names[0]])
     pairs = [(captions[name], other) for name in names for other in sets[name]]
-    scores = scorer.log_probabilities(pairs).reshape(len(names), size)
+    return bound_scores(scorer.log_probabilities(pairs).reshape(len(names), size))
+
+
+SHOWN = 0.005  # bits: less is shown as 0.00 anyway
+# Of the critic: from sixteen times surer than the captioner to where all clips look alike.
+TEMPERATURES = 2.0 ** np.arange(-4.0, 8.5, 0.5)
+
+
+def bound_scores(scores: NDArray[np.float64]) -> Bound:
+    """Bound the information in a table of scores, whatever scale the scores have.
+
+    InfoNCE bounds the information for any critic, so that the scores may be divided by a
+    temperature; each half of the clips is judged with the one that is best for the other half. A
+    captioner that is right but too sure is then not taken for a deaf one, and a deaf one gains
+    nothing (SCIENCE section 8).
+
+    Args:
+        scores: [clips, contrast set] ln p(caption | clip), the own clip in column 0.
+    """
+    clips, size = scores.shape
+    # A caption that is impossible on a clip has no logarithm: below every score that there is.
+    finite = scores[np.isfinite(scores)]
+    lowest = float(finite.min()) - 1e3 if finite.size else 0.0
+    scores = np.nan_to_num(scores, nan=lowest, neginf=lowest, posinf=lowest)
     top = scores.max(axis=1, keepdims=True)
-    mean = top[:, 0] + np.log(np.exp(scores - top).mean(axis=1))
-    best = scores >= top - TIE.value
+    tables = np.stack([_bits(scores - top, temperature) for temperature in TEMPERATURES])
+    halves = np.arange(clips) % 2
+    bits = np.empty(clips)
+    chosen = []
+    for half in (0, 1):
+        best = int(tables[:, halves != half].mean(axis=1).argmax())
+        bits[halves == half] = tables[best, halves == half]
+        chosen.append(TEMPERATURES[best])
+    best_of = scores >= top - TIE.value
     # Without this a deaf captioner, which scores all clips alike, would be right every time.
-    identified = np.where(best[:, 0], 1.0 / best.sum(axis=1), 0.0)
-    return Bound((scores[:, 0] - mean) / math.log(2), identified, size)
+    identified = np.where(best_of[:, 0], 1.0 / best_of.sum(axis=1), 0.0)
+    lead = scores[:, :1] - scores[:, 1:]
+    above = np.where(np.abs(lead) <= TIE.value, 0.5, lead > 0).mean(axis=1)
+    return Bound(
+        bits=bits,
+        raw_bits=_bits(scores - top, 1.0),
+        temperature=float(np.exp(np.log(chosen).mean())),
+        identified=identified,
+        above=above,
+        size=size,
+    )
+
+
+def _bits(scores: NDArray[np.float64], temperature: float) -> NDArray[np.float64]:
+    """[clips, contrast set], at most 0 each -> [clips] bits at one temperature."""
+    scaled = scores / temperature
+    mean = np.log(np.exp(scaled).mean(axis=1))
+    return np.asarray((scaled[:, 0] - mean) / math.log(2))
 
 
 def listen(
@@ -98,12 +153,13 @@ def listen(
     bound = information_bound(own, scorer, seed, contrast)
     bits, low, high = _summary(bound.bits, seed)
     notes = []
-    if bound.bits.mean() < -0.005:  # would not be shown as 0.00 anyway
+    least = min(bound.bits.mean(), bound.raw_bits.mean() if bits < SHOWN else 0.0)
+    if least < -SHOWN:
         notes.append(
-            f"the estimate is {bound.bits.mean():.2f} bits and shown as 0: other clips' captions "
-            "fit a clip no worse than its own"
+            f"the estimate is {least:.2f} bits and shown as 0: other clips' captions fit a clip no"
+            " worse than its own"
         )
-    reference_bits = reference_low = reference_high = None
+    on_references: dict[str, float] = {}
     if references is not None:
         drawn = {
             name: tokens
@@ -111,8 +167,15 @@ def listen(
             if name in own
         }
         if len(drawn) >= 2:
-            on_references = information_bound(drawn, scorer, seed, contrast)
-            reference_bits, reference_low, reference_high = _summary(on_references.bits, seed)
+            told = information_bound(drawn, scorer, seed, contrast)
+            names = ("reference_bits", "reference_low", "reference_high")
+            on_references = dict(zip(names, _summary(told.bits, seed), strict=True))
+            on_references |= {
+                "reference_raw_bits": float(told.raw_bits.mean()),
+                "reference_temperature": told.temperature,
+                "reference_identification": float(told.identified.mean()),
+                "reference_auc": float(told.above.mean()),
+            }
         else:
             notes.append("too few references share words with the vocabulary to be scored")
     return Listening(
@@ -122,11 +185,12 @@ def listen(
         high=high,
         identification=float(bound.identified.mean()),
         chance=1 / bound.size,
-        reference_bits=reference_bits,
-        reference_low=reference_low,
-        reference_high=reference_high,
         clips=len(own),
         note="; ".join(notes),
+        raw_bits=float(bound.raw_bits.mean()),
+        temperature=bound.temperature,
+        auc=float(bound.above.mean()),
+        **on_references,
     )
 
 

@@ -40,6 +40,15 @@ class Listening:
         reference_high: its upper end.
         clips: how many clips were scored.
         note: what a reader must know, such as a negative estimate shown as 0.
+        raw_bits: the bound on own captions as the captioner itself weighs the clips; unbounded
+            below for one that is surer than it is right.
+        temperature: by which its scores were divided for ``bits``, fitted on the other half of
+            the clips.
+        auc: how often a caption scores higher on its own clip than on another, ties by half.
+        reference_raw_bits: as ``raw_bits``, on references.
+        reference_temperature: as ``temperature``, on references.
+        reference_identification: as ``identification``, on references.
+        reference_auc: as ``auc``, on references.
     """
 
     bits: float
@@ -53,6 +62,13 @@ class Listening:
     reference_high: float | None = None
     clips: int = 0
     note: str = ""
+    raw_bits: float | None = None
+    temperature: float | None = None
+    auc: float | None = None
+    reference_raw_bits: float | None = None
+    reference_temperature: float | None = None
+    reference_identification: float | None = None
+    reference_auc: float | None = None
 
     @property
     def deciding_bits(self) -> float:

@@ -11,7 +11,7 @@ import torch
 from benchmarks.zoo import toys
 from capfix_cli.decoding.decode import EncodedBatch, decode_all
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
-from capfix_cli.probes.listening import contrast_sets, information_bound, listen
+from capfix_cli.probes.listening import bound_scores, contrast_sets, information_bound, listen
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.clip_records import ClipCaption
 
@@ -65,7 +65,46 @@ def test_the_bound_is_its_formula():
             odds.append(math.exp(float(first[0, captions[name][0]]) + float(end[0, toys.EOS])))
         assert sets[name][0] == name
         expected = math.log2(odds[0] / np.mean(odds))
-        assert bound.bits[place] == pytest.approx(expected, abs=1e-3)
+        assert bound.raw_bits[place] == pytest.approx(expected, abs=1e-3)
+
+
+def noisy_scores(strength, seed=0, clips=160):
+    """Scores of captions whose own clip stands out by ``strength`` deviations of the noise."""
+    scores = np.random.default_rng(seed).standard_normal((clips, 21))
+    scores[:, 0] += strength
+    return scores
+
+
+@pytest.mark.parametrize("factor", [1 / 8, 1.0, 16.0, 64.0])
+def test_how_sure_a_captioner_is_does_not_change_what_it_hears(factor):
+    plain, scaled = bound_scores(noisy_scores(2.0)), bound_scores(factor * noisy_scores(2.0))
+    assert scaled.bits.mean() == pytest.approx(plain.bits.mean(), abs=1e-9)
+    assert scaled.temperature == pytest.approx(factor * plain.temperature)
+    assert scaled.identified.mean() == plain.identified.mean()
+    # The textbook critic calls the surest one deafer than deaf.
+    assert (scaled.raw_bits.mean() < 0) == (factor > 1.0)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_deaf_gain_nothing_from_a_fitted_critic(seed):
+    for factor in (1.0, 100.0):
+        bound = bound_scores(factor * noisy_scores(0.0, seed))
+        assert bound.bits.mean() < 0.05
+        assert abs(bound.above.mean() - 0.5) < 0.05
+
+
+def test_the_bound_is_below_the_information_that_there_is():
+    # Two equally likely kinds of clip, told apart without error: one bit and no more.
+    scores = np.random.default_rng(0).integers(0, 2, (400, 21)) * 50.0
+    scores[:, 0] = 50.0
+    assert bound_scores(scores).bits.mean() == pytest.approx(1.0, abs=0.1)
+
+
+def test_impossible_captions_have_scores():
+    scores = noisy_scores(3.0)
+    scores[:, 5] = -np.inf
+    assert np.isfinite(bound_scores(scores).bits).all()
+    assert bound_scores(np.full((20, 21), -np.inf)).bits.mean() == pytest.approx(0, abs=1e-9)
 
 
 def test_contrast_sets_try_every_clip_equally_often():
