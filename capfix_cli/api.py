@@ -127,6 +127,9 @@ def _record(
         prediction=examined.prediction,
         training=None if training is None else to_dict(training.shortened()),
         training_settings=to_dict(case.marks),
+        axes=dict(examined.decision.axes),
+        close=examined.decision.close_to,
+        degenerate=examined.decision.degenerate,
     )
 
 

@@ -26,7 +26,7 @@ FAVOURED = 0.9  # share of captions replaced by the commonest one
 
 
 @dataclass(frozen=True)
-class DiagnosisContext:
+class Case:
     """Captions with the verdict they deserve.
 
     Attributes:
@@ -55,26 +55,24 @@ SOURCES = (
 SHUFFLED = ("aac_metrics_example_2", "conette_audiocaps_test", "audiocaps_test_human")
 
 
-def cases(folder: Path) -> Iterator[DiagnosisContext]:
+def cases(folder: Path) -> Iterator[Case]:
     """Give the published outputs, some shuffled against their clips, and a made collapse."""
     for name, verdict in SOURCES:
         table = read_captions(folder / f"{name}.csv")
         texts = [caption.text for caption in table.captions]
-        yield DiagnosisContext(name, verdict, texts, table.references)
+        yield Case(name, verdict, texts, table.references)
         if name in SHUFFLED:
             order = np.random.default_rng(1).permutation(len(texts)).tolist()
             moved = [texts[place] for place in order]
-            yield DiagnosisContext(f"{name}, shuffled", "ungrounded", moved, table.references, True)
+            yield Case(f"{name}, shuffled", "ungrounded", moved, table.references, True)
         if name.startswith("conette"):
             common = Counter(texts).most_common(1)[0][0]
             replaced = np.random.default_rng(1).random(len(texts)) < FAVOURED
             same = [common if gone else text for gone, text in zip(replaced, texts, strict=True)]
-            yield DiagnosisContext(f"{name}, 90 % replaced", "collapsed", same, table.references)
+            yield Case(f"{name}, 90 % replaced", "collapsed", same, table.references)
 
 
-def verdict(
-    case: DiagnosisContext, index: Sequence[int], seed: int, *, with_references: bool
-) -> str:
+def verdict(case: Case, index: Sequence[int], seed: int, *, with_references: bool) -> str:
     """Judge some clips of a case."""
     texts = [case.captions[place] for place in index]
     people = [case.references[place] for place in index] if with_references else None
@@ -83,7 +81,7 @@ def verdict(
     return judge_captions(judge_diversity(texts, people, seed), listening).verdict
 
 
-def accuracy(case: DiagnosisContext, size: int, seeds: int, *, with_references: bool) -> float:
+def accuracy(case: Case, size: int, seeds: int, *, with_references: bool) -> float:
     """Share of right verdicts over subsamples of ``size`` clips."""
     right = 0
     for seed in range(seeds):

@@ -133,3 +133,34 @@ class Endless(Toy):
         else:
             scores[:, FIRST:] = self.rule(memory, self.words)
         return scores
+
+
+def own_words_in_order(clip: Tensor, words: int) -> Tensor:
+    """Three words of the clip's own, the first likelier than the second by far."""
+    place = torch.arange(words).unsqueeze(0) - COMMON
+    own = (place >= 0) & (place // VARIANTS == clip[:, None]) & (place % VARIANTS < 3)
+    return torch.where(own, 12.0 - place % VARIANTS, 0.0)
+
+
+class Looping(Toy):
+    """Says the likeliest word again and again; kept from it, it says the others and ends."""
+
+    max_length = 12
+
+    def logits(self, prefix: Tensor, memory: Tensor) -> Tensor:
+        """[B, T] and [B] -> [B, V]."""
+        scores = torch.full((prefix.shape[0], len(self.vocabulary)), -30.0)
+        scores[:, FIRST:] = self.rule(memory, self.words)
+        scores[:, EOS] = 8.0 if prefix.shape[1] > 3 else -30.0
+        return scores
+
+
+class Unending(Toy):
+    """Says its word for ever: nothing else is likely, the end least of all."""
+
+    def logits(self, prefix: Tensor, memory: Tensor) -> Tensor:
+        """[B, T] and [B] -> [B, V]."""
+        scores = torch.full((prefix.shape[0], len(self.vocabulary)), -30.0)
+        scores[:, FIRST:] = self.rule(memory, self.words)
+        scores[:, EOS] = -60.0
+        return scores

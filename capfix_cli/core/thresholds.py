@@ -56,6 +56,21 @@ PEOPLE_IDENTIFICATION = Threshold(
 )
 # (N, distinct captions) of a healthy captioner, CoNeTTE on Clotho, as N falls.
 HEALTHY_DISTINCT = ((20, 1.00), (50, 0.97), (100, 0.93), (200, 0.90), (500, 0.81))
+SENTENCES_SHARE = Threshold(
+    0.7,
+    "share of captions that are sentences",
+    "midpoint of published captioners (.96 and more) and two of course work whose captions loop "
+    "(.36 and .43); people have .99",
+)
+ENDS_SELDOM = Threshold(
+    0.01, "share of a word's uses", "ours: people end captions unfinished in 0 to 1 of a hundred"
+)
+WORD_SEEN = Threshold(
+    50, "uses in references", "ours: a word that ends 1 % of its captions would be seen to"
+)
+TOO_LONG = Threshold(
+    2.0, "of the longest reference", "ours: twice what the longest-winded of five people says"
+)
 SILENT_PEAK = Threshold(2**-15, "of full scale", "one step of 16-bit audio: digital silence")
 SILENT_SHARE = Threshold(
     0.5, "share of files", "ours: most of the folder must be audible to speak for the captioner"

@@ -9,7 +9,7 @@ import numpy as np
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
 from capfix_cli.core.thresholds import IDENTIFICATION, MIN_CLIPS, PEOPLE_IDENTIFICATION
-from capfix_cli.diagnosis.verdict import Decision
+from capfix_cli.diagnosis.verdict import Decision, combine
 from capfix_cli.measures.intervals import bootstrap_interval
 from capfix_cli.measures.measure_table import Judgement
 from capfix_cli.measures.reference_listening import (
@@ -17,7 +17,8 @@ from capfix_cli.measures.reference_listening import (
     OwnAndShuffled,
     own_and_shuffled,
 )
-from capfix_cli.schemas.measured_values import Evidence, Verdict
+from capfix_cli.measures.sentences import SentenceJudgement
+from capfix_cli.schemas.measured_values import Axis
 from capfix_cli.schemas.measurement import ReferenceListening
 
 
@@ -78,31 +79,31 @@ def needed_identification(people: float | None) -> float:
     return float(np.clip(chance + part * (people - chance), 1.5 * chance, usual))
 
 
-def judge_captions(diversity: Judgement, listening: ReferenceListening | None) -> Decision:
-    """Combine the two axes.
+def judge_captions(
+    diversity: Judgement,
+    listening: ReferenceListening | None,
+    sentences: SentenceJudgement | None = None,
+) -> Decision:
+    """Combine the three axes.
 
     Without listening, captions that repeat are ``collapsed`` only where they repeat as those of
     collapsed captioners do, else ``generic``; and captions that differ count as ``healthy``.
     """
-    evidence = diversity.evidence
-    decides = None
-    if listening is not None:
-        decides = listening.identification >= listening.needed
-        evidence = (*evidence, _evidence(listening))
-    if diversity.differ:
-        verdict: Verdict = "ungrounded" if decides is False else "healthy"
-    else:
-        deaf = diversity.grave if decides is None else not decides
-        verdict = "collapsed" if deaf else "generic"
-    return Decision(verdict, diversity.differ, decides, evidence)
+    heard = None if listening is None else _axis(listening)
+    return combine(diversity, heard, sentences, deaf=diversity.grave)
 
 
-def _evidence(listening: ReferenceListening) -> Evidence:
+def _axis(listening: ReferenceListening) -> Axis:
     source = IDENTIFICATION.source
     if listening.needed < IDENTIFICATION.value and listening.people is not None:
         source += f"; people's captions find {listening.people:.2f} here and not .73: less is asked"
-    return Evidence(
-        "finds its own clip among 20", listening.identification, listening.needed, source
+    return Axis(
+        listening.identification,
+        listening.low,
+        listening.high,
+        listening.needed,
+        source,
+        "finds its own clip among 20",
     )
 
 

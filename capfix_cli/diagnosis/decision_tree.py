@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from capfix_cli.diagnosis.repairs.repair_trial import RepairTrial
 from capfix_cli.diagnosis.verdict import Decision
@@ -62,9 +61,14 @@ _NODES = (
     ),
     Node(
         "same-caption",
-        "Does the model say the same about every clip, or things that no clip decides?",
+        "Does the model say the same about every clip, what no clip decides, or no sentences?",
         "same-caption",
-        {"yes": "first-decoding", "generic": "generic-decoding", "no": "healthy"},
+        {
+            "yes": "first-decoding",
+            "generic": "generic-decoding",
+            "degenerate": "degenerate-decoding",
+            "no": "healthy",
+        },
     ),
     Node(
         "first-decoding",
@@ -84,6 +88,12 @@ _NODES = (
         "generic-decoding",
         {"yes": "keep-other", "no": "attention"},
     ),
+    Node(
+        "degenerate-decoding",
+        "Do limits on repetition and length give sentences that the audio decides?",
+        "degenerate-decoding",
+        {"yes": "keep-other", "no": "sentences"},
+    ),
 )
 _LEAVES = (
     Leaf("keep-repair", "Change that line for good, then diagnose again"),
@@ -92,6 +102,11 @@ _LEAVES = (
     Leaf("keep-and-tune", "Keep it, and tune the temperature around it"),
     Leaf("keep-other", "Keep that decoding"),
     Leaf("retrain", "Retrain by the recipe: priority 2, then 3, then 4", retrain=True),
+    Leaf(
+        "sentences",
+        "Mend how captions end and repeat in training: 3.3, 3.2 and the end token as a target",
+        retrain=True,
+    ),
     Leaf("attention", "Add attention (fix 2.3) and retrain", retrain=True),
 )
 NODES: Mapping[str, Node] = {node.id: node for node in _NODES}
@@ -101,7 +116,12 @@ ROOT = "integrity"
 # Trials that each question needs, by name, in the order in which they are made.
 TRIALS_OF: Mapping[str, tuple[str, ...]] = {
     question: asked_by(question)
-    for question in ("first-decoding", "other-decoding", "generic-decoding")
+    for question in (
+        "first-decoding",
+        "other-decoding",
+        "generic-decoding",
+        "degenerate-decoding",
+    )
 }
 
 
@@ -173,13 +193,17 @@ def _repair(seen: Observations, repairs: list[RepairTrial]) -> Answer:
 
 
 def _same_caption(seen: Observations, repairs: list[RepairTrial]) -> Answer:
-    answers: dict[str, Literal["yes", "generic", "no"]] = {
+    answers: dict[str, str] = {
         "collapsed": "yes",
         "ungrounded": "yes",
         "generic": "generic",
+        "degenerate": "degenerate",
         "healthy": "no",
     }
-    return answers[seen.decision.verdict], seen.decision.evidence
+    evidence = seen.decision.evidence
+    if seen.decision.degenerate:
+        evidence = (*evidence, Evidence("captions that are no sentences", seen.decision.degenerate))
+    return answers[seen.decision.verdict], evidence
 
 
 def _tried(question: str) -> Callable[[Observations, list[RepairTrial]], Answer]:

@@ -15,9 +15,10 @@ from capfix_cli.core.thresholds import FAINT_LISTENING, LISTENING_SHARE
 from capfix_cli.decoding.encode_pass import EncodedClips, draw_sample
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.diagnosis.trials.decoding_trials import DecodingTrials
-from capfix_cli.diagnosis.verdict import Decision, decide
+from capfix_cli.diagnosis.verdict import Decision, decide, sentences_of
 from capfix_cli.fixes.setting_status import Mark
 from capfix_cli.measures.measure_table import judge_diversity
+from capfix_cli.measures.sentences import SentenceJudgement
 from capfix_cli.probes.front_end_search import FITTED
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.probes.probe_cache import ProbeCache
@@ -125,7 +126,12 @@ class DiagnosisContext:
         if self.references is not None:
             people = [self.references.get(caption.file_name, ()) for caption in captions]
         diversity = judge_diversity([caption.text for caption in captions], people, self.seed)
-        return decide(diversity, self.listening)
+        return decide(diversity, self.listening, self.sentences)
+
+    @cached_property
+    def sentences(self) -> SentenceJudgement:
+        """Whether greedy captions are sentences."""
+        return sentences_of(self.clips.captions, self.references)
 
     @property
     def listening_share(self) -> float:

@@ -33,6 +33,7 @@ from capfix_cli.measures.paired_files import Judged, compare
 from capfix_cli.measures.reference_ranges import MOST, with_corridors
 from capfix_cli.measures.reference_scores import score_on_references
 from capfix_cli.measures.semantic import load_embedder, measure_meaning
+from capfix_cli.measures.sentences import judge_sentences
 from capfix_cli.measures.type_token_curve import type_token_curve
 from capfix_cli.measures.within_clip import within_clips
 from capfix_cli.schemas.clip_records import ClipCaption
@@ -167,8 +168,12 @@ def _judge(table: CaptionTable, request: MeasureRequest, tools: Tools) -> Judged
     paired = _paired(table)
     people = paired.references
     listening, held = listen_by_references(paired.captions, people, seed) or (None, None)
+    ended = [caption.ended for caption in table.captions] if table.ends else None
+    sentences = judge_sentences(texts, ended, people)
     decision = judge_captions(
-        judge_diversity(texts, people if listening is not None else None, seed), listening
+        judge_diversity(texts, people if listening is not None else None, seed),
+        listening,
+        sentences,
     )
     counted = count_captions(table.captions)
     measures, sampled = _measure(table, counted, people, seed)
@@ -196,6 +201,9 @@ def _judge(table: CaptionTable, request: MeasureRequest, tools: Tools) -> Judged
         notes=(*table.notes, *_notes(people, listening)),
         curve=type_token_curve(counted),
         sampled=sampled,
+        axes=dict(decision.axes),
+        close=decision.close_to,
+        degenerate=decision.degenerate,
     )
     names = [caption.file_name for caption in table.captions]
     by_clip = {}

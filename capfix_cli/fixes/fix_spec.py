@@ -197,6 +197,7 @@ class FixSpec:
             all were looked for and none was found it is not.
         asked_for: why the tree asks for it where no decoding works; empty where it does not.
         asked_for_bland: the same where captions are right but bland.
+        asked_for_degenerate: the same where captions are no sentences.
         built_in: how the checkpoint's facts show that the network has it already, in words; an
             empty text where they do not.
         setting: how settings of training show that it was done.
@@ -226,6 +227,7 @@ class FixSpec:
     cures: tuple[str, ...] = ()
     asked_for: str = ""
     asked_for_bland: str = ""
+    asked_for_degenerate: str = ""
     built_in: Callable[[Facts], str] | None = None
     setting: SettingRule | None = None
     switch: Switch | None = None

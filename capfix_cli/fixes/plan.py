@@ -107,18 +107,25 @@ def _judge_training(entry: FixSpec, findings: PlanInputs) -> tuple[Status, str]:
         judged = "needed", told
     elif ruled := _ruled_out(entry, findings):
         judged = "not-applicable", ruled
-    elif findings.verdict == "generic" and entry.asked_for_bland:
-        judged = "needed", entry.asked_for_bland
+    elif _asked(entry, findings.verdict):
+        judged = "needed", _asked(entry, findings.verdict)
     elif findings.verdict == "generic":
         judged = "unknown", "the tree asks for attention (2.3) first where captions are bland"
-    elif entry.asked_for:
-        judged = "needed", entry.asked_for
+    elif findings.verdict == "degenerate":
+        judged = "unknown", "the tree asks first for what ends captions and keeps them from looping"
     elif entry.priority <= 2:
         judged = "unknown", "depends on the training captions, which were not given"
     else:
         later = "judged once priority 2 is trained and measured"
         judged = "unknown", f"{later}; {told}" if told else later
     return judged
+
+
+def _asked(entry: FixSpec, verdict: Verdict) -> str:
+    """Why the tree asks for a fix that needs training, at the end to which a verdict leads."""
+    if verdict == "generic":
+        return entry.asked_for_bland
+    return entry.asked_for_degenerate if verdict == "degenerate" else entry.asked_for
 
 
 def _found(entry: FixSpec, findings: PlanInputs) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,10 +21,10 @@ from capfix_cli.core.thresholds import (
 )
 from capfix_cli.measures.corpus import Corpus, Counted
 from capfix_cli.measures.corpus_measures import measure_corpus
-from capfix_cli.measures.intervals import mean_interval
+from capfix_cli.measures.intervals import mean_interval, student
 from capfix_cli.measures.signature import signature
 from capfix_cli.schemas.clip_records import ClipCaption
-from capfix_cli.schemas.measured_values import Evidence, Measure
+from capfix_cli.schemas.measured_values import Axis, Evidence, Measure
 
 Integers = NDArray[np.int64]
 Words = tuple[str, ...]
@@ -38,10 +38,13 @@ class Judgement:
         differ: as those of healthy captioners do.
         evidence: what was compared.
         grave: whether they repeat as those of collapsed captioners do.
+        axis: of the two figures compared the one that is nearer to its threshold, or further
+            below it, with its interval.
     """
 
     differ: bool
     evidence: tuple[Evidence, ...]
+    axis: Axis
     grave: bool = False
 
 
@@ -103,15 +106,44 @@ def judge_diversity(
         cut = (cut[0] * own[0], cut[1] * own[1])
         grave = (grave[0] * own[0], grave[1] * own[1])
         source += ", times the references' own figure"
-    evidence = (
-        Evidence(f"distinct captions at N={size}", found[0], cut[0], source),
-        Evidence(f"caption entropy at N={size}", found[1], cut[1], source),
-    )
+    axes = [
+        Axis(value, *_jackknife(said, size, figure), needed, source, f"{name} at N={size}")
+        for name, figure, value, needed in (
+            ("distinct captions", expected_distinct, found[0], cut[0]),
+            ("caption entropy", expected_entropy, found[1], cut[1]),
+        )
+    ]
+    nearest = min(axes, key=lambda axis: axis.value / axis.threshold)
+    if len(said) == 1:  # of 20 clips one caption is a twentieth, and never enough
+        nearest = replace(nearest, low=0.0, high=min(nearest.high, nearest.value))
     return Judgement(
-        len(said) > 1 and found[0] >= cut[0] and found[1] >= cut[1],
-        evidence,
+        len(said) > 1 and all(axis.fulfilled for axis in axes),
+        tuple(axis.evidence for axis in axes),
+        nearest,
         len(said) == 1 or found[0] < grave[0] or found[1] < grave[1],
     )
+
+
+def _jackknife(
+    said: Integers, size: int, figure: Callable[[Integers, int], float]
+) -> tuple[float, float]:
+    """95 % interval of a figure of ``size`` captions, each clip left out in turn (Tukey 1958).
+
+    Clips whose captions are equally common are alike, so that one of each is left out.
+    """
+    total = int(said.sum())
+    left = min(size, total - 1)
+    counts, many = np.unique(said, return_counts=True)
+    without = []
+    for count in counts:
+        fewer = said.copy()
+        fewer[int(np.flatnonzero(said == count)[0])] -= 1
+        without.append(figure(fewer[fewer > 0], left))
+    weights = many * counts / total
+    spread = float(weights @ (np.array(without) - weights @ np.array(without)) ** 2)
+    half = student(total - 1) * math.sqrt((total - 1) * spread)
+    value = figure(said, size)
+    return max(0.0, value - half), min(1.0, value + half)
 
 
 def reference_sample(references: Sequence[Sequence[str]], seed: int) -> list[str]:

@@ -161,22 +161,8 @@ def listen(
         )
     on_references: dict[str, float] = {}
     if references is not None:
-        drawn = {
-            name: tokens
-            for name, tokens in _draw_references(references, scorer, seed).items()
-            if name in own
-        }
-        if len(drawn) >= 2:
-            told = information_bound(drawn, scorer, seed, contrast)
-            names = ("reference_bits", "reference_low", "reference_high")
-            on_references = dict(zip(names, _summary(told.bits, seed), strict=True))
-            on_references |= {
-                "reference_raw_bits": float(told.raw_bits.mean()),
-                "reference_temperature": told.temperature,
-                "reference_identification": float(told.identified.mean()),
-                "reference_auc": float(told.above.mean()),
-            }
-        else:
+        on_references = _listen_to(references, scorer, set(own), seed, contrast)
+        if not on_references:
             notes.append("too few references share words with the vocabulary to be scored")
     return Listening(
         bits=bits,
@@ -192,6 +178,34 @@ def listen(
         auc=float(bound.above.mean()),
         **on_references,
     )
+
+
+def _listen_to(
+    references: Mapping[str, Sequence[str]],
+    scorer: Scorer,
+    names: set[str],
+    seed: int,
+    contrast: int | None,
+) -> dict[str, float]:
+    """Measure listening on references: fields of :class:`Listening`, none for fewer than two."""
+    drawn = {
+        name: tokens
+        for name, tokens in _draw_references(references, scorer, seed).items()
+        if name in names
+    }
+    if len(drawn) < 2:
+        return {}
+    told = information_bound(drawn, scorer, seed, contrast)
+    bits, low, high = _summary(told.bits, seed)
+    return {
+        "reference_bits": bits,
+        "reference_low": low,
+        "reference_high": high,
+        "reference_raw_bits": float(told.raw_bits.mean()),
+        "reference_temperature": told.temperature,
+        "reference_identification": float(told.identified.mean()),
+        "reference_auc": float(told.above.mean()),
+    }
 
 
 def ending(caption: ClipCaption, eos_id: int) -> Tokens:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from capfix_cli.schemas.clip_records import SkippedClip
-from capfix_cli.schemas.measured_values import Evidence, Listening, Measure, Verdict
+from capfix_cli.schemas.measured_values import Axis, Evidence, Listening, Measure, Verdict
 
 Status = Literal["needed", "done", "not-applicable", "unknown"]
 
@@ -84,7 +84,8 @@ class Trial:
         kept: whether it works.
         reason: why it was kept or not, in words.
         outcome: the same in one: ``kept``, ``deaf``, ``repeats``, ``listens-less``,
-            ``not-fluent`` or ``outrun`` (others of a search went on, on more clips).
+            ``degenerate``, ``not-fluent`` or ``outrun`` (others of a search went on, on more
+            clips).
         clips: on how many it was tried.
         pareto: whether no other trial beats it in both diversity and listening.
         repair: what was repaired, where it is no decoding fix but a repair without training.
@@ -155,7 +156,13 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """One whole diagnosis, in the layout of ``diagnose --json``."""
+    """One whole diagnosis, in the layout of ``diagnose --json``.
+
+    Attributes:
+        axes: ``differ``, ``decides`` (where listening was measured) and ``sentences``.
+        close: verdicts that the intervals of the axes do not rule out either.
+        degenerate: what is wrong with the captions as sentences, in words.
+    """
 
     capfix_version: str
     run: str
@@ -179,3 +186,6 @@ class Diagnosis:
     prediction: Prediction | None = None
     training: dict[str, Any] | None = None
     training_settings: dict[str, Any] = field(default_factory=dict)
+    axes: dict[str, Axis] = field(default_factory=dict)
+    close: tuple[Verdict, ...] = ()
+    degenerate: str = ""

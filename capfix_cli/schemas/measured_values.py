@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-Verdict = Literal["healthy", "generic", "collapsed", "ungrounded"]
-VERDICTS: tuple[Verdict, ...] = ("healthy", "generic", "collapsed", "ungrounded")
+Verdict = Literal["healthy", "generic", "degenerate", "ungrounded", "collapsed"]
+VERDICTS: tuple[Verdict, ...] = ("healthy", "generic", "degenerate", "ungrounded", "collapsed")
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,42 @@ class Measure:
     healthy_low: float | None = None
     healthy_high: float | None = None
     source: str = ""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One axis of the verdict: its figure beside what is asked of it; more is better.
+
+    Attributes:
+        value: measured.
+        low: lower end of its 95 % interval.
+        high: upper end.
+        threshold: from which the axis is fulfilled.
+        source: where the threshold comes from.
+        what: what was measured, with its unit.
+    """
+
+    value: float
+    low: float
+    high: float
+    threshold: float
+    source: str = ""
+    what: str = ""
+
+    @property
+    def fulfilled(self) -> bool:
+        """Whether the figure reaches its threshold."""
+        return self.value >= self.threshold
+
+    @property
+    def close(self) -> bool:
+        """Whether the interval crosses the threshold: it may well be the other way."""
+        return self.low < self.threshold <= self.high
+
+    @property
+    def evidence(self) -> Evidence:
+        """The same as a row of evidence."""
+        return Evidence(self.what, self.value, self.threshold, self.source)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from capfix_cli.schemas.measured_values import Evidence, Measure, Verdict
+from capfix_cli.schemas.measured_values import Axis, Evidence, Measure, Verdict
 
 MEASURE_SCHEMA: Literal["capfix.measure/1"] = "capfix.measure/1"
 
@@ -88,7 +88,7 @@ class MeasuredFile:
         captions: rows with a caption, repeated clips included.
         clips: different clips.
         duplicates: rows left out because their clip had a caption already.
-        verdict: one of the four; without listening it rests on diversity alone.
+        verdict: one of the five; without listening it rests on diversity alone.
         listening: from references; None without.
         measures: name -> value, interval and healthy range.
         modes: clusters of near-identical captions, the largest first.
@@ -100,6 +100,9 @@ class MeasuredFile:
         curve: the type-token curve, by number of captions.
         sampled: of more captions than corridors are known for, the measures of as many as they
             are known for, drawn by seed, with their healthy ranges; else empty.
+        axes: ``differ``, ``decides`` (where references are given) and ``sentences``.
+        close: verdicts that the intervals of the axes do not rule out either.
+        degenerate: what is wrong with the captions as sentences, in words.
     """
 
     path: str
@@ -117,6 +120,9 @@ class MeasuredFile:
     notes: tuple[str, ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     sampled: dict[str, Measure] = field(default_factory=dict)
+    axes: dict[str, Axis] = field(default_factory=dict)
+    close: tuple[Verdict, ...] = ()
+    degenerate: str = ""
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from capfix_cli.schemas.measured_values import Listening, Measure, Verdict
 
 FIX = "0"  # the plan's row of what comes before all fixes
 MAX_REPAIR_CLIPS = 96  # clips of a repair's trial, which must be encoded anew: a fifth of 500
-_RANKS = {"healthy": 3, "generic": 2, "ungrounded": 1, "collapsed": 0}
+_RANKS = {"healthy": 4, "generic": 3, "degenerate": 2, "ungrounded": 1, "collapsed": 0}
 
 
 @dataclass(frozen=True, kw_only=True)

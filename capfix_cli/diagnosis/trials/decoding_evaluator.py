@@ -21,7 +21,7 @@ from capfix_cli.decoding.null_audio import NullAudio, make_absent
 from capfix_cli.diagnosis.trials.clip_portion import portion, ranked
 from capfix_cli.diagnosis.trials.settings_search import halve, rungs
 from capfix_cli.diagnosis.trials.trial_budget import Scale, affordable
-from capfix_cli.diagnosis.verdict import Decision, audio_decides, decide
+from capfix_cli.diagnosis.verdict import Decision, audio_decides, decide, sentences_of
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED
 from capfix_cli.fixes.fix_spec import DecodingFix
 from capfix_cli.fixes.sampling_options import NATURAL
@@ -137,7 +137,7 @@ class DecodingEvaluator:
             tuple(captions),
             measure_captions(captions, self.seed, drawn=False),
             listening,
-            decide(diversity, listening),
+            decide(diversity, listening, sentences_of(captions, references)),
         )
 
     @cached_property
@@ -252,6 +252,8 @@ class DecodingEvaluator:
                 "repeats",
                 f"captions still repeat ({_percent(share)} distinct) and it {heard} ({bits})",
             )
+        if not decision.sentences:
+            return "degenerate", f"captions are no sentences: {decision.degenerate}"
         lost = self._listening_lost(listening, clips)
         if lost:
             return "listens-less", lost
@@ -277,6 +279,9 @@ class DecodingEvaluator:
         """
         new, old = outcome.measures, self._baseline(GREEDY, clips).measures
         length, usual = new["length"].value, old["length"].value
+        if not self.greedy.decision.sentences:
+            # What greedy decoding gives is no measure of length, repeats or ends then.
+            old, usual = new, length
         if abs(length - usual) > LENGTH_CHANGE.value * max(usual, 1.0):
             return f"captions have {length:.1f} words where greedy ones have {usual:.1f}"
         for name, rise, what in (

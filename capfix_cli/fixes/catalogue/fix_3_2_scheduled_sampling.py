@@ -83,4 +83,5 @@ def mix_inputs(words: torch.Tensor, logits: torch.Tensor, share: float) -> torch
             {"training": {"sampling_schedule": "inverse-sigmoid"}},
         ),
     ),
+    asked_for_degenerate="captions are no sentences: it trains on the captioner's own words",
 )

@@ -73,4 +73,5 @@ def total_loss(words_loss, logits: torch.Tensor, real: torch.Tensor, alpha: floa
             "diversity loss, unlikelihood", {"training": {"diversity_form": "unlikelihood"}}
         ),
     ),
+    asked_for_degenerate="captions are no sentences: it penalises words said again",
 )

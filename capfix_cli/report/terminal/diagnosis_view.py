@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from capfix_cli.report.terminal.axes_view import print_axes
 from capfix_cli.report.terminal.plan_view import print_plan
 from capfix_cli.report.terminal.signal_view import print_not_tested, print_signal
 from capfix_cli.report.terminal.style import columns, heading, share, verdict_line
@@ -92,18 +93,9 @@ def listening_words(listening: Listening | None) -> str:
 
 
 def _print_axes(console: Console, diagnosis: Diagnosis) -> None:
-    table = columns("", "measured", "needs at least", "")
-    for evidence in verdict_evidence(diagnosis):
-        if isinstance(evidence.value, float) and isinstance(evidence.threshold, float):
-            good = evidence.value >= evidence.threshold
-            value = Text(f"{evidence.value:.2f}", style="green" if good else "red")
-            table.add_row(
-                evidence.what, value, f"{evidence.threshold:.2f}", "yes" if good else "no"
-            )
-    if table.row_count:
-        console.print()
-        console.print(table)
-    console.print(Text(f"listening: {listening_words(diagnosis.listening)}"))
+    evidence = verdict_evidence(diagnosis)
+    print_axes(console, diagnosis.axes, evidence, diagnosis.close, diagnosis.degenerate)
+    console.print(Text(f"listening: {listening_words(diagnosis.listening)}"), soft_wrap=True)
 
 
 def _print_examples(console: Console, examples: Sequence[Mapping[str, str]]) -> None:

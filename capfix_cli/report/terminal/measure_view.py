@@ -9,6 +9,7 @@ from rich.text import Text
 
 from capfix_cli.captions.captions_file import printable
 from capfix_cli.measures.reference_ranges import MOST
+from capfix_cli.report.terminal.axes_view import print_axes
 from capfix_cli.report.terminal.measure_names import in_order, title
 from capfix_cli.report.terminal.style import columns, heading, share, verdict_line
 from capfix_cli.schemas.measured_values import Measure
@@ -85,17 +86,8 @@ def _print_verdict(console: Console, file: MeasuredFile) -> None:
 
 
 def _print_axes(console: Console, file: MeasuredFile) -> None:
-    table = columns("", "measured", "needs at least", "")
-    for evidence in file.evidence:
-        if isinstance(evidence.value, float) and isinstance(evidence.threshold, float):
-            good = evidence.value >= evidence.threshold
-            value = Text(f"{evidence.value:.2f}", style="green" if good else "red")
-            table.add_row(
-                evidence.what, value, f"{evidence.threshold:.2f}", "yes" if good else "no"
-            )
-    console.print()
-    console.print(table)
-    console.print(Text(f"listening: {listening_words(file.listening)}"))
+    print_axes(console, file.axes, file.evidence, file.close, file.degenerate)
+    console.print(Text(f"listening: {listening_words(file.listening)}"), soft_wrap=True)
 
 
 def listening_words(listening: ReferenceListening | None) -> str:

@@ -9,12 +9,14 @@ from rich.text import Text
 VERDICT_STYLES = {
     "healthy": "bold green",
     "generic": "bold yellow",
+    "degenerate": "bold red",
     "collapsed": "bold red",
     "ungrounded": "bold magenta",
 }
 VERDICT_WORDS = {
     "healthy": "captions differ, and the audio decides them",
     "generic": "the audio decides the captions, but they repeat",
+    "degenerate": "captions are no sentences",
     "collapsed": "captions repeat, and the audio does not decide them",
     "ungrounded": "captions differ, but the audio does not decide them",
 }

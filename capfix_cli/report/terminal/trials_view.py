@@ -17,6 +17,7 @@ OUTCOMES = {
     "kept": ("kept", "bold green", "captions differ, the audio decides them, and they stay fluent"),
     "deaf": ("deaf", "magenta", "captions differ, but the audio does not decide them"),
     "repeats": ("repeats", "red", "captions still repeat"),
+    "degenerate": ("no sentences", "red", "captions still are no sentences"),
     "listens-less": ("listens less", "red", "diverse, but it listens less than greedy decoding"),
     "not-fluent": ("not fluent", "yellow", "diverse and listening, but no longer fluent"),
     "outrun": ("outrun", "dim", "works on the clips tried, but others of the search were better"),

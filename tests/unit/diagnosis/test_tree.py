@@ -55,7 +55,20 @@ BRANCHES = [
         "generic",
         ["integrity:no", "same-caption:generic", "generic-decoding:no", "attention"],
     ),
-    (toys.Endless(toys.healthy), "healthy", ["integrity:yes", "repair:yes", "keep-repair"]),
+    (
+        toys.Looping(toys.own_words_in_order),
+        "degenerate",
+        [
+            *("integrity:no", "same-caption:degenerate"),
+            *("degenerate-decoding:yes", "keep-other"),
+        ],
+    ),
+    (
+        toys.Unending(toys.healthy),
+        "degenerate",
+        ["integrity:no", "same-caption:degenerate", "degenerate-decoding:no", "sentences"],
+    ),
+    (toys.Endless(toys.healthy), "degenerate", ["integrity:yes", "repair:yes", "keep-repair"]),
     (toys.broken, "collapsed", ["integrity:yes", "repair:no", "repair-first"]),
 ]
 

@@ -44,11 +44,11 @@ def test_a_closed_world_is_no_collapse(kinds):
     told = [[text, text] for text in world]  # people say the same sentences
     varied = [[text, f"a {text}"] for text in world]  # people have two for each
     cases = [
-        (verdicts.DiagnosisContext("own", "healthy", world, told), {"healthy"}),
-        (verdicts.DiagnosisContext("plain", "healthy", world, varied), {"healthy", "generic"}),
-        (verdicts.DiagnosisContext("same", "collapsed", [world[0]] * 300, varied), {"collapsed"}),
+        (verdicts.Case("own", "healthy", world, told), {"healthy"}),
+        (verdicts.Case("plain", "healthy", world, varied), {"healthy", "generic"}),
+        (verdicts.Case("same", "collapsed", [world[0]] * 300, varied), {"collapsed"}),
         (
-            verdicts.DiagnosisContext("moved", "ungrounded", world[7:] + world[:7], told),
+            verdicts.Case("moved", "ungrounded", world[7:] + world[:7], told),
             {"ungrounded"},
         ),
     ]
@@ -61,7 +61,7 @@ def test_a_closed_world_is_no_collapse(kinds):
 
 
 def test_references_that_are_all_the_same_judge_nobody_healthy():
-    same = verdicts.DiagnosisContext("same", "collapsed", ["a dog"] * 60, [["a dog", "dogs"]] * 60)
+    same = verdicts.Case("same", "collapsed", ["a dog"] * 60, [["a dog", "dogs"]] * 60)
     assert verdicts.accuracy(same, 50, 3, with_references=True) == 1
 
 
@@ -72,6 +72,6 @@ def test_without_references_grave_repetition_is_told_from_bland(share, expected)
     captions = [
         "a dog barks" if n < share * 200 else f"sound {n} of kind {n * 7 % 90}" for n in range(200)
     ]
-    case = verdicts.DiagnosisContext("mixed", expected, captions, [[]] * 200)
+    case = verdicts.Case("mixed", expected, captions, [[]] * 200)
     for size in (50, 100, 200):
         assert verdicts.accuracy(case, size, 5, with_references=False) == 1, size

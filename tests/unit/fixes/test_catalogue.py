@@ -26,7 +26,7 @@ from capfix_cli.fixes.catalogue import (
 )
 
 IDS = (
-    *("1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7"),
+    *("1.1", "1.2", "1.3", "1.4", "1.5", "1.6", "1.7", "1.8"),
     *("2.1", "2.2", "2.3", "2.4", "2.5", "2.6"),
     *("3.1", "3.2", "3.3", "3.4", "3.5", "3.6"),
     *("4.1", "4.2", "4.3"),
@@ -76,7 +76,7 @@ def _seeded() -> None:
 
 
 def test_every_fix_is_there_in_id_order():
-    assert len(FIXES) == 25
+    assert len(FIXES) == 26
     assert tuple(entry.id for entry in FIXES) == IDS
 
 
@@ -117,7 +117,7 @@ def test_priorities_hold_every_fix_once_in_the_documents_order():
     plan = by_priority()
     assert list(plan) == list(PRIORITY_TITLES) == [1, 2, 3, 4]
     placed = [entry for entries in plan.values() for entry in entries]
-    assert len(placed) == 25
+    assert len(placed) == 26
     assert {entry.id for entry in placed} == set(IDS)
     assert all(entry.priority == step for step, entries in plan.items() for entry in entries)
     heads = {step: tuple(entry.id for entry in entries[:3]) for step, entries in plan.items()}

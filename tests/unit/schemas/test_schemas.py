@@ -107,6 +107,15 @@ def test_a_diagnosis_of_before_later_fields_opens(tmp_path):
 RECORDS = Path(__file__).parent / "records"
 
 
+def holds(new, old):
+    """Whether a record has everything that an older one had; it may have more fields."""
+    if isinstance(old, dict):
+        return all(name in new and holds(new[name], value) for name, value in old.items())
+    if isinstance(old, list):
+        return len(new) == len(old) and all(map(holds, new, old))
+    return type(new) is type(old) and new == old
+
+
 def test_the_first_versions_run_opens_with_every_figure(tmp_path):
     """A run and its recipe as the first version wrote them, shortened."""
     written = json.loads((RECORDS / "diagnosis-1-first.json").read_text(encoding="utf-8"))
@@ -114,12 +123,11 @@ def test_the_first_versions_run_opens_with_every_figure(tmp_path):
     assert len(written["measures"]) > 5
     assert not set(written) & {"signal", "not_tested", "prediction", "training"}
     for name in ("verdict", "listening", "measures", "causes", "tree", "model", "best_decoding"):
-        assert json.dumps(kept[name]) == json.dumps(written[name]), name
+        assert holds(kept[name], written[name]), name
     for new, old in zip(kept["plan"], written["plan"], strict=True):
         assert old.items() <= new.items()
     assert len(kept["trials"]) == len(written["trials"]) == 2
-    for new, old in zip(kept["trials"], written["trials"], strict=True):
-        assert old.items() <= new.items()
+    assert holds(kept["trials"], written["trials"])
 
 
 def test_the_first_versions_recipe_opens():
@@ -160,7 +168,11 @@ def change(path: str, value: object):
         ("audio.clips", 2.5, "Input should be a valid integer, not 2.5"),
         ("audio.clips", True, "Input should be a valid integer, not True"),
         ("trials.1.kept", 1, "Input should be a valid boolean, not 1"),
-        ("verdict", "well", "Input should be 'healthy', 'generic', 'collapsed' or 'ungrounded'"),
+        (
+            "verdict",
+            "well",
+            "Input should be 'healthy', 'generic', 'degenerate', 'ungrounded' or 'collapsed'",
+        ),
         ("plan.0.status", None, "Input should be 'needed', 'done', 'not-applicable' or 'unknown'"),
         ("measures.distinct_captions.value", ..., "Field required"),
         ("causes.0.evidence.0.value", [1], "Input should be a valid integer or a valid number"),
