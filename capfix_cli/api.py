@@ -86,6 +86,7 @@ def _diagnose(model: str, audio: str, settings: Settings, progress: ProgressCall
             training=training.causes if training is not None else None,
             marks=marks,
             train_audio=settings.train_audio,
+            pairs_fit=None if training is None else training.pairs_fit,
         )
         examined = run_diagnosis(case)
         recipe = _recipe(examined, loaded, run.id, audio)
@@ -115,7 +116,7 @@ def _record(
         measures=measure_captions(case.clips.captions, case.seed),
         causes=examined.causes,
         tree=examined.walk.steps,
-        trials=(*(repair.record for repair in examined.walk.repairs), *examined.trials),
+        trials=examined.trials,
         best_decoding=examined.best.decoding if examined.best else None,
         plan=examined.plan,
         recipe=None,
@@ -130,6 +131,8 @@ def _record(
         axes=dict(examined.decision.axes),
         close=examined.decision.close_to,
         degenerate=examined.decision.degenerate,
+        lost_at=examined.lost_at,
+        repairs=tuple(repair.record for repair in examined.repairs),
     )
 
 
@@ -158,6 +161,7 @@ def _training(
         settings.seed,
         facts=loaded.summary.facts,
         references=references,
+        heard=heard.audio.folder,
         progress=lambda *told: progress("checking training data", 0, 1),
     )
 

@@ -123,7 +123,7 @@ def run(job: TrainingJob, held: Set, work: Path) -> dict[str, object] | None:
         "reference_bits": listening.reference_bits if listening else None,
         "ranked": [[cause.id, round(cause.confidence, 2)] for cause in found.causes],
         "foretold": None if told is None or told.came is None else [told.works, told.came],
-        "repairs": [[trial.name, trial.kept] for trial in found.walk.repairs],
+        "repairs": [[trial.name, trial.kept] for trial in found.repairs],
         "seconds": [round(between - started, 2), round(time.process_time() - between, 2)],
     }
 

@@ -23,21 +23,25 @@ BANDS, WINDOW, HOP = 16, 256, 128
 TONES = [(2 * pitch + 2.5) * RATE / 2 / BANDS for pitch in range(PITCHES)]  # mid-band, Hz
 
 
-def write_tones(folder: Path, keep: int | None = None, silent: int = 0) -> Path:
+def write_tones(
+    folder: Path, keep: int | None = None, silent: int = 0, *, uneven: bool = False
+) -> Path:
     """Write a clip of two tones for every ordered pair of pitches.
 
     Args:
         folder: a new one.
         keep: repeat the first so many pairs in place of all others.
         silent: make so many more clips without a sound.
+        uneven: make clips of four lengths, the longest twice as long as the shortest.
     """
     folder.mkdir()
     time = np.arange(RATE // 3) / RATE
     generator = np.random.default_rng(0)
     for number in range(len(PAIRS)):
         pair = PAIRS[number % (keep or len(PAIRS))]
-        tones = [np.sin(2 * np.pi * TONES[pitch] * time) for pitch in pair]
-        noise = 0.01 * generator.standard_normal(2 * len(time)) * (keep is None)
+        longer = np.arange(len(time) * (3 + number % 4) // 3) / RATE if uneven else time
+        tones = [np.sin(2 * np.pi * TONES[pitch] * longer) for pitch in pair]
+        noise = 0.01 * generator.standard_normal(2 * len(longer)) * (keep is None)
         samples = 0.3 * np.concatenate(tones) + noise
         soundfile.write(folder / f"{number:02d}.wav", samples, RATE, subtype="FLOAT")
     for number in range(silent):

@@ -198,6 +198,23 @@ MEMORISED_SHARE = Threshold(
 # out whole. benchmarks/calibration/causes_figures.py prints the figures (docs/benchmarks.md).
 _CALIBRATED = "ours, calibrated by benchmarks/accuracy/causes.py"
 CAUSE_FROM = Threshold(0.5, "confidence", "ours: more likely than not")
+PROVED_FROM = Threshold(
+    0.5, "share of what is missing", "the design: a cause is proved by what restores most of it"
+)
+SUSPECTED_MOST = Threshold(
+    0.45, "confidence", "ours: what nothing proved is not called likelier than not"
+)
+REFUTED_MOST = Threshold(
+    0.3, "confidence", "ours: a cause whose own mend was tried and did not work"
+)
+DATA_PROVED = Threshold(
+    0.6, "confidence", "ours: what training data show by themselves; fanciful file names give .5"
+)
+SOUND_LISTENING = Threshold(
+    0.52,
+    "share of the ceiling",
+    "the least of three sound captioners on references (2.30 of 4.39 bits, SCIENCE section 8)",
+)
 FAINT_LISTENING = Threshold(
     0.6,
     "share of the ceiling",
@@ -248,6 +265,21 @@ SHARPENED = Threshold(
 )
 ENDLESS = Threshold(
     0.5, "share of captions", "ours: sound captioners end nearly all captions before the limit"
+)
+CUT_END = Threshold(0.5, "probability", "ours: where people go on, a sound decoder seldom ends")
+CUT_BEFORE = Threshold(0.1, "probability", "ours: one that ends by count does not end before it")
+STUCK_SHARE = Threshold(
+    0.06, "share of clips", "ours: two of 32, so that it takes more than one pair of copies"
+)
+LOUDER = Threshold(0.9, "share of pairs", "ours: what overflows is what is loud; .5 by chance")
+OPENS_MORE = Threshold(
+    0.5, "share of captions", "ours: most captions differ and end that did not before"
+)
+NEVER_ENDS = Threshold(
+    0.01, "probability", "ours: a decoder that was shown ends gives them more where people end"
+)
+SAME_TO_THE_BIT = Threshold(
+    1e-12, "share of between-clip variation", "float32: what depends on the clip at all is above it"
 )
 END_LIKELY = Threshold(
     0.1, "probability", "ours: where people end, a decoder that knows the end token gives it that"

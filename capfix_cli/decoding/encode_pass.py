@@ -147,7 +147,7 @@ class _Pass:
             self.chunks.append(chunk)
         self.digests.extend(clip.digest for clip in batch.clips)
         self.seconds += sum(clip.seconds for clip in batch.clips)
-        wanted = set(chunk.names if chunk is not None else ()) & self.probed.keys()
+        wanted = {clip.name for clip in batch.clips} & self.probed.keys()
         self.waveforms |= {c.name: c.samples for c in batch.clips if c.name in wanted}
 
     def _decode(self, chunk: EncodedBatch) -> list[ClipCaption]:
@@ -164,7 +164,8 @@ class _Pass:
             for chunk, found in self.broken:
                 self.captions.extend(found)
                 self.chunks.append(chunk)
-        order = [name for name in self.probed if name in self.waveforms]
+        left_out = set(names) if finite else set()
+        order = [n for n in self.probed if n in self.waveforms and n not in left_out]
         return EncodedClips(
             audio=AudioSummary(
                 str(folder), len(self.captions), self.seconds, _sorted(self.skipped)

@@ -140,7 +140,7 @@ class Observations:
         run_trial: makes a decoding trial by its name; called only where the tree asks.
         run_search: searches over settings after trials that did not work; gives none where that is
             hopeless.
-        run_repairs: tries what mends the fault without training; none where nothing does.
+        repairs: of the faults, that were tried without training.
     """
 
     faults: str
@@ -148,7 +148,7 @@ class Observations:
     decision: Decision
     run_trial: Callable[[str], Trial]
     run_search: Callable[[], Sequence[Trial]] = tuple
-    run_repairs: Callable[[], Sequence[RepairTrial]] = tuple
+    repairs: tuple[RepairTrial, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -158,41 +158,37 @@ class Walk:
     Attributes:
         steps: each node with its answer and evidence, and the leaf last.
         leaf: where it ended.
-        repairs: those that were tried on the way, in order.
     """
 
     steps: tuple[TreeStep, ...]
     leaf: Leaf
-    repairs: tuple[RepairTrial, ...] = ()
 
 
 def walk(seen: Observations) -> Walk:
     """Walk the tree from its root to a leaf, making trials only where a question needs them."""
     steps: list[TreeStep] = []
-    repairs: list[RepairTrial] = []
     place = ROOT
     while place in NODES:
         node = NODES[place]
-        answer, evidence = _TESTS[node.ask](seen, repairs)
+        answer, evidence = _TESTS[node.ask](seen)
         steps.append(TreeStep(node.id, node.question, answer, evidence))
         place = node.edges[answer]
     leaf = LEAVES[place]
     steps.append(TreeStep(leaf.id, "What to do", leaf.advice))
-    return Walk(tuple(steps), leaf, tuple(repairs))
+    return Walk(tuple(steps), leaf)
 
 
-def _integrity(seen: Observations, repairs: list[RepairTrial]) -> Answer:
+def _integrity(seen: Observations) -> Answer:
     return ("yes" if seen.faults else "no"), seen.fault_evidence
 
 
-def _repair(seen: Observations, repairs: list[RepairTrial]) -> Answer:
-    repairs.extend(seen.run_repairs())
-    if not repairs:
+def _repair(seen: Observations) -> Answer:
+    if not seen.repairs:
         return "no", (Evidence("repairs that capfix can apply to it", 0.0),)
-    return _any_works(repairs)
+    return _any_works(seen.repairs)
 
 
-def _same_caption(seen: Observations, repairs: list[RepairTrial]) -> Answer:
+def _same_caption(seen: Observations) -> Answer:
     answers: dict[str, str] = {
         "collapsed": "yes",
         "ungrounded": "yes",
@@ -206,8 +202,8 @@ def _same_caption(seen: Observations, repairs: list[RepairTrial]) -> Answer:
     return answers[seen.decision.verdict], evidence
 
 
-def _tried(question: str) -> Callable[[Observations, list[RepairTrial]], Answer]:
-    def test(seen: Observations, repairs: list[RepairTrial]) -> Answer:
+def _tried(question: str) -> Callable[[Observations], Answer]:
+    def test(seen: Observations) -> Answer:
         made = [seen.run_trial(name) for name in TRIALS_OF[question]]
         if question in SEARCHED and not any(trial.kept for trial in made):
             made.extend(seen.run_search())
@@ -221,7 +217,7 @@ def _any_works(made: Sequence[Trial | RepairTrial]) -> Answer:
     return ("yes" if any(trial.kept for trial in made) else "no"), evidence
 
 
-_TESTS: Mapping[str, Callable[[Observations, list[RepairTrial]], Answer]] = {
+_TESTS: Mapping[str, Callable[[Observations], Answer]] = {
     "integrity": _integrity,
     "repair": _repair,
     "same-caption": _same_caption,

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -16,6 +17,7 @@ from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.prediction import predict
 from capfix_cli.diagnosis.ranking import Causes, rank
 from capfix_cli.diagnosis.repairs.repair_trial import RepairTrial, repairs_for, try_repair
+from capfix_cli.diagnosis.unexplained import lost_at, with_unknown
 from capfix_cli.diagnosis.verdict import Decision
 from capfix_cli.fixes.plan import PlanInputs, make_plan
 from capfix_cli.schemas.diagnosis_record import (
@@ -49,33 +51,40 @@ class DiagnosisResult:
     not_tested: tuple[NotTested, ...] = ()
     prediction: Prediction | None = None
     mends: tuple[str, ...] = ()
+    repairs: tuple[RepairTrial, ...] = ()
+    lost_at: str | None = None
 
 
 def run_diagnosis(case: DiagnosisContext) -> DiagnosisResult:
-    """Judge a captioner: integrity first, then verdict, tree with trials, causes and plan."""
+    """Judge a captioner: integrity and repairs first, then tree with trials, causes and plan."""
     decision = case.decision
     gate = _check_integrity(case)
+    repairs = _try_repairs(case, gate)
+    gate = rank(gate.findings, repairs)
     fault = _fault(gate)
     prediction = predict(case) if case.ill and case.finite and not fault else None
-    walked = _walk_tree(case, gate, fault, prediction)
-    causes = _find_causes(case, gate)
-    plan = _make_plan(case, causes, fault, walked)
+    walked = _walk_tree(case, gate, repairs, fault, prediction)
+    causes = _find_causes(case, gate, repairs)
+    plan = _make_plan(case, causes, repairs, fault)
     trials, best = case.trials.made, case.trials.best
     if prediction is not None and trials:
         prediction = replace(prediction, came=best is not None)
+    told = with_unknown(case, causes)
     return DiagnosisResult(
         decision=decision,
         listening=case.listening,
         walk=walked,
         trials=trials,
         best=best,
-        causes=causes.ranked,
+        causes=told,
         plan=plan,
         examples=_examples(case, best or next(iter(trials), None)),
         signal=_signal(case),
         not_tested=causes.not_tested,
         prediction=prediction,
         mends=_mends(causes),
+        repairs=tuple(repairs),
+        lost_at=lost_at(case, told),
     )
 
 
@@ -93,10 +102,9 @@ def _check_integrity(case: DiagnosisContext) -> Causes:
 
 
 def _fault(gate: Causes) -> str:
-    """Say what must be mended before any fix is tried; empty for nothing."""
-    if not gate.ranked or not discover()[gate.ranked[0].id].breaks:
-        return ""
-    return gate.first_step
+    """Say what must be mended before any fix is tried; empty where nothing was proved."""
+    broken = [c for c in gate.proved if discover()[c.id].breaks]
+    return broken[0].mend if broken and broken[0] == gate.proved[0] else ""
 
 
 def _inaudible(gate: Causes) -> bool:
@@ -104,28 +112,8 @@ def _inaudible(gate: Causes) -> bool:
     return any(discover()[cause.id].final for cause in gate.ranked)
 
 
-def _walk_tree(
-    case: DiagnosisContext, gate: Causes, fault: str, prediction: Prediction | None
-) -> Walk:
-    """Walk the tree; where a decoding works, search for a better one around it."""
-    doubted = prediction is not None and not prediction.works
-    walked = walk(
-        Observations(
-            faults=fault,
-            fault_evidence=_gate_evidence(gate),
-            decision=case.decision,
-            run_trial=partial(case.trials.run, doubted=doubted),
-            run_search=case.trials.search,
-            run_repairs=partial(_try_repairs, case, gate),
-        )
-    )
-    if case.trials.best is not None:
-        case.trials.search()
-    return walked
-
-
 def _try_repairs(case: DiagnosisContext, gate: Causes) -> list[RepairTrial]:
-    """Try what mends the causes found without training, until something does."""
+    """Try what mends the causes found without training: each cause's mends until one works."""
     made: list[RepairTrial] = []
     if not case.finite or _inaudible(gate):
         return made
@@ -136,11 +124,36 @@ def _try_repairs(case: DiagnosisContext, gate: Causes) -> list[RepairTrial]:
             if trial is not None:
                 made.append(trial)
                 if trial.kept:
-                    return made
+                    break
     return made
 
 
-def _find_causes(case: DiagnosisContext, gate: Causes) -> Causes:
+def _walk_tree(
+    case: DiagnosisContext,
+    gate: Causes,
+    repairs: Sequence[RepairTrial],
+    fault: str,
+    prediction: Prediction | None,
+) -> Walk:
+    """Walk the tree; where a decoding works, search for a better one around it."""
+    doubted = prediction is not None and not prediction.works
+    proved = {cause.id for cause in gate.proved}
+    walked = walk(
+        Observations(
+            faults=fault,
+            fault_evidence=_gate_evidence(gate),
+            decision=case.decision,
+            repairs=tuple(trial for trial in repairs if trial.cause in proved),
+            run_trial=partial(case.trials.run, doubted=doubted),
+            run_search=case.trials.search,
+        )
+    )
+    if case.trials.best is not None:
+        case.trials.search()
+    return walked
+
+
+def _find_causes(case: DiagnosisContext, gate: Causes, repairs: Sequence[RepairTrial]) -> Causes:
     """Add the causes in the captioner itself, where anything can be said of it."""
     case.progress("looking for causes", 0, 1)
     specs = [spec for spec in discover().values() if not spec.gate]
@@ -150,23 +163,31 @@ def _find_causes(case: DiagnosisContext, gate: Causes) -> Causes:
     else:
         found = [spec.find(case) for spec in specs]
     case.progress("looking for causes", 1, 1)
-    return rank([*gate.findings, *found])
+    return rank([*gate.findings, *found], repairs, pairs_fit=case.pairs_fit)
 
 
 def _make_plan(
-    case: DiagnosisContext, causes: Causes, fault: str, walked: Walk
+    case: DiagnosisContext, causes: Causes, repairs: Sequence[RepairTrial], fault: str
 ) -> tuple[PlanRow, ...]:
     return make_plan(
         PlanInputs(
             verdict=case.decision.verdict,
             facts=case.facts,
-            trials=(*(repair.record for repair in walked.repairs), *case.trials.made),
+            trials=(*(repair.record for repair in repairs), *case.trials.made),
             causes=causes.ranked,
-            first_step=fault,
+            first_step=fault or _data_first(causes),
             ruled_out={name: _figure(found) for name, found in causes.ruled_out.items()},
             marks=case.marks,
         )
     )
+
+
+def _data_first(causes: Causes) -> str:
+    """What is to be done to the training data before any fix, where that is the first cause."""
+    first = causes.proved[0] if causes.proved else None
+    if first is None or first.stage != "data":
+        return ""
+    return discover()[first.id].data_first
 
 
 def _gate_evidence(gate: Causes) -> tuple[Evidence, ...]:
@@ -192,9 +213,15 @@ def _figure(finding: Finding) -> str:
 
 
 def _mends(causes: Causes) -> tuple[str, ...]:
-    """How to mend the causes that nothing else explains, the first first."""
-    free = [c for c in causes.ranked if not any(row.what == "explained by" for row in c.evidence)]
-    return tuple(causes.mend_of(cause) for cause in free)
+    """How to mend what was proved; where nothing was, how to decide on what is suspected."""
+    if causes.proved:
+        return tuple(cause.mend for cause in causes.proved)
+    told = []
+    for cause in causes.ranked:
+        decided_by = discover()[cause.id].decided_by
+        if decided_by:
+            told.append(f"{cause.id} is suspected; to decide: {decided_by}")
+    return tuple(told)
 
 
 def _signal(case: DiagnosisContext) -> tuple[SignalPlace, ...]:

@@ -41,6 +41,8 @@ class DiagnosisContext:
         progress: called as the work goes on.
         training: causes that its training data showed; None where they were not given.
         marks: what is known of fixes from settings of training and training captions.
+        pairs_fit: whether the training captions were found to belong to their clips; None where
+            that was not tested.
         train_audio: folder of the clips that it was trained on, or None.
     """
 
@@ -52,6 +54,7 @@ class DiagnosisContext:
     training: Sequence[Cause] | None = None
     marks: Mapping[str, Mark] = field(default_factory=dict)
     train_audio: str | None = None
+    pairs_fit: bool | None = None
 
     @property
     def captioner(self) -> Captioner:
@@ -79,6 +82,7 @@ class DiagnosisContext:
             clips.captions,
             self.references,
             seed=self.seed,
+            checkpoint=self.loaded.summary.path,
             trained_on=None if self.train_audio is None else self._training_clips(self.train_audio),
         )
 

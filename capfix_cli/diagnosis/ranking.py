@@ -1,16 +1,25 @@
-"""Findings put in order: what is shown by experiment first, what merely follows from it after."""
+"""Findings put in order: what was proved by an intervention first, and by what it restored."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from capfix_cli.core.thresholds import CAUSE_FROM
+from capfix_cli.core.thresholds import (
+    CAUSE_FROM,
+    PROVED_FROM,
+    REFUTED_MOST,
+    SUSPECTED_MOST,
+)
 from capfix_cli.diagnosis.causes import discover
 from capfix_cli.diagnosis.causes.cause_spec import matches
 from capfix_cli.diagnosis.causes.finding import Finding
+from capfix_cli.diagnosis.repairs.repair_trial import RepairTrial
 from capfix_cli.schemas.diagnosis_record import Cause, NotTested
 from capfix_cli.schemas.measured_values import Evidence
+
+UNKNOWN = "unknown"
+BEFORE = ("input", "weights", "evaluation")  # stages whose faults make audio be lost anywhere
 
 
 @dataclass(frozen=True)
@@ -19,21 +28,21 @@ class Causes:
 
     Attributes:
         findings: of every cause that was looked for, in the order of the path.
-        ranked: causes found, the likeliest and most upstream first.
+        ranked: causes found, those proved first, then by what their mend restored.
     """
 
     findings: tuple[Finding, ...]
     ranked: tuple[Cause, ...]
 
     @property
-    def first_step(self) -> str:
-        """How to mend the first of them; empty where none was found."""
-        return self.mend_of(self.ranked[0]) if self.ranked else ""
+    def proved(self) -> tuple[Cause, ...]:
+        """Those that an intervention proved."""
+        return tuple(cause for cause in self.ranked if cause.status == "proved")
 
-    def mend_of(self, cause: Cause) -> str:
-        """How to mend a cause that was found, as exactly as its finding says it."""
-        finding = next(finding for finding in self.findings if finding.id == cause.id)
-        return finding.mend or discover()[cause.id].mend
+    @property
+    def first_step(self) -> str:
+        """How to mend the first that was proved; empty where none was."""
+        return self.proved[0].mend if self.proved else ""
 
     @property
     def not_tested(self) -> tuple[NotTested, ...]:
@@ -50,39 +59,135 @@ class Causes:
         }
 
 
-def rank(findings: Sequence[Finding]) -> Causes:
-    """Keep what is likelier than not, and put what another cause explains behind it."""
+def rank(
+    findings: Sequence[Finding],
+    repairs: Sequence[RepairTrial] = (),
+    *,
+    pairs_fit: bool | None = None,
+) -> Causes:
+    """Keep what is likelier than not, and put what was proved first.
+
+    Args:
+        findings: of every cause that was looked for.
+        repairs: that were tried: one that works proves its cause, and one that does not leaves it a
+            suspicion.
+        pairs_fit: whether the training captions are known to belong to their clips; None where
+            that was not tested.
+    """
     specs = discover()
     found = [f for f in findings if (f.confidence or 0.0) >= CAUSE_FROM.value]
-    explained = _explained(found)
+    causes = {f.id: _cause(f, [r for r in repairs if r.cause == f.id]) for f in found}
+    refuted = {trial.cause for trial in repairs}
+    doubted = any(
+        specs[c.id].stage in BEFORE and c.status == "suspected" and c.id not in refuted
+        for c in causes.values()
+    )
+    if pairs_fit and not doubted:
+        for finding in found:
+            if specs[finding.id].located:
+                sure = finding.confidence or 0.0
+                causes[finding.id] = replace(
+                    causes[finding.id], status="proved", confidence=sure, evidence=finding.evidence
+                )
+    explained = _explained(found, causes, repairs)
     order = {id_: place for place, id_ in enumerate(specs)}
 
-    def key(finding: Finding) -> tuple[bool, bool, float, int]:
-        sure = finding.confidence or 0.0
-        gate = specs[finding.id].gate
-        return (finding.id in explained, not gate, -round(sure, 2), order[finding.id])
+    def key(finding: Finding) -> tuple[bool, bool, float, float, bool, int]:
+        cause = causes[finding.id]
+        return (
+            cause.status != "proved",
+            finding.id in explained,
+            -_restored(cause),
+            -round(cause.confidence, 2),
+            not specs[finding.id].gate,
+            order[finding.id],
+        )
 
-    ranked = [_cause(f, explained.get(f.id)) for f in sorted(found, key=key)]
+    ranked = [_told(causes[f.id], explained.get(f.id)) for f in sorted(found, key=key)]
     return Causes(tuple(findings), tuple(ranked))
 
 
-def _explained(found: Sequence[Finding]) -> dict[str, str]:
-    """Say which causes follow from which: their id -> that of the cause that explains them."""
+def _restored(cause: Cause) -> float:
+    """The share of what is missing that undoing the cause brought back; 1 where that is certain."""
+    return 1.0 if cause.restored is None else round(cause.restored.share, 1)
+
+
+def _cause(finding: Finding, tried: Sequence[RepairTrial]) -> Cause:
+    """Say whether a finding is proved, by its own test or by a mend that works."""
+    spec = discover()[finding.id]
+    confidence = finding.confidence or 0.0
+    kept = max(
+        (trial for trial in tried if trial.kept), key=lambda trial: trial.share, default=None
+    )
+    evidence = finding.evidence
+    restored = None
+    if kept is not None and kept.share >= PROVED_FROM.value:
+        status = "proved"
+        restored = kept.restored
+        confidence = max(confidence, 0.9)
+        evidence = (*evidence, Evidence("its mend, tried", kept.reason, None, kept.name))
+    elif finding.proved:
+        status = "proved"
+    else:
+        status = "suspected"
+        confidence = min(confidence, SUSPECTED_MOST.value)
+        if tried:
+            confidence = min(confidence, REFUTED_MOST.value)
+            told = tried[-1]
+            row = Evidence("its mend, tried, did not work", told.reason, None, told.name)
+            evidence = (*evidence, row)
+        if spec.decided_by:
+            evidence = (*evidence, Evidence("what would decide", spec.decided_by))
+    return Cause(
+        id=finding.id,
+        stage=spec.stage,
+        confidence=confidence,
+        evidence=evidence,
+        status="proved" if status == "proved" else "suspected",
+        restored=restored,
+        mend=finding.mend or spec.mend,
+    )
+
+
+def _explained(
+    found: Sequence[Finding], causes: Mapping[str, Cause], repairs: Sequence[RepairTrial]
+) -> dict[str, str]:
+    """Say which causes follow from a proved one: their id -> that of the cause that explains them.
+
+    Where a mend proved it, the others are looked for again with the mend in place: those that are
+    then gone followed from it. What cannot be undone explains what its kind brings about.
+    """
     specs = discover()
     explained: dict[str, str] = {}
+    kept = {trial.cause: trial for trial in repairs if trial.kept}
     for finding in found:
+        own = causes[finding.id]
+        if own.status != "proved" or finding.id in explained:
+            continue
         patterns = finding.explains or specs[finding.id].explains
         for other in found:
-            # Of two that explain each other the first one does.
-            free = finding.id not in explained and other.id not in explained
-            if free and other.id != finding.id and matches(other.id, patterns):
+            if other.id == finding.id or other.id in explained:
+                continue
+            rival = causes[other.id]
+            undone = other.id not in kept or _restored(rival) < _restored(own)
+            if finding.id in kept:
+                follows = undone and kept[finding.id].undoes(specs[other.id])
+            else:
+                # What a mend proved stands, and so does what would explain this one as well.
+                mutual = rival.status == "proved" and matches(finding.id, specs[other.id].explains)
+                follows = other.id not in kept and not mutual and matches(other.id, patterns)
+            if follows:
                 explained[other.id] = finding.id
     return explained
 
 
-def _cause(finding: Finding, by: str | None) -> Cause:
-    cause = finding.cause
+def _told(cause: Cause, by: str | None) -> Cause:
     if by is None:
         return cause
-    row = Evidence("explained by", by, None, "a cause found before it on the audio's path")
-    return replace(cause, confidence=cause.confidence / 2, evidence=(*cause.evidence, row))
+    row = Evidence("explained by", by, None, "undoing that cause makes this one's evidence go away")
+    return replace(
+        cause,
+        status="suspected",
+        confidence=min(cause.confidence / 2, SUSPECTED_MOST.value),
+        evidence=(*cause.evidence, row),
+    )

@@ -73,3 +73,13 @@ def on_features(captioner: Captioner, change: Callable[[Tensor], Tensor]) -> Cap
         return change(found), counts
 
     return derive(captioner, features=features, encode=Captioner.encode)
+
+
+def on_padding(captioner: Captioner, change: Callable[[Tensor, Tensor], Tensor]) -> Captioner:
+    """Change features by their lengths in frames."""
+
+    def features(self: Captioner, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
+        found, counts = captioner.features(waveforms, lengths)
+        return change(found, counts), counts
+
+    return derive(captioner, features=features, encode=Captioner.encode)

@@ -9,9 +9,10 @@ from typing import Literal
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.probes.captioner_variants import derive, on_features, on_waveforms
+from capfix_cli.probes.captioner_variants import derive, on_features, on_padding, on_waveforms
 
 Change = Callable[[Tensor], Tensor]
+Cause = Literal["input.feature-scale", "input.sample-rate", "input.axes", "input.padding-value"]
 
 
 @dataclass(frozen=True)
@@ -19,23 +20,25 @@ class FrontEnd:
     """A change of the input that undoes one usual mistake.
 
     Attributes:
-        cause: ``input.feature-scale`` or ``input.sample-rate``.
+        cause: that it undoes.
         expected: what training used.
         used: what is used now.
         line: the line to change, as one would write it.
         waveform: factor on the samples.
         features: change of the features; None for none.
         rate: of the audio in Hz; None for no change.
+        padded: change of features by their lengths in frames; None for none.
         fitted: whether it was fitted to the network's statistics, and is no usual front end.
     """
 
-    cause: Literal["input.feature-scale", "input.sample-rate"]
+    cause: Cause
     expected: str
     used: str
     line: str
     waveform: float = 1.0
     features: Change | None = None
     rate: int | None = None
+    padded: Callable[[Tensor, Tensor], Tensor] | None = None
     fitted: bool = False
 
     @property
@@ -51,6 +54,8 @@ class FrontEnd:
             changed = on_waveforms(changed, lambda samples: factor * samples)
         if self.features is not None:
             changed = on_features(changed, self.features)
+        if self.padded is not None:
+            changed = on_padding(changed, self.padded)
         if self.rate is not None:
             changed = derive(changed, sample_rate=self.rate)
         return changed

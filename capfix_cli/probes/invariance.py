@@ -30,6 +30,8 @@ class Invariance:
         alone: when clips are encoded one by one and not together.
         permuted: when they stand in another order.
         padded: when zeros are added behind them and their lengths told.
+        here: when clips of this folder are padded to the longest of them and not encoded alone;
+            0 where all are equally long.
         in_front: when the zeros are added in front, as part of the clip; tried where those behind
             move anything, else None.
         training: when every layer is held in eval mode; None where that changes nothing to try.
@@ -41,6 +43,7 @@ class Invariance:
     alone: float
     permuted: float
     padded: float
+    here: float
     in_front: float | None
     training: float | None
     noisy: tuple[str, ...]
@@ -95,7 +98,28 @@ def measure_invariance(captioner: Captioner, sample: Sample, caption: Tokens) ->
         heard = captioner.encode(late, torch.full_like(lengths, late.shape[1]))
         in_front = mean_over(divergence(own, follow(heard)), mask)
     training, noisy = _mode(captioner, waveforms, lengths, own=own, captions=captions, mask=mask)
-    return Invariance(clip, repeat, alone, permuted, padded, in_front, training, noisy)
+    here = _padded_here(captioner, sample, caption)
+    return Invariance(clip, repeat, alone, permuted, padded, here, in_front, training, noisy)
+
+
+def _padded_here(captioner: Captioner, sample: Sample, caption: Tokens) -> float:
+    """Encode clips of their own lengths together, padded, and one by one."""
+    waveforms, lengths, names = sample.padded(CLIPS)
+    if len(set(lengths.tolist())) < 2:
+        return 0.0
+    captions = [caption[:8]] * len(names)
+    together = along(captioner, captioner.encode(waveforms, lengths), captions)
+    alone = torch.cat(
+        [
+            along(
+                captioner,
+                captioner.encode(waveforms[i : i + 1, : int(n)], lengths[i : i + 1]),
+                captions[:1],
+            )
+            for i, n in enumerate(lengths)
+        ]
+    )
+    return mean_over(divergence(alone, together), inside(captions))
 
 
 def _mode(

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.core.thresholds import SAME_TO_THE_BIT
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.probes.geometry import separates
@@ -18,7 +19,6 @@ from capfix_cli.probes.network_modules import first_tensor, watched
 from capfix_cli.probes.next_word import along
 
 CLIPS = 13  # a prime: an axis of that size is that of the clips
-OFF_THE_WAY = 1e-12  # share of what does not depend on the clip at all
 MOST_LAYERS = 24  # shown of encoder and of decoder; of more, every second or third
 
 
@@ -103,8 +103,8 @@ def measure_signal(
     places.append(SignalStage("next word", _share([found.exp()])))
     # What is the same for all clips while later places still differ, such as the embedding of the
     # words before, is not on the audio's way.
-    last = max((n for n, p in enumerate(places) if p.share > OFF_THE_WAY), default=0)
-    return tuple(p for n, p in enumerate(places) if n >= last or p.share > OFF_THE_WAY)
+    last = max((n for n, p in enumerate(places) if p.share > SAME_TO_THE_BIT.value), default=0)
+    return tuple(p for n, p in enumerate(places) if n >= last or p.share > SAME_TO_THE_BIT.value)
 
 
 def _axis(tensor: Tensor, rows: int, preferred: int) -> int | None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.files import umask, write_text
-from capfix_cli.schemas.diagnosis_record import DIAGNOSIS_SCHEMA, Diagnosis
+from capfix_cli.schemas.diagnosis_record import DIAGNOSIS_SCHEMA, FIRST_SCHEMA, Diagnosis, upgrade
 from capfix_cli.schemas.record_reading import RecordError, read_record
 
 STORE = Path(".capfix") / "runs"
@@ -54,13 +54,13 @@ class Run:
                 "Run `capfix diagnose` again.",
             ) from error
         schema = data.get("schema") if isinstance(data, dict) else None
-        if schema != DIAGNOSIS_SCHEMA:
+        if schema not in {DIAGNOSIS_SCHEMA, FIRST_SCHEMA}:
             raise CapfixError(
                 f"{path}: schema: Input should be {DIAGNOSIS_SCHEMA!r}, not {schema!r:.60}.",
                 "Read it with the version of capfix that wrote it, or run `capfix diagnose` again.",
             )
         try:
-            return read_record(Diagnosis, data, null_is_nan=True)
+            return read_record(Diagnosis, upgrade(data), null_is_nan=True)
         except RecordError as error:
             raise CapfixError(
                 f"{path}: {error.first()}.",

@@ -1,4 +1,4 @@
-"""One whole diagnosis, ``capfix.diagnosis/1``, and the records that it holds."""
+"""One whole diagnosis, ``capfix.diagnosis/2``, and the records that it holds."""
 
 from __future__ import annotations
 
@@ -10,17 +10,55 @@ from capfix_cli.schemas.measured_values import Axis, Evidence, Listening, Measur
 
 Status = Literal["needed", "done", "not-applicable", "unknown"]
 
-DIAGNOSIS_SCHEMA: Literal["capfix.diagnosis/1"] = "capfix.diagnosis/1"
+DIAGNOSIS_SCHEMA: Literal["capfix.diagnosis/2"] = "capfix.diagnosis/2"
+FIRST_SCHEMA = "capfix.diagnosis/1"
+
+
+@dataclass(frozen=True)
+class Restored:
+    """What came back when a cause was undone; ``from`` and ``to`` in JSON.
+
+    Attributes:
+        what: was missing, with its unit.
+        from_: as it was.
+        to_: with the cause undone.
+        possible: what a sound captioner reaches.
+    """
+
+    what: str
+    from_: float
+    to_: float
+    possible: float
+
+    @property
+    def share(self) -> float:
+        """Of what was missing; at most 1."""
+        missing = self.possible - self.from_
+        return 1.0 if missing <= 0 else max(0.0, min(1.0, (self.to_ - self.from_) / missing))
 
 
 @dataclass(frozen=True)
 class Cause:
-    """Why, as ``stage.name`` of the design's table, with a confidence in [0, 1]."""
+    """Why the captioner fails.
+
+    Attributes:
+        id: ``stage.name`` of the design's table, or ``unknown``.
+        stage: of the audio's path.
+        confidence: in [0, 1].
+        evidence: what was measured.
+        status: ``proved`` by an intervention, or by a test that only this cause fails; else
+            ``suspected``, as every cause of version 1 was.
+        restored: what came back when it was undone; None where that takes training.
+        mend: what to do about it, in words.
+    """
 
     id: str
     stage: str
     confidence: float
     evidence: tuple[Evidence, ...] = ()
+    status: Literal["proved", "suspected"] = "suspected"
+    restored: Restored | None = None
+    mend: str = ""
 
 
 @dataclass(frozen=True)
@@ -162,6 +200,8 @@ class Diagnosis:
         axes: ``differ``, ``decides`` (where listening was measured) and ``sentences``.
         close: verdicts that the intervals of the axes do not rule out either.
         degenerate: what is wrong with the captions as sentences, in words.
+        lost_at: the place on the path where audio or words are lost; None where nothing is.
+        repairs: mends that were tried without training.
     """
 
     capfix_version: str
@@ -177,7 +217,7 @@ class Diagnosis:
     best_decoding: dict[str, Any] | None
     plan: tuple[PlanRow, ...]
     recipe: str | None
-    schema: Literal["capfix.diagnosis/1"] = DIAGNOSIS_SCHEMA
+    schema: Literal["capfix.diagnosis/2"] = DIAGNOSIS_SCHEMA
     notes: tuple[str, ...] = ()
     examples: tuple[dict[str, str], ...] = ()
     seed: int = 0
@@ -189,3 +229,20 @@ class Diagnosis:
     axes: dict[str, Axis] = field(default_factory=dict)
     close: tuple[Verdict, ...] = ()
     degenerate: str = ""
+    lost_at: str | None = None
+    repairs: tuple[Trial, ...] = ()
+
+
+def upgrade(data: Any) -> Any:
+    """Give a diagnosis of version 1 as one of version 2: repairs apart from decoding trials.
+
+    Its causes stay suspicions, as no mend of theirs was held against what it restores.
+    """
+    if not isinstance(data, dict) or data.get("schema") != FIRST_SCHEMA:
+        return data
+    trials = data.get("trials")
+    if not isinstance(trials, list):
+        return {**data, "schema": DIAGNOSIS_SCHEMA}
+    mends = [row for row in trials if isinstance(row, dict) and row.get("repair")]
+    rest = [row for row in trials if row not in mends]
+    return {**data, "schema": DIAGNOSIS_SCHEMA, "trials": rest, "repairs": mends}

@@ -13,7 +13,9 @@ def to_dict(record: Any) -> Any:
         TypeError: for anything that is not a record, container or plain value.
     """
     if dataclasses.is_dataclass(record) and not isinstance(record, type):
-        return {f.name: to_dict(getattr(record, f.name)) for f in dataclasses.fields(record)}
+        # A trailing underscore is Python's alone: ``from_`` is ``from`` in JSON.
+        names = [f.name for f in dataclasses.fields(record)]
+        return {name.rstrip("_"): to_dict(getattr(record, name)) for name in names}
     if isinstance(record, dict):
         return {str(key): to_dict(value) for key, value in record.items()}
     if isinstance(record, list | tuple):

@@ -95,7 +95,9 @@ def _reader(kind: Any) -> TypeAdapter[Any]:
     from pydantic import ConfigDict, TypeAdapter
 
     # A list around it: pydantic takes no settings for a bare dataclass.
-    return TypeAdapter(list[kind], config=ConfigDict(extra="forbid", strict=True))
+    # A trailing underscore is Python's alone, as in plain_data.
+    config = ConfigDict(extra="forbid", strict=True, alias_generator=lambda name: name.rstrip("_"))
+    return TypeAdapter(list[kind], config=config)
 
 
 def _plain(value: Any) -> Any:

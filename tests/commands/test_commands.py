@@ -59,7 +59,7 @@ def test_diagnose_json_is_the_contract_and_comes_back_as_a_record(capfix, tiny_m
     assert done.status == 3
     data = json.loads(done.out)
     assert set(TOP_LEVEL) <= set(data)
-    assert data["schema"] == "capfix.diagnosis/1"
+    assert data["schema"] == "capfix.diagnosis/2"
     assert data["listening"]["reference_bits"] is not None
     assert set(data["model"]) == {"path", "format", "sha256", "adapter", "facts"}
     assert set(data["trials"][0]) >= {"decoding", "measures", "listening", "kept", "reason"}
@@ -290,7 +290,7 @@ def test_a_run_appears_whole_or_not_at_all(tmp_path):
         with capfix_cli.runs.run_store.new_run(tmp_path) as run:
             (run.folder / "diagnosis.json").write_text("{}")
     assert len(capfix_cli.runs.run_store.all_runs(tmp_path)) == 2
-    with pytest.raises(CapfixError, match=r"Input should be 'capfix\.diagnosis/1', not None"):
+    with pytest.raises(CapfixError, match=r"Input should be 'capfix\.diagnosis/2', not None"):
         capfix_cli.runs.run_store.find_run(None, tmp_path).diagnosis()
 
 

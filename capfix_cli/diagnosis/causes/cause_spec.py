@@ -26,6 +26,7 @@ STAGES = (
     "weights",
     "evaluation",
     "vocabulary",
+    "wiring",
     "encoder",
     "conditioning",
     "decoder",
@@ -73,6 +74,11 @@ class CauseSpec:
         breaks: no fix is tried before it is mended.
         data_first: what to do before any fix where the training captions show it; empty where
             they cannot, or where a fix is what it needs.
+        located: it says where the audio is lost, which shuffled pairs or a wrong input may bring
+            about as well: proved only where the training pairs are known to fit and no fault of the
+            input, weights or evaluation is suspected.
+        decided_by: the experiment that would decide where it is only suspected, in words.
+        accounts_for: axes of the verdict whose failing it can bring about.
         docs: its section of the docs.
     """
 
@@ -87,6 +93,9 @@ class CauseSpec:
     final: bool = False
     breaks: bool = True
     data_first: str = ""
+    located: bool = False
+    decided_by: str = ""
+    accounts_for: tuple[str, ...] = ("differ", "decides", "sentences")
     docs: CauseDocs
 
     @property

@@ -50,6 +50,11 @@ CAUSE = CauseSpec(
     mend=(
         "Check the scale, the mask and the axis of the softmax of attention, then retrain (fix 2.3)"
     ),
+    located=True,
+    decided_by=(
+        "give --train-captions and --train-audio, which show whether the training pairs fit;"
+        " else run the recipe, whose control shows what training alone does"
+    ),
     docs=CauseDocs(
         symptom="captions follow the clip's average.",
         experiment=(

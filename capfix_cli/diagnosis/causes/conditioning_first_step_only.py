@@ -61,6 +61,11 @@ CAUSE = CauseSpec(
     needs=("conditioning",),
     explains=(*DECODER, "encoder.time-pooling"),
     mend="Give the audio to every step, not to the first alone, and retrain (fix 2.2)",
+    located=True,
+    decided_by=(
+        "give --train-captions and --train-audio, which show whether the training pairs fit;"
+        " else run the recipe, whose control shows what training alone does"
+    ),
     docs=CauseDocs(
         symptom="captions begin rightly and end alike.",
         experiment=(

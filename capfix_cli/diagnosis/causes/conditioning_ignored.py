@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import DEAF_NATS
+from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE
 from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
     Finding,
@@ -33,10 +33,13 @@ def find(case: DiagnosisContext) -> Finding:
     ):
         if places:
             evidence.append(Evidence(f"memory of {name}, highest KL by place", max(places)))
+    # Own captions that are empty or all alike show no words that the audio could move.
+    on_references = case.reference_listening_share
+    heard = on_references is not None and on_references >= LISTENING_SHARE.value
     still = linear_confidence(found.overall, 2 * DEAF_NATS.value, DEAF_NATS.value / 2)
     return Finding(
         ID,
-        still if case.deaf else 0.0,
+        still if case.deaf and not heard else 0.0,
         tuple(evidence),
     )
 
@@ -56,6 +59,11 @@ CAUSE = CauseSpec(
     mend=(
         "Give the audio to every step and retrain (fix 2.2); the decoder has learnt to do without "
         "it"
+    ),
+    located=True,
+    decided_by=(
+        "give --train-captions and --train-audio, which show whether the training pairs fit;"
+        " else run the recipe, whose control shows what training alone does"
     ),
     docs=CauseDocs(
         symptom="one caption, often the commonest of training.",

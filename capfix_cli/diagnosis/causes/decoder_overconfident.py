@@ -48,6 +48,11 @@ CAUSE = CauseSpec(
     find=find,
     needs=("language",),
     mend="Decode at a higher temperature, and retrain with label smoothing (fix 3.1)",
+    located=True,
+    decided_by=(
+        "give --train-captions and --train-audio, which show whether the training pairs fit;"
+        " else run the recipe, whose control shows what training alone does"
+    ),
     docs=CauseDocs(
         symptom="sampling changes nothing.",
         experiment="the temperature at which its probabilities fit references best.",

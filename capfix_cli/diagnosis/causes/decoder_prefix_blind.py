@@ -45,6 +45,11 @@ CAUSE = CauseSpec(
         "Feed the decoder the words before (its last output, not one token for ever), and check "
         "that its state is handed on"
     ),
+    located=True,
+    decided_by=(
+        "give --train-captions and --train-audio, which show whether the training pairs fit;"
+        " else run the recipe, whose control shows what training alone does"
+    ),
     docs=CauseDocs(
         symptom="one word over and over.",
         experiment="other words before the same clip: KL of the next word.",

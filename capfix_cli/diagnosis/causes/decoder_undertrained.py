@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import GUESSED_RIGHT
+from capfix_cli.core.thresholds import GUESSED_RIGHT, LISTENING_SHARE
 from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
     Finding,
@@ -36,11 +36,13 @@ def find(case: DiagnosisContext) -> Finding:
         ),
         Evidence("epochs in the checkpoint", case.facts.get("training.epochs")),
     )
+    # Whose own captions follow the audio has learnt to write, whatever references say.
+    hears = case.own_listening_share >= LISTENING_SHARE.value
     sure_of_itself = found.certainty > 2 * max(found.accuracy, 0.05)
     poor = linear_confidence(place, -0.1, 0.3)
     return Finding(
         ID,
-        poor if case.deaf and not sure_of_itself else 0.0,
+        poor if case.deaf and not hears and not sure_of_itself else 0.0,
         evidence,
     )
 
@@ -52,6 +54,11 @@ CAUSE = CauseSpec(
     needs=("language",),
     explains=("conditioning.*", "encoder.*", "decoder.overconfident", "training.exposure-bias"),
     mend="Train longer, until the loss on other clips' captions stops falling",
+    located=True,
+    decided_by=(
+        "give --train-captions and --train-audio, which show whether the training pairs fit;"
+        " else run the recipe, whose control shows what training alone does"
+    ),
     docs=CauseDocs(
         symptom="one caption; trained briefly.",
         experiment=(

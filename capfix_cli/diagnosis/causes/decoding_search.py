@@ -42,7 +42,12 @@ def find(case: DiagnosisContext) -> Finding:
             )
         )
         return Finding(
-            ID, 0.9, tuple(evidence), mend=f"Decode with {best.name}", explains=_SYMPTOMS
+            ID,
+            0.9,
+            tuple(evidence),
+            mend=f"Decode with {best.name}",
+            explains=_SYMPTOMS,
+            proved=True,
         )
     evidence.append(Evidence("decodings tried, none of which works", float(tried)))
     hidden = linear_confidence(moved or 0.0, 4 * DEAF_NATS.value, 20 * DEAF_NATS.value)

@@ -49,6 +49,11 @@ CAUSE = CauseSpec(
     needs=("geometry",),
     explains=("conditioning.*", *DECODER, "encoder.time-pooling"),
     mend="Retrain the encoder: its output is one vector for all clips (fixes 2.1, 2.4, 2.6)",
+    located=True,
+    decided_by=(
+        "give --train-captions and --train-audio, which show whether the training pairs fit;"
+        " else run the recipe, whose control shows what training alone does"
+    ),
     docs=CauseDocs(
         symptom="one caption; every memory looks alike.",
         experiment=(

@@ -72,6 +72,11 @@ CAUSE = CauseSpec(
     needs=("geometry",),
     explains=(*DECODER, "conditioning.constant-attention"),
     mend="Pool frequency alone and keep time up to the decoder, then retrain (fix 2.1)",
+    located=True,
+    decided_by=(
+        "give --train-captions and --train-audio, which show whether the training pairs fit;"
+        " else run the recipe, whose control shows what training alone does"
+    ),
     docs=CauseDocs(
         symptom="both sounds are named, their order is a coin's toss.",
         experiment=(

@@ -39,6 +39,9 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         linear_confidence(share, 0.0, 2 * MOVED.value) if real else 0.0,
         evidence,
+        # Where nothing is wrong with the captions there is nothing that a mend could restore: the
+        # test itself is then all there is to show.
+        proved=not case.ill,
     )
 
 

@@ -27,24 +27,29 @@ ID = "evaluation.padding"
 
 
 def find(case: DiagnosisContext) -> Finding:
-    """Pad clips by half and tell their lengths: the next word must not move."""
+    """Encode clips of this folder together, padded to the longest, and one by one."""
     try:
         found = case.probes.invariance
     except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     if found.repeat > MOVED_NATS.value:
         return not_tested(ID, "a captioner that answers the same twice")
-    moved = found.padded
+    # What padding does where nothing of this folder is padded explains nothing here.
+    moved = found.here
     share = moved / max(found.clip, moved, MOVED_NATS.value)
     evidence = (
         against_threshold("how far padding moves the next word", share, MOVED),
-        Evidence("padding by half, nats", moved),
+        Evidence("clips padded as in this folder, nats", moved),
+        Evidence("any clip padded by half, nats", found.padded),
         Evidence("another clip, nats", found.clip),
     )
     return Finding(
         ID,
         linear_confidence(share, 0.0, 2 * MOVED.value) if moved > MOVED_NATS.value else 0.0,
         evidence,
+        # Where nothing is wrong with the captions there is nothing that a mend could restore: the
+        # test itself is then all there is to show.
+        proved=not case.ill,
     )
 
 
@@ -84,7 +89,9 @@ CAUSE = CauseSpec(
     repair=_repadded,
     docs=CauseDocs(
         symptom="short clips beside long ones get each other's captions.",
-        experiment="half a clip's length of zeros is added and its true length told.",
+        experiment=(
+            "clips of the folder are encoded together, padded to the longest, and one by one."
+        ),
         mend=(
             "mask by lengths; meanwhile padding in front, which is tried where zeros there move "
             "nothing, or one by one."

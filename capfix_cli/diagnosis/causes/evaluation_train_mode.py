@@ -47,6 +47,9 @@ def find(case: DiagnosisContext) -> Finding:
         if found.training > MOVED_NATS.value
         else 0.0,
         evidence,
+        # Where nothing is wrong with the captions there is nothing that a mend could restore: the
+        # test itself is then all there is to show.
+        proved=not case.ill,
     )
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from capfix_cli.core.thresholds import Threshold
-from capfix_cli.schemas.diagnosis_record import Cause
 from capfix_cli.schemas.measured_values import Evidence
 
 
@@ -21,6 +20,8 @@ class Finding:
         mend: what to do about it, in words; empty where the cause's own words say it.
         explains: patterns of causes that follow from it as it was found here; empty where the
             cause's own say it.
+        proved: whether the test that was made is one that only this cause fails, so that no mend
+            need be tried.
     """
 
     id: str
@@ -29,11 +30,7 @@ class Finding:
     needs: str = ""
     mend: str = ""
     explains: tuple[str, ...] = ()
-
-    @property
-    def cause(self) -> Cause:
-        """The finding as a cause."""
-        return Cause(self.id, self.id.partition(".")[0], self.confidence or 0.0, self.evidence)
+    proved: bool = False
 
 
 def not_tested(cause: str, needs: str) -> Finding:

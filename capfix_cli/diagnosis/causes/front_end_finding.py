@@ -132,4 +132,5 @@ def best_front_end(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     best = case.probes.recovery.best
     if best is not None and best.front_end is not None:
         front = best.front_end
-        yield Repair(front.cause, front.name, front.line, front.apply(case.captioner))
+        changed = front.apply(case.captioner)
+        yield Repair(front.cause, front.name, front.line, changed, searched=True)

@@ -38,6 +38,7 @@ def find(case: DiagnosisContext) -> Finding:
         (evidence,),
         mend=f"Use different clips: {copies} of {len(digests)} are copies of others, sample by"
         " sample",
+        proved=True,
     )
 
 

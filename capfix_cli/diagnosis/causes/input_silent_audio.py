@@ -22,6 +22,7 @@ def find(case: DiagnosisContext) -> Finding:
         1.0 if share >= SILENT_SHARE.value else 0.0,
         (evidence,),
         mend=f"Replace the silent files: {silent} of {whole} hold no sound",
+        proved=True,
     )
 
 

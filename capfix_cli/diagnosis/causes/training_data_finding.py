@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from capfix_cli.core.thresholds import DATA_PROVED
 from capfix_cli.diagnosis.causes.finding import Finding, not_tested
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.schemas.measured_values import Evidence
@@ -27,7 +28,8 @@ def find_in_data(cause: str, needs: str) -> Callable[[DiagnosisContext], Finding
         for found in case.training:
             if found.id == cause:
                 sure = found.confidence if case.ill else min(found.confidence, MOST_IN_HEALTH)
-                return Finding(cause, sure, found.evidence)
+                proved = sure >= DATA_PROVED.value and case.ill
+                return Finding(cause, sure, found.evidence, proved=proved)
         looked = Evidence("the training captions show it", False)
         return Finding(cause, 0.0, (looked,))
 

@@ -51,6 +51,11 @@ CAUSE = CauseSpec(
     needs=("language", "running"),
     explains=("decoder.overconfident",),
     mend="Train with scheduled sampling (fix 3.2), and stop at the least loss on other clips",
+    located=True,
+    decided_by=(
+        "give --train-captions and --train-audio, which show whether the training pairs fit;"
+        " else run the recipe, whose control shows what training alone does"
+    ),
     docs=CauseDocs(
         symptom="captions begin well and go astray.",
         experiment=(

@@ -81,6 +81,7 @@ def _moved_words(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     known = case.probes.language
     shift, loss = known.shift
     if not shift or known.loss - loss <= OFF_NATS.value:
+        yield from _matched_words(case)
         return
     special = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}
     moved = shift_words(captioner.vocabulary, shift, special)
@@ -91,6 +92,34 @@ def _moved_words(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
         f"words moved by {shift}",
         f"vocabulary = shift the words by {shift}: special tokens are missing or too many",
         changed,
+    )
+
+
+def _matched_words(case: DiagnosisContext) -> Iterator[Repair]:
+    """Name tokens by the words that references say of the same clips."""
+    from capfix_cli.probes.word_matching import match_words
+
+    references, captioner = case.references, case.captioner
+    if references is None or not _lists_words(case):
+        return
+    searched = set(case.probes.sample.names)
+    captions = [c for c in case.clips.captions if c.file_name in searched]
+    listed = match_words(captioner, captions, references)
+    if listed is None:
+        return
+    moved = [place for place, word in enumerate(listed) if word != captioner.vocabulary[place]]
+    if not moved:
+        return
+    changed = derive(captioner, vocabulary=listed)
+    changed.__dict__.pop("_words", None)
+    first = moved[0]
+    yield Repair(
+        ID,
+        f"{len(moved)} tokens named by what references say of the same clips",
+        f"give the word list of training: token {first} is {listed[first]!r} and not"
+        f" {captioner.vocabulary[first]!r}, and {len(moved) - 1} more",
+        changed,
+        searched=True,
     )
 
 

@@ -18,7 +18,10 @@ from capfix_cli.schemas.measured_values import Evidence
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+    from capfix_cli.probes.initial_weights import Weights
+
 ID = "weights.missing"
+SHOWN = 3  # names
 _FINITE = "a sound network computes with finite numbers only"
 
 
@@ -35,12 +38,18 @@ def find(case: DiagnosisContext) -> Finding:
         evidence = Evidence(
             "tensors with NaN or infinity", float(len(weights.damaged)), 0.0, _FINITE
         )
-        return Finding(ID, 1.0, (evidence,), mend=_restore(f"weights ({where})"))
-    if not case.finite:
+        mend = _restore(f"weights ({where})")
+        return Finding(ID, 1.0, (evidence,), mend=mend, proved=True)
+    if not case.finite and not _overflows(case):
         evidence = Evidence("scores of the next word are finite", False, True, _FINITE)
-        return Finding(ID, 1.0, (evidence,), mend=_restore("scores"))
+        return Finding(ID, 1.0, (evidence,), mend=_restore("scores"), proved=True)
     if weights is None:
         return not_tested(ID, "weights")
+    return _from_no_file(case) or _as_created(case, weights)
+
+
+def _as_created(case: DiagnosisContext, weights: Weights) -> Finding:
+    """Judge by the values alone, where there is no file to compare with."""
     initial, changed = weights.initial, weights.changed
     evidence = Evidence(
         "layers as their constructor left them",
@@ -60,6 +69,47 @@ def find(case: DiagnosisContext) -> Finding:
         (evidence, Evidence("the first of them", f"{initial[0].name}: {initial[0].why}")),
         mend=f"Load the weights of {names}: compare the checkpoint's names with the network's"
         " (prefixes such as module. or model.), and do not ignore missing keys",
+    )
+
+
+def _overflows(case: DiagnosisContext) -> bool:
+    """Whether the same clips give numbers when they are quieter: then the weights are sound."""
+    try:
+        return bool(case.probes.overflow.freed)
+    except ProbeFailed:
+        return False
+
+
+def _from_no_file(case: DiagnosisContext) -> Finding | None:
+    """Look for the network's parameters in the file, by value; None where that cannot be done."""
+    try:
+        found = case.probes.file_match
+    except ProbeFailed:
+        return None
+    names = found.foreign
+    evidence = [
+        Evidence(
+            "parameters of the network that came from no tensor of the file",
+            float(len(names)),
+            0.0,
+            "a network that is loaded whole has none",
+        )
+    ]
+    if not names:
+        return Finding(ID, 0.0, tuple(evidence))
+    shown = ", ".join(names[:SHOWN]) + f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
+    evidence.append(Evidence("the first of them", shown))
+    if found.resized:
+        evidence.append(Evidence("in the file in another shape", ", ".join(found.resized[:SHOWN])))
+    # In a captioner that works, a parameter of its own making is no fault, unless the file has it.
+    return Finding(
+        ID,
+        0.95 if case.ill or found.resized else 0.0,
+        tuple(evidence),
+        mend=f"Load the weights of {shown}: they came from no tensor of the file"
+        + (", which has them in another shape" if found.resized else "")
+        + "; compare names and shapes, and load strictly",
+        proved=True,
     )
 
 
@@ -134,7 +184,7 @@ CAUSE = CauseSpec(
     order=10,
     gate=True,
     find=find,
-    needs=("weights",),
+    needs=("weights", "file_match"),
     explains=(*MODEL, *FRONT_END, "vocabulary.*", "weights.untrained"),
     mend="Load the missing weights: compare the checkpoint's names with the network's, strictly",
     repair=_matched_names,

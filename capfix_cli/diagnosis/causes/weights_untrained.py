@@ -32,6 +32,7 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         fact.confidence * deaf if fact.value is True else 0.0,
         (evidence,),
+        proved=True,
     )
 
 

@@ -20,6 +20,8 @@ class Repair:
         line: the line to change in one's own code.
         captioner: the repaired one.
         one_by_one: encode clips alone, so that nothing is padded.
+        searched: whether it was chosen among others by the clips of the sample: it is then judged
+            on other clips.
         applied: to be entered while it is tried; weights are put back afterwards.
     """
 
@@ -28,6 +30,7 @@ class Repair:
     line: str
     captioner: Captioner
     one_by_one: bool = False
+    searched: bool = False
     applied: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
 

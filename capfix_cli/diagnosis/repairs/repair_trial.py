@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.decoding.encode_pass import encode_and_caption
-from capfix_cli.diagnosis.causes.cause_spec import CauseSpec
+from capfix_cli.core.progress import no_progress
+from capfix_cli.core.thresholds import CAUSE_FROM, MIN_CLIPS, PROVED_FROM, SOUND_LISTENING
+from capfix_cli.decoding.encode_pass import EncodedClips, encode_and_caption
+from capfix_cli.diagnosis.causes import discover
+from capfix_cli.diagnosis.causes.cause_spec import CauseSpec, matches
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator, DecodingOutcome
 from capfix_cli.diagnosis.verdict import audio_decides
+from capfix_cli.probes.captioner_errors import probe_failure
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.diagnosis_record import Trial
+from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.diagnosis_record import Restored, Trial
 from capfix_cli.schemas.measured_values import Listening, Measure, Verdict
 
 FIX = "0"  # the plan's row of what comes before all fixes
@@ -35,6 +41,10 @@ class RepairTrial:
         kept: whether it works.
         reason: why it was kept or not, in words.
         clips: on how many it was tried.
+        restored: how much of what was missing it brought back; None where nothing was missing.
+        repaired: the repaired captioner on these clips, to look for other causes again; None where
+            the mend lies in how clips are encoded, which probes do their own way.
+        applied: to be entered while it is looked at.
     """
 
     cause: str
@@ -46,10 +56,26 @@ class RepairTrial:
     kept: bool
     reason: str
     clips: int
+    restored: Restored | None
+    repaired: DiagnosisContext | None
+    applied: Callable[[], contextlib.AbstractContextManager[None]]
+
+    @property
+    def share(self) -> float:
+        """Of what was missing, what came back; 1 where nothing was missing."""
+        return 1.0 if self.restored is None else self.restored.share
+
+    def undoes(self, spec: CauseSpec) -> bool:
+        """Say whether another cause is no longer found once this one is mended."""
+        if self.repaired is None:
+            return matches(spec.id, discover()[self.cause].explains)
+        with self.applied():
+            found = spec.find(self.repaired)
+        return found.confidence is not None and found.confidence < CAUSE_FROM.value
 
     @property
     def record(self) -> Trial:
-        """The same as version 1 of the diagnosis's schema lists it, among the trials."""
+        """The same as a diagnosis lists it."""
         return Trial(
             fix=FIX,
             name=self.name,
@@ -86,6 +112,51 @@ def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
         None where the repaired captioner cannot be judged.
     """
     most = min(case.evaluator.scale.clips, MAX_REPAIR_CLIPS)
+    if repair.searched:
+        most += len(case.probes.sample.names)  # which do not count, having been searched on
+    try:
+        applied = _apply(repair, case, most)
+    except Exception as error:
+        # A mend may give the network what it cannot take; a fault of capfix keeps its traceback.
+        if probe_failure(error) is None:
+            raise
+        return None
+    if applied is None:
+        return None
+    clips, judged, held_out, after = applied
+    restored = _restored(case, after)
+    kept, reason = _judge(case, after)
+    if held_out:
+        reason += f"; on {len(judged)} clips that it was not chosen by"
+    if kept and restored is not None and restored.share < PROVED_FROM.value:
+        kept, reason = False, f"it restores {100 * restored.share:.0f} % of what is missing"
+    return RepairTrial(
+        cause=repair.cause,
+        name=repair.name,
+        change=repair.line,
+        measures=after.measures,
+        listening=after.listening,
+        verdict=after.decision.verdict,
+        kept=kept,
+        reason=reason,
+        clips=len(judged),
+        restored=restored,
+        repaired=None
+        if repair.one_by_one
+        else replace(
+            case,
+            loaded=replace(case.loaded, captioner=repair.captioner),
+            clips=clips,
+            progress=no_progress,
+        ),
+        applied=repair.applied,
+    )
+
+
+def _apply(
+    repair: Repair, case: DiagnosisContext, most: int
+) -> tuple[EncodedClips, Sequence[ClipCaption], bool, DecodingOutcome] | None:
+    """Encode, caption and judge with the mend in place; None where it gives no numbers."""
     with repair.applied():
         clips = encode_and_caption(
             repair.captioner,
@@ -98,19 +169,38 @@ def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
         if not clips.finite or len(clips.captions) < 2:
             return None
         scorer = Scorer(repair.captioner, clips.chunks)
-        after = DecodingEvaluator(scorer, case.references, case.seed).judge(clips.captions)
-    kept, reason = _judge(case, after)
-    return RepairTrial(
-        cause=repair.cause,
-        name=repair.name,
-        change=repair.line,
-        measures=after.measures,
-        listening=after.listening,
-        verdict=after.decision.verdict,
-        kept=kept,
-        reason=reason,
-        clips=len(clips.captions),
-    )
+        judged, held_out = _held_out(clips.captions, case, searched=repair.searched)
+        after = DecodingEvaluator(scorer, case.references, case.seed).judge(judged)
+    return clips, judged, held_out, after
+
+
+def _held_out(
+    captions: Sequence[ClipCaption], case: DiagnosisContext, *, searched: bool
+) -> tuple[Sequence[ClipCaption], bool]:
+    """Leave out the clips that a mend was chosen by, where enough others are left to judge it."""
+    if not searched:
+        return captions, False
+    used = set(case.probes.sample.names)
+    others = [caption for caption in captions if caption.file_name not in used]
+    return (others, True) if len(others) >= MIN_CLIPS.value else (captions, False)
+
+
+def _restored(case: DiagnosisContext, after: DecodingOutcome) -> Restored | None:
+    """Say how much of the axis that fails most, or of faint listening, came back."""
+    now, then = case.decision.axes, after.decision.axes
+    failing = [n for n in ("decides", "sentences", "differ") if n in now and not now[n].fulfilled]
+    if not failing and case.faint and "decides" in now:
+        failing = ["decides"]
+    if not failing or failing[0] not in then:
+        return None
+    name = failing[0]
+    most = then[name].threshold
+    if name == "decides" and after.listening is not None:
+        most = SOUND_LISTENING.value * after.listening.ceiling_bits
+    if name == "sentences":
+        most = 1.0
+    value = then[name].value
+    return Restored(now[name].what, now[name].value, value, max(most, value))
 
 
 def _judge(case: DiagnosisContext, after: DecodingOutcome) -> tuple[bool, str]:
@@ -122,6 +212,8 @@ def _judge(case: DiagnosisContext, after: DecodingOutcome) -> tuple[bool, str]:
     change = f"{was} before, {after.decision.verdict} with it"
     if not audio_decides(new):
         return False, f"it still does not listen ({bits}); {change}"
+    if not after.decision.sentences:
+        return False, f"captions are no sentences: {after.decision.degenerate}; {change}"
     if before is None:
         return True, f"it listens ({bits}); {change}"
     better = _RANKS[after.decision.verdict] >= _RANKS[was]

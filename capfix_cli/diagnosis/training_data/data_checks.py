@@ -18,7 +18,7 @@ from capfix_cli.diagnosis.training_data.near_duplicates import (
     find_shared_captions,
 )
 from capfix_cli.diagnosis.training_data.shift_tests import Floats
-from capfix_cli.diagnosis.training_data.shifted_pairs import Witnesses, find_shift
+from capfix_cli.diagnosis.training_data.shifted_pairs import Witnesses, find_shift, judge_references
 from capfix_cli.diagnosis.training_data.sound_prints import Progress, SoundPrints, listen
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet, read_training
 from capfix_cli.diagnosis.training_data.vocabulary_coverage import find_lost_words
@@ -36,6 +36,7 @@ def examine_training(
     facts: Mapping[str, Any] | None = None,
     references: Mapping[str, Sequence[str]] | None = None,
     caption_scores: Floats | None = None,
+    heard: str | Path | None = None,
     columns: Columns = EVERY,
     progress: Progress | None = None,
 ) -> TrainingData:
@@ -52,6 +53,8 @@ def examine_training(
         references: file name -> references of the clips that were captioned, for memorisation.
         caption_scores: [clips, clips] log-probability of the first caption of the file's clip j
             given the audio of clip i.
+        heard: folder of the clips that were captioned, to hold what their sound says of their
+            references against what that of the training clips says of theirs.
         columns: of the file, where they are not to be guessed.
         progress: told while listening.
 
@@ -69,7 +72,11 @@ def examine_training(
                 f" file names {data.names[0]}.",
                 "Names must be the clips' paths in the training audio folder, or bare file names.",
             )
-    witnesses = Witnesses(prints, listed, predicted_captions, caption_scores)
+    judged = None
+    if prints is not None and heard is not None and references:
+        others, _ = listen(heard, list(references), progress)
+        judged = judge_references(others, references, seed)
+    witnesses = Witnesses(prints, listed, predicted_captions, caption_scores, judged)
     return examine_training_set(
         data,
         witnesses,

@@ -72,6 +72,13 @@ class TrainingData:
     findings: tuple[DataFinding, ...]
     notes: tuple[str, ...] = ()
 
+    @property
+    def pairs_fit(self) -> bool | None:
+        """Whether captions belong to their own clips; None where that could not be told."""
+        told = {"data.shifted-pairs", "data.shuffled-pairs"}
+        answers = [f.answer for f in self.findings if f.id in told and f.answer != "not-tested"]
+        return answers[0] == "ok" if answers else None
+
     def shortened(self, most: int = SHOWN_ROWS) -> TrainingData:
         """Give the same with at most so many rows a finding, for a report."""
         findings = tuple(dataclasses.replace(f, rows=f.rows[:most]) for f in self.findings)

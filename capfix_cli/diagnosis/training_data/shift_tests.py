@@ -30,6 +30,7 @@ class Shift:
         sigma: how many standard errors own captions fit better than chance.
         evidence: the figures.
         telling: rows that could tell.
+        what: was compared.
     """
 
     answer: str
@@ -39,6 +40,7 @@ class Shift:
     sigma: float
     evidence: tuple[Evidence, ...]
     telling: int = 0
+    what: str = ""
 
     @property
     def rows(self) -> int:
@@ -64,7 +66,7 @@ def judge_fits(fits: Offsets, chance: Floats, what: str) -> Shift:
     rows = int(np.isfinite(own).sum())
     if rows < MIN_SHIFT_ROWS.value:
         few = Evidence(f"{what}: rows that can tell", rows, MIN_SHIFT_ROWS.value)
-        return Shift("few", 0, 0, 0, 0.0, (few,), rows)
+        return Shift("few", 0, 0, 0, 0.0, (few,), rows, what)
     above = _sigma(own - chance)
     evidence = [
         Evidence(f"{what}: mean fit to the own caption", _mean(own)),
@@ -96,9 +98,9 @@ def judge_fits(fits: Offsets, chance: Floats, what: str) -> Shift:
             Evidence(f"{what}: mean fit to it there", _mean(fits[offset][part])),
             Evidence(f"{what}: mean fit to the own caption there", _mean(own[part])),
         ]
-        return Shift("shifted", offset, first, last, above, tuple(evidence), rows)
+        return Shift("shifted", offset, first, last, above, tuple(evidence), rows, what)
     answer = "own" if above > SHIFT_SIGMA.value else "none"
-    return Shift(answer, 0, 0, 0, above, tuple(evidence), rows)
+    return Shift(answer, 0, 0, 0, above, tuple(evidence), rows, what)
 
 
 def _stretch(over_own: Floats, over_chance: Floats, offset: int) -> tuple[float, int, int, int]:

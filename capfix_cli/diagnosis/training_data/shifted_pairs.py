@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from capfix_cli.core.thresholds import SHUFFLED_NAMES, SHUFFLED_NAMES_SHARE
+from capfix_cli.core.thresholds import (
+    MIN_SHIFT_ROWS,
+    SHIFT_SIGMA,
+    SHUFFLED_NAMES,
+    SHUFFLED_NAMES_SHARE,
+)
 from capfix_cli.diagnosis.training_data.data_findings import (
     Examined,
     ListedRow,
@@ -36,6 +42,8 @@ NO_FIT = (
     "caption better than chance, nor those beside it; pairs may be shuffled altogether, or clips "
     "too alike to tell"
 )
+SHUFFLED_ID = "data.shuffled-pairs"
+SHUFFLED_TITLE = "Do captions belong to any clip near them?"
 SHUFFLED = 0.5  # ours: names that fit no caption may also be fanciful
 
 
@@ -49,12 +57,15 @@ class Witnesses:
         predicted: name in the training file -> caption that a captioner gave the clip.
         scores: [rows, rows] log-probabilities of the caption of row j given the audio of row i,
             over all rows of the file.
+        judged: what the sound of the clips that were captioned says of their own references, which
+            shows what it says of pairs that belong together; None without references.
     """
 
     prints: SoundPrints | None = None
     listed_as: Mapping[str, str] | None = None
     predicted: Mapping[str, str] | None = None
     scores: Floats | None = None
+    judged: Shift | None = None
 
 
 def find_shift(data: TrainingSet, witnesses: Witnesses, seed: int = 0) -> Examined:
@@ -86,8 +97,62 @@ def find_shift(data: TrainingSet, witnesses: Witnesses, seed: int = 0) -> Examin
         return found(ID, TITLE, suspect=True, evidence=evidence, rows=(), summary=said), (
             data_cause(ID, SHUFFLED, evidence),
         )
+    by_sound = next((s for s, _ in judged if s.what == "sound"), None)
+    if by_sound is not None and witnesses.judged is not None:
+        apart = _shuffled(by_sound, witnesses.judged)
+        if apart:
+            evidence += apart
+            said = "no row's clip fits its own caption, though the judged clips fit theirs"
+            check = found(
+                SHUFFLED_ID, SHUFFLED_TITLE, suspect=True, evidence=evidence, rows=(), summary=said
+            )
+            return check, (data_cause(SHUFFLED_ID, 0.9, evidence),)
     asked_all = witnesses.prints is not None and any(s.answer == "none" for s, _ in judged)
     return not_tested(ID, TITLE, NO_FIT if asked_all else NEEDS, evidence), ()
+
+
+def _shuffled(training: Shift, judged: Shift) -> tuple[Evidence, ...]:
+    """Say that pairs are shuffled, where sound tells of other pairs and not at all of these.
+
+    The standard errors grow with the root of the rows: what the judged clips reach says what as
+    many rows as the training file has would reach if their pairs belonged together.
+    """
+    if judged.answer != "own" or training.answer != "none":
+        return ()
+    expected = judged.sigma * math.sqrt(training.telling / judged.telling)
+    # Of a sum of independent rows, whose standard error is one whatever its mean.
+    if training.sigma > expected - SHIFT_SIGMA.value:
+        return ()
+    return (
+        Evidence(
+            "sound: standard errors by which the judged clips' references fit their own clip",
+            round(judged.sigma, 2),
+            SHIFT_SIGMA.value,
+            SHIFT_SIGMA.source,
+        ),
+        Evidence(
+            "what that comes to over the rows of the training file, if their pairs fit",
+            round(expected, 2),
+        ),
+        Evidence("what the training file's own pairs reach", round(training.sigma, 2)),
+    )
+
+
+def judge_references(
+    prints: SoundPrints, references: Mapping[str, Sequence[str]], seed: int = 0
+) -> Shift | None:
+    """Ask the sound of judged clips whether their references fit them; None for too few clips.
+
+    Args:
+        prints: of the clips.
+        references: clip name -> references.
+        seed: of the rows elsewhere.
+    """
+    rows = [row for row, name in enumerate(prints.names) if references.get(name)]
+    if len(rows) < MIN_SHIFT_ROWS.value:
+        return None
+    texts = stems_of_each([list(references[prints.names[row]]) for row in rows])
+    return judge_fits(*fits_of_sound(prints.colour[rows], texts, seed), "sound")
 
 
 def _ask(data: TrainingSet, witnesses: Witnesses, seed: int) -> list[tuple[Shift, tuple[str, ...]]]:

@@ -52,8 +52,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     _print_examples(console, diagnosis.examples)
     _print_tree(console, diagnosis)
     distinct = diagnosis.measures.get("distinct_captions")
-    decodings = [trial for trial in diagnosis.trials if not trial.repair]
-    print_trials(console, decodings, distinct, diagnosis.listening)
+    print_trials(console, diagnosis.trials, distinct, diagnosis.listening)
     _print_repairs(console, diagnosis)
     _print_causes(console, diagnosis)
     print_training(console, diagnosis)
@@ -128,11 +127,10 @@ def _print_tree(console: Console, diagnosis: Diagnosis) -> None:
 
 
 def _print_repairs(console: Console, diagnosis: Diagnosis) -> None:
-    made = [trial for trial in diagnosis.trials if trial.repair]
-    if not made:
+    if not diagnosis.repairs:
         return
     console.print(heading("Repairs tried, without training"))
-    for trial in made:
+    for trial in diagnosis.repairs:
         mark = Text("  works  " if trial.kept else "  no     ", "green" if trial.kept else "red")
         console.print(mark.append(f"{trial.name}: {trial.reason}", "default"), soft_wrap=True)
         if trial.kept:
@@ -143,13 +141,16 @@ def _print_causes(console: Console, diagnosis: Diagnosis) -> None:
     if not diagnosis.causes:
         return
     console.print(heading("Causes"))
-    table = columns("cause", "confidence", "evidence")
+    table = columns("cause", "", "confidence", "evidence")
     for cause in diagnosis.causes:
         last = [row for row in cause.evidence if row.what == "explained by"]
         rows = (*cause.evidence[:SHOWN_OF_CAUSE], *last)
         evidence = "; ".join(_evidence_words(row) for row in dict.fromkeys(rows))
-        table.add_row(cause.id, share(cause.confidence), Text(evidence))
+        status = "" if cause.id == "unknown" else cause.status
+        table.add_row(cause.id, status, share(cause.confidence), Text(evidence))
     console.print(table)
+    if diagnosis.lost_at:
+        console.print(Text(f"lost at {diagnosis.lost_at}"), soft_wrap=True)
 
 
 def _evidence_words(row: Evidence) -> str:
@@ -193,7 +194,7 @@ def _print_next(console: Console, diagnosis: Diagnosis) -> None:
     console.print(heading("Next"))
     if diagnosis.recipe is not None:
         text = f"  capfix retrain {diagnosis.recipe} --captions TRAIN.csv --audio TRAIN_DIR"
-    elif repair := next((t.repair for t in diagnosis.trials if t.repair and t.kept), ""):
+    elif repair := next((t.repair for t in diagnosis.repairs if t.kept), ""):
         text = f"  {repair}; then diagnose again"
     elif diagnosis.best_decoding is not None:
         text = "  capfix generate --output captions.csv      (decodes as the kept trial does)"

@@ -68,7 +68,7 @@ def test_a_cause_is_one_file(made_up, tmp_path):
     )
     assert found.causes[0].id == "wiring.made-up"
     assert found.mends[0] == "Remove the mark"
-    assert [repair.change for repair in found.walk.repairs if repair.kept] == ["del mark"]
+    assert [repair.change for repair in found.repairs if repair.kept] == ["del mark"]
     assert (found.plan[0].priority, found.plan[0].reason) == (0, "Remove the mark")
     assert "wiring.made-up" in [cause.evidence[-1].value for cause in found.causes[1:]]
     assert "### wiring.made-up\n- **Symptom**: a mark." in sections(causes.discover().values())

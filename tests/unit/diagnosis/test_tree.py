@@ -125,7 +125,7 @@ def test_hot_sampling_of_a_deaf_captioner_is_rejected_for_what_it_is(tmp_path):
     assert not hot.kept
     assert hot.reason.startswith("diverse, not listening")
     needed = [row.fix for row in examined.plan if row.status == "needed"]
-    assert needed == ["2.1", "2.2", "3.1", "3.6"]
+    assert needed == ["2.1", "2.2", "3.1"]
 
 
 def test_a_search_that_hides_the_audio_is_the_cause(tmp_path):

@@ -18,7 +18,7 @@ from capfix_cli.fixes.catalogue import fix
 from capfix_cli.fixes.plan import general_plan
 from capfix_cli.report.terminal.diagnosis_view import print_diagnosis
 from capfix_cli.report.terminal.plan_view import print_catalogue, print_fix, print_plan
-from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.diagnosis_record import Diagnosis, upgrade
 from capfix_cli.schemas.record_reading import read_record
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -26,7 +26,8 @@ DIAGNOSES = ("decoding-helps", "needs-retraining", "wrong-front-end")
 
 
 def stored(name: str) -> Diagnosis:
-    return read_record(Diagnosis, json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8")))
+    data = json.loads((GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
+    return read_record(Diagnosis, upgrade(data))
 
 
 SCREENS: dict[str, Callable[[Console], None]] = {

@@ -192,7 +192,7 @@ def test_a_wrong_field_is_named_by_its_place(path, value, problem, tmp_path):
 
 @pytest.mark.parametrize("data", [[], None, "x", {}, {"schema": "capfix.diagnosis/9"}])
 def test_what_is_no_diagnosis_says_which_schema_is_read(data, tmp_path):
-    with pytest.raises(CapfixError, match=r"schema: Input should be 'capfix\.diagnosis/1', not"):
+    with pytest.raises(CapfixError, match=r"schema: Input should be 'capfix\.diagnosis/2', not"):
         opened(data, tmp_path)
 
 
@@ -234,7 +234,7 @@ def test_every_field_and_record_of_a_diagnosis_stands_in_its_schema():
     schema = json_schema(Diagnosis)
     assert set(schema["properties"]) == {row.name for row in dataclasses.fields(Diagnosis)}
     assert schema["additionalProperties"] is False
-    assert schema["properties"]["schema"]["const"] == "capfix.diagnosis/1"
+    assert schema["properties"]["schema"]["const"] == "capfix.diagnosis/2"
     records = {"Cause", "Evidence", "Listening", "Measure", "PlanRow", "TreeStep", "Trial"}
     assert records < set(schema["$defs"])
 

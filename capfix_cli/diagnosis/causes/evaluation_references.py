@@ -1,0 +1,87 @@
+"""``evaluation.references``: the references are of other clips."""
+
+from __future__ import annotations
+
+from capfix_cli.audio.clip_sample import ProbeFailed
+from capfix_cli.core.thresholds import LISTENING_SHARE, SHIFT_SIGMA
+from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
+from capfix_cli.diagnosis.causes.finding import Finding, against_threshold, not_tested
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.schemas.measured_values import Evidence
+
+ID = "evaluation.references"
+TOO_FEW = SHIFT_SIGMA.value / 2  # standard errors: own references fit no better than chance may
+
+
+def find(case: DiagnosisContext) -> Finding:
+    """Where own captions are heard and references are not, ask whose references they are."""
+    if not case.finite or case.listening is None:
+        return not_tested(ID, "scores that are finite numbers")
+    on_references = case.reference_listening_share
+    if on_references is None:
+        return not_tested(ID, "--references CSV")
+    heard = Evidence(
+        "listening on references, share of the ceiling", on_references, LISTENING_SHARE.value
+    )
+    if on_references >= LISTENING_SHARE.value or case.own_listening_share < LISTENING_SHARE.value:
+        return Finding(ID, 0.0, (heard,))
+    try:
+        found, language = case.probes.reference_rows, case.probes.language
+    except ProbeFailed as reason:
+        return not_tested(ID, reason.needs)
+    evidence = [
+        heard,
+        against_threshold("standard errors by which references fit", found.own, SHIFT_SIGMA),
+        against_threshold(
+            f"by which those {found.offset:+d} rows on fit", found.shifted, SHIFT_SIGMA
+        ),
+    ]
+    if found.matched is not None:
+        evidence.append(
+            against_threshold(
+                "by which they fit the clips that others of their row were matched with",
+                found.matched,
+                SHIFT_SIGMA,
+            )
+        )
+    shifted = found.shifted >= SHIFT_SIGMA.value
+    # Words under wrong names fit other clips too, and yet are not sentences that it would say.
+    spelled = found.matched_loss < min(found.loss, language.unigram)
+    evidence.append(
+        Evidence("loss of the references that fit, nats a token", found.matched_loss, found.loss)
+    )
+    elsewhere = shifted or (found.matched or 0.0) >= SHIFT_SIGMA.value
+    mend = (
+        f"Pair the references with their clips again: each fits the clip {found.offset:+d} rows on"
+        if shifted
+        else "Pair the references with their clips again: they fit other clips than their own"
+    )
+    return Finding(
+        ID,
+        0.95 if elsewhere and spelled and found.own < TOO_FEW else 0.0,
+        tuple(evidence),
+        mend=mend,
+        proved=True,
+    )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=75,
+    gate=True,
+    find=find,
+    needs=("reference_rows", "language"),
+    explains=(*MODEL, "input.*", "vocabulary.*", "training.*"),
+    mend="Pair the references with their clips again",
+    accounts_for=("decides",),
+    docs=CauseDocs(
+        symptom="good captions, and scores near nought.",
+        experiment=(
+            "every clip is scored with every other clip's references. Clips and references are "
+            "matched by one reference of each row, and the match is judged by another."
+        ),
+        read="references that fit the row beside, or other rows, five standard errors and more.",
+        mend="join by file name, after sorting both by it.",
+        sources="public threads (SCIENCE section 8).",
+    ),
+)

@@ -1,0 +1,115 @@
+"""``input.overflow``: loud clips give numbers that are none, or a default that hides them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from capfix_cli.audio.clip_sample import ProbeFailed
+from capfix_cli.core.thresholds import LOUDER, STUCK_SHARE
+from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
+from capfix_cli.diagnosis.causes.finding import Finding, against_threshold, not_tested
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.repairs.repair import Repair
+from capfix_cli.probes.captioner_variants import on_waveforms
+from capfix_cli.schemas.measured_values import Evidence
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ID = "input.overflow"
+
+
+def find(case: DiagnosisContext) -> Finding:
+    """Look for clips that share one answer to the bit, and turn them down."""
+    lost = [c for c in case.clips.audio.skipped if c.kind == "non-finite-scores"]
+    whole = case.clips.audio.clips + len(lost)
+    share = len(lost) / max(1, whole)
+    visible = Evidence("share of clips whose scores are not finite", share, 0.0)
+    if lost and case.finite:
+        shown = ", ".join(clip.path for clip in lost[:3])
+        return Finding(
+            ID,
+            0.9,
+            (visible, Evidence("the first of them", shown)),
+            mend=_mend(f"{len(lost)} of {whole} clips give scores that are not finite"),
+            proved=True,
+        )
+    if not case.ill:
+        return Finding(ID, 0.0, (visible,))
+    try:
+        found = case.probes.overflow
+    except ProbeFailed as reason:
+        return not_tested(ID, reason.needs)
+    share = len(found.stuck) / found.clips
+    evidence = (
+        against_threshold("share of clips that share one answer to the bit", share, STUCK_SHARE),
+        against_threshold("how often they are the louder ones", found.louder, LOUDER),
+        Evidence(
+            "of them, given answers of their own when 20 dB quieter",
+            len(found.freed) / max(1, len(found.stuck)),
+            0.5,
+        ),
+    )
+    stuck = share >= STUCK_SHARE.value
+    freed = len(found.freed) >= 0.5 * max(1, len(found.stuck))
+    loud = found.louder >= LOUDER.value
+    told = f"{len(found.stuck)} of {found.clips} clips, the louder ones, get one answer"
+    return Finding(
+        ID,
+        0.95 if stuck and freed and loud else 0.0,
+        evidence,
+        mend=_mend(told),
+        proved=True,
+    )
+
+
+def _mend(why: str) -> str:
+    return (
+        f"Keep numbers in range: {why}; compute in float32 or bfloat16, or scale the input, and do"
+        " not put a default in the place of NaN"
+    )
+
+
+def _turned_down(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
+    """Turn every clip down: those that overflow then do not."""
+    from capfix_cli.probes.overflow import QUIETER
+
+    def softer(samples: Tensor) -> Tensor:
+        return QUIETER * samples
+
+    yield Repair(
+        ID,
+        "all clips 20 dB quieter",
+        "model.float() in place of model.half(), or scale the samples down",
+        on_waveforms(case.captioner, softer),
+    )
+
+
+CAUSE = CauseSpec(
+    id=ID,
+    order=35,
+    gate=True,
+    find=find,
+    needs=("overflow",),
+    explains=(
+        "vocabulary.*",
+        "decoder.*",
+        "decoding.*",
+        "conditioning.*",
+        "input.feature-scale",
+        "training.*",
+    ),
+    mend="Keep numbers in range: loud clips overflow",
+    repair=_turned_down,
+    docs=CauseDocs(
+        symptom="some clips, the loud ones, get an empty or a fixed caption.",
+        experiment=(
+            "clips whose next words are not finite, or the same to the bit as others', are asked "
+            "again 20 dB quieter."
+        ),
+        read="no sound network gives two clips the same numbers to the bit.",
+        mend="float32 or bfloat16 for what overflows; `nan_to_num` hides it only.",
+        sources="public threads (SCIENCE section 8).",
+    ),
+)

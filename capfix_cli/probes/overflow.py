@@ -1,0 +1,105 @@
+"""Clips whose numbers overflow: not finite, or hidden behind a default that takes their place."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from capfix_cli.audio.clip_sample import ProbeFailed, Sample
+from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.decoding import nested_tensors as nested
+from capfix_cli.decoding.caption_scoring import Tokens
+from capfix_cli.probes.next_word import along
+
+FEWEST = 8
+QUIETER = 0.1  # factor on the samples: 20 dB, or 4.6 less in ln of power
+SAME = 1e-6  # of probabilities: what no network gives two clips by itself
+
+
+@dataclass(frozen=True)
+class Overflow:
+    """Clips that get no numbers of their own, and what becomes of them when they are quieter.
+
+    Attributes:
+        clips: that were looked at.
+        stuck: names of those whose next words are no numbers, or the same to the bit as others'.
+        freed: of these, the ones that get numbers of their own when they are quieter.
+        louder: share of (stuck, other) pairs in which the stuck clip is the louder, by its peak
+            level in short frames; .5 by chance, and 1 where all clips are stuck.
+    """
+
+    clips: int
+    stuck: tuple[str, ...]
+    freed: tuple[str, ...]
+    louder: float
+
+
+@torch.inference_mode()
+def measure_overflow(
+    captioner: Captioner, memory: Memory, names: Sequence[str], sample: Sample, caption: Tokens
+) -> Overflow:
+    """Find clips that share one answer to the bit, and ask again with the sound turned down.
+
+    Args:
+        captioner: any.
+        memory: of clips, as it was encoded for their captions.
+        names: of them.
+        sample: of clips with their waveforms.
+        caption: to follow.
+
+    Raises:
+        ProbeFailed: there are too few clips.
+    """
+    waveforms = dict(zip(sample.names, sample.waveforms, strict=True))
+    rows = [row for row, name in enumerate(names) if name in waveforms]
+    if len(rows) < FEWEST:
+        raise ProbeFailed(f"the waveforms of at least {FEWEST} clips")
+    heard = [waveforms[names[row]] for row in rows]
+    held = nested.select(memory, torch.tensor(rows), captioner.memory_batch_dim)
+    own = _answers(captioner, held, len(rows), caption)
+    stuck = _stuck(own)
+    told = tuple(names[rows[place]] for place in stuck)
+    if not stuck:
+        return Overflow(len(rows), (), (), 0.5)
+    lengths = torch.tensor([len(heard[place]) for place in stuck])
+    softer = pad_sequence([QUIETER * heard[place] for place in stuck], batch_first=True)
+    now = _answers(captioner, captioner.encode(softer, lengths), len(stuck), caption)
+    still = set(_stuck(now))
+    freed = tuple(
+        name
+        for row, (name, place) in enumerate(zip(told, stuck, strict=True))
+        if row not in still and float((now[row] - own[place]).abs().max()) > SAME
+    )
+    level = [_level(samples) for samples in heard]
+    rest = [place for place in range(len(rows)) if place not in stuck]
+    pairs = [level[one] > level[other] for one in stuck for other in rest]
+    louder = sum(pairs) / len(pairs) if pairs else 1.0
+    return Overflow(len(rows), told, freed, louder)
+
+
+def _answers(captioner: Captioner, memory: Memory, rows: int, caption: Tokens) -> Tensor:
+    """[rows, places x words] probabilities along a caption."""
+    return along(captioner, memory, [caption[:3]] * rows).exp().flatten(1)
+
+
+def _stuck(rows: Tensor) -> list[int]:
+    """Rows that are no numbers, or the same as others to the bit: the largest such group."""
+    broken = [row for row in range(len(rows)) if not bool(rows[row].isfinite().all())]
+    best: list[int] = []
+    for row in range(len(rows)):
+        same = (rows - rows[row]).abs().amax(dim=1) <= SAME
+        group = torch.nonzero(same).flatten().tolist()
+        if len(group) > max(1, len(best)):
+            best = group
+    return sorted({*broken, *best})
+
+
+def _level(samples: Tensor) -> float:
+    """Peak level of frames of 1,024 samples."""
+    size = min(1024, len(samples))
+    frames = samples[: len(samples) // size * size].view(-1, size)
+    return float(frames.square().mean(dim=1).max())
