@@ -138,4 +138,4 @@ NAMES: dict[str, tuple[str, ...]] = {
     "laser": ("a laser firing", "a toy ray gun", "zapping"),
 }
 # Words that name no kind by themselves.
-SMALL = frozenset("a an the of in running small loud short strong".split())
+SMALL = frozenset(["a", "an", "the", "of", "in", "running", "small", "loud", "short", "strong"])

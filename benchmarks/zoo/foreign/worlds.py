@@ -36,7 +36,7 @@ _ESC_NAMES: dict[str, tuple[str, ...]] = {
     "rooster": ("a rooster crowing", "a cock", "crowing"),
     "fire crackling": ("a fire crackling", "flames", "burning wood"),
 }
-_ESC_SMALL = frozenset("a the on".split())
+_ESC_SMALL = frozenset(["a", "the", "on"])
 
 
 @dataclass(frozen=True)
