@@ -88,7 +88,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         encoder=("cnn.", "fc."),
         front_end=FrontEnd(16_000, 512, 320, 40, "ln", "whole", window=True),
         special=("<sos>", "<eos>", "<pad>", "<unk>"),
-        epochs=24,
+        epochs=12,
     ),
     "seq-first": Architecture(
         build=networks.SeqFirst,
@@ -98,7 +98,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         front_end=FrontEnd(32_000, 1024, 512, 64, "db", "fixed"),
         special=("<s>", "</s>", "<blank>", None),
         special_last=True,
-        epochs=40,
+        epochs=16,
         rate=1.5e-3,
     ),
     "first-token": Architecture(
@@ -108,7 +108,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         encoder=("down.", "enc_rnn.", "enc_bn.", "img2emb."),
         front_end=FrontEnd(16_000, 400, 240, 48, "mfcc", "bands"),
         special=("<START>", "<END>", "<PAD>", None),
-        epochs=36,
+        epochs=14,
         rate=3e-3,
     ),
     "at-once": Architecture(
@@ -118,7 +118,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         encoder=("conv1.", "conv2.", "frame_pos", "norm1."),
         front_end=FrontEnd(22_050, 1024, 441, 48, "compressed", "none", window=True),
         special=("<bos>", "<eos>", "<pad>", "<unk>"),
-        epochs=40,
+        epochs=16,
         rate=1.5e-3,
     ),
     "cells": Architecture(
@@ -128,7 +128,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         encoder=("conv.", "pos_rnn."),
         front_end=FrontEnd(22_050, 1024, 512, 32, "ln", "clip"),
         special=("<start>", "<end>", "<pad>", "<unk>"),
-        epochs=30,
+        epochs=14,
         rate=3e-3,
     ),
     "prefix-gpt": Architecture(
@@ -138,7 +138,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         encoder=("audio.", "project."),
         front_end=FrontEnd(16_000, 1024, 480, 64, "db", "whole"),
         special=("<|endoftext|>", "<|endoftext|>", None, None),
-        epochs=36,
+        epochs=14,
         rate=2e-3,
     ),
 }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,7 +38,6 @@ class Training:
         silent: whether the clips have become silence.
         frozen: whether the encoder's gradients are lost.
         tasks: whether a task token follows the begin token, and another task has no words.
-        shuffled_file: whether the rows of the file of captions are shuffled.
     """
 
     captions: Mapping[str, Sequence[str]]
@@ -84,7 +83,9 @@ def features_of(world: ForeignWorld, architecture: str, work: Path) -> Heard:
     path = work / f"features-{world.name}-{architecture}.pt"
     if not path.exists():
         front_end = ARCHITECTURES[architecture].front_end
-        waves = {p.name: _read(p, front_end.rate) for p in sorted((world.folder / "train").iterdir())}
+        waves = {
+            p.name: _read(p, front_end.rate) for p in sorted((world.folder / "train").iterdir())
+        }
         samples = max(map(len, waves.values()))
         features = {name: _features(front_end, wave, samples) for name, wave in waves.items()}
         frames = torch.cat(list(features.values()))
@@ -113,7 +114,9 @@ def train(
     """
     kind = ARCHITECTURES[architecture]
     heard = features_of(world, architecture, work)
-    words = [word for told in world.captions("train").values() for text in told for word in text.split()]
+    words = [
+        word for told in world.captions("train").values() for text in told for word in text.split()
+    ]
     tokens = kind.tokens(words)
     torch.manual_seed(seed)
     network = kind.build(kind.front_end.width, len(tokens.vocabulary))
@@ -252,8 +255,3 @@ def untrained(checkpoint: Checkpoint, seed: int) -> Checkpoint:
     torch.manual_seed(seed + 1000)
     fresh = kind.build(kind.front_end.width, len(checkpoint["vocabulary"]))
     return {**checkpoint, "state_dict": fresh.state_dict()}
-
-
-def first_epoch(training: Training) -> Training:
-    """Stop after one."""
-    return replace(training, epochs=1)
