@@ -165,10 +165,12 @@ def _unnormalised(captioner: Any, seed: int) -> Any:
     return captioner
 
 
+_RATES = (8_000, 16_000, 22_050, 32_000, 44_100, 48_000)  # Hz
+
+
 def _rate(captioner: Any, seed: int) -> Any:
     """Say another rate: what comes is resampled to it, and heard as the network's own."""
-    others = [r for r in (8_000, 16_000, 22_050, 32_000, 44_100, 48_000)]
-    far = [r for r in others if abs(math.log2(r / captioner.sample_rate)) > 0.4]
+    far = [r for r in _RATES if abs(math.log2(r / captioner.sample_rate)) > 0.4]
     captioner.sample_rate = far[seed % len(far)]
     return captioner
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -241,12 +242,20 @@ def trained(
         work: where checkpoints are kept.
     """
     work.mkdir(parents=True, exist_ok=True)
-    path = work / f"{world.name}-{architecture}-{key}.pt"
+    path = work / f"{world.name}-{architecture}-{key}-{_code()}.pt"
     if not path.exists():
         seed = int(key.rpartition("-")[2])
         torch.save(train(world, architecture, training, seed, work), path)
     found: Checkpoint = torch.load(path, weights_only=True)
     return found
+
+
+def _code() -> str:
+    """Name the code that trains: what it trained before it was changed is trained anew."""
+    here = Path(__file__).parent
+    names = ("architectures", "front_ends", "networks", "sounds", "training", "worlds")
+    code = b"".join((here / f"{name}.py").read_bytes() for name in names)
+    return hashlib.sha256(code).hexdigest()[:8]
 
 
 def untrained(checkpoint: Checkpoint, seed: int) -> Checkpoint:
