@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -118,7 +119,7 @@ def _reliability(rows: Sequence[Row]) -> list[dict[str, Any]]:
         if ranked(row) and ranked(row)[0][0] != UNKNOWN
     ]
     found = []
-    for low, high in zip(BINS, BINS[1:], strict=False):
+    for low, high in itertools.pairwise(BINS):
         inside = [pair for pair in pairs if low <= pair[0] < high or pair[0] == high == BINS[-1]]
         mean = sum(pair[0] for pair in inside) / len(inside) if inside else None
         found.append({"from": low, "to": high, "mean": mean, **share([p[1] for p in inside])})
@@ -130,22 +131,22 @@ def summarise(rows: Sequence[Row]) -> dict[str, Any]:
     quiet = {row["job"] for row in rows if harmless(row, rows)}
     harmed = [row for row in rows if row["fault"] != SOUND and row["job"] not in quiet]
 
-    def by(field: str) -> dict[str, Any]:
-        values = list(dict.fromkeys(row[field] for row in rows))
-        return {value: _of(lambda row: row[field] == value) for value in values}
-
-    def _of(fits: Callable[[Row], bool]) -> dict[str, Any]:
-        return _group([r for r in rows if fits(r)], [r for r in harmed if fits(r)])
+    def by(tell: Callable[[Row], str]) -> dict[str, Any]:
+        values = list(dict.fromkeys(map(tell, rows)))
+        return {
+            value: _group(
+                [row for row in rows if tell(row) == value],
+                [row for row in harmed if tell(row) == value],
+            )
+            for value in values
+        }
 
     return {
         "all": _group(rows, harmed),
-        "by kind": by("fault"),
-        "by architecture": by("architecture"),
-        "by world": by("world"),
-        "by place": {
-            where: _of(lambda row, where=where: _where(row) == where)  # type: ignore[misc]
-            for where in ("training", "file", "serving", "data")
-        },
+        "by kind": by(lambda row: str(row["fault"])),
+        "by architecture": by(lambda row: str(row["architecture"])),
+        "by world": by(lambda row: str(row["world"])),
+        "by place": by(_where),
         "reliability of the first cause": _reliability(
             [row for row in rows if row["job"] not in quiet]
         ),
@@ -181,7 +182,8 @@ def lines(figures: dict[str, Any]) -> Iterator[str]:
             yield f"  {name:18} {_line(group)}"
     yield f"\nall: {_line(figures['all'])}"
     quiet = figures["harmless"]
-    yield f"harmless: {len(quiet['jobs'])}; {_shown('named all the same', quiet['named all the same'])}"
+    told = _shown("named all the same", quiet["named all the same"])
+    yield f"harmless: {len(quiet['jobs'])}; {told}"
     yield "how sure the first cause is, and how often right:"
     for found in figures["reliability of the first cause"]:
         if found["of"]:

@@ -60,7 +60,8 @@ class FrontEnd:
         bank = torchaudio.functional.melscale_fbanks(
             self.n_fft // 2 + 1, 40.0, self.rate / 2, self.mels, self.rate
         )
-        return spectrum.abs().square().transpose(1, 2) @ bank
+        power: Tensor = spectrum.abs().square().transpose(1, 2) @ bank
+        return power
 
     def scaled(self, power: Tensor) -> Tensor:
         """[B, T, mels] -> [B, T, width] on the scale of the network's training."""
@@ -72,7 +73,8 @@ class FrontEnd:
         if self.scale == "ln":
             return logs
         transform = torchaudio.functional.create_dct(_CEPSTRA, self.mels, "ortho")
-        return logs @ transform
+        cepstra: Tensor = logs @ transform
+        return cepstra
 
     def normalised(self, features: Tensor, lengths: Tensor, stats: Tensor) -> Tensor:
         """Normalise [B, T, width]; ``stats`` [2, width] are mean and deviation in training."""
@@ -84,10 +86,10 @@ class FrontEnd:
             inside = inside_of(features, lengths).unsqueeze(2)
             mean = (features * inside).sum(1, keepdim=True) / inside.sum(1, keepdim=True)
             return (features - mean) / 3.0
-        mean, deviation = stats
+        middle, deviation = stats[0], stats[1]
         if self.normal == "whole":
-            return (features - mean.mean()) / deviation.square().mean().sqrt()
-        return (features - mean) / deviation
+            return (features - middle.mean()) / deviation.square().mean().sqrt()
+        return (features - middle) / deviation
 
     def cut(self, waveforms: Tensor, lengths: Tensor, samples: int) -> tuple[Tensor, Tensor]:
         """Bring all clips to one length where it is this front end's habit."""

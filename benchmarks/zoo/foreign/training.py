@@ -189,7 +189,7 @@ class _Feed:
 
     def _pair(self, name: str) -> tuple[Tensor, Tensor]:
         told = self.training.captions[name]
-        words = self.tokens.ids(told[self.generator.integers(len(told))])[: self.training.cut]
+        words = self.tokens.ids(told[int(self.generator.integers(len(told)))])[: self.training.cut]
         begin = [self.tokens.bos]
         if self.training.tasks:
             other = bool(self.generator.random() < 0.3)

@@ -130,8 +130,8 @@ def tell(scene: Scene, names: Mapping[str, Sequence[str]], generator: Generator)
     templates = _TEMPLATES[scene.how]
     told = [templates[0].format(*(names[kind][0] for kind in scene.kinds))]
     while len(told) < CAPTIONS:
-        chosen = [names[kind][generator.integers(len(names[kind]))] for kind in scene.kinds]
-        told.append(templates[generator.integers(len(templates))].format(*chosen))
+        chosen = [names[kind][int(generator.integers(len(names[kind])))] for kind in scene.kinds]
+        told.append(templates[int(generator.integers(len(templates)))].format(*chosen))
     return told
 
 
