@@ -108,7 +108,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         encoder=("down.", "enc_rnn.", "enc_bn.", "img2emb."),
         front_end=FrontEnd(16_000, 400, 240, 48, "mfcc", "bands"),
         special=("<START>", "<END>", "<PAD>", None),
-        epochs=14,
+        epochs=24,
         rate=3e-3,
     ),
     "at-once": Architecture(

@@ -311,7 +311,8 @@ def _overflow(hidden: bool) -> Any:
             return (features * scale).half().float(), frames
 
         def say(self: Any, tokens: Tensor, memory: Any) -> Tensor:
-            return own.say(self, tokens, memory).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+            scores: Tensor = own.say(self, tokens, memory)
+            return scores.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
         def step(self: Any, token: Tensor, state: Any, memory: Any) -> Any:
             scores, state = own.step(self, token, state, memory)
@@ -335,7 +336,8 @@ def _train_mode(captioner: Any, seed: int) -> Any:
 
     def say(self: Any, tokens: Tensor, memory: Any) -> Tensor:
         self.net.train()
-        return own.say(self, tokens, memory)
+        scores: Tensor = own.say(self, tokens, memory)
+        return scores
 
     return _changed(captioner, hear=hear, say=say)
 

@@ -88,7 +88,7 @@ class FirstToken(nn.Module):
 
     def __init__(self, n_mfcc: int, n_words: int, size: int = 160) -> None:
         super().__init__()
-        self.down = nn.Conv1d(n_mfcc, 64, 4, 4)
+        self.down = nn.Conv1d(n_mfcc, 64, 8, 8)
         self.enc_rnn = nn.GRU(64, 80, batch_first=True, bidirectional=True)
         self.enc_bn = nn.BatchNorm1d(160)
         self.img2emb = nn.Linear(160, size)
@@ -100,7 +100,7 @@ class FirstToken(nn.Module):
     def embed_audio(self, mfcc: Tensor, lengths: Tensor) -> Tensor:
         """[B, T, F] and [B] -> [B, size]; the padding is not read."""
         x = torch.relu(self.down(mfcc.transpose(1, 2))).transpose(1, 2)
-        steps = (lengths // 4).clamp(1, x.shape[1])
+        steps = (lengths // 8).clamp(1, x.shape[1])
         packed = pack_padded_sequence(x, steps, batch_first=True, enforce_sorted=False)
         _, last = self.enc_rnn(packed)
         found: Tensor = self.img2emb(self.drop(self.enc_bn(last.transpose(0, 1).flatten(1))))

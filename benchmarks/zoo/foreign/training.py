@@ -97,7 +97,8 @@ def features_of(world: ForeignWorld, architecture: str, work: Path) -> Heard:
 
 def _read(path: Path, rate: int) -> Tensor:
     data, own = soundfile.read(path, dtype="float32")
-    return torchaudio.functional.resample(torch.from_numpy(data), own, rate)
+    wave: Tensor = torchaudio.functional.resample(torch.from_numpy(data), own, rate)
+    return wave
 
 
 def _features(front_end: FrontEnd, wave: Tensor, samples: int) -> Tensor:
