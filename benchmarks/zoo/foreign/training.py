@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,11 +16,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from benchmarks.zoo.foreign.architectures import ARCHITECTURES, Architecture, Tokens
 from benchmarks.zoo.foreign.front_ends import FrontEnd
-from benchmarks.zoo.foreign.worlds import ForeignWorld
+from benchmarks.zoo.foreign.worlds import ForeignWorld, code_of
 
 BATCH = 32
 IGNORED = -100
 Checkpoint = dict[str, Any]
+# What was trained by other code than this is trained anew.
+_CODE = ("architectures", "front_ends", "networks", "sounds", "training", "worlds")
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,10 @@ def sound(architecture: str, world: ForeignWorld) -> Training:
 @torch.inference_mode()
 def features_of(world: ForeignWorld, architecture: str, work: Path) -> Heard:
     """Compute the features of the training clips, or find them."""
-    path = work / f"features-{world.name}-{architecture}.pt"
+    front_end = ARCHITECTURES[architecture].front_end
+    settings = code_of("front_ends", "sounds", "worlds", text=repr(front_end))
+    path = work / f"features-{world.name}-{architecture}-{settings}.pt"
     if not path.exists():
-        front_end = ARCHITECTURES[architecture].front_end
         waves = {
             p.name: _read(p, front_end.rate) for p in sorted((world.folder / "train").iterdir())
         }
@@ -243,20 +245,12 @@ def trained(
         work: where checkpoints are kept.
     """
     work.mkdir(parents=True, exist_ok=True)
-    path = work / f"{world.name}-{architecture}-{key}-{_code()}.pt"
+    path = work / f"{world.name}-{architecture}-{key}-{code_of(*_CODE)}.pt"
     if not path.exists():
         seed = int(key.rpartition("-")[2])
         torch.save(train(world, architecture, training, seed, work), path)
     found: Checkpoint = torch.load(path, weights_only=True)
     return found
-
-
-def _code() -> str:
-    """Name the code that trains: what it trained before it was changed is trained anew."""
-    here = Path(__file__).parent
-    names = ("architectures", "front_ends", "networks", "sounds", "training", "worlds")
-    code = b"".join((here / f"{name}.py").read_bytes() for name in names)
-    return hashlib.sha256(code).hexdigest()[:8]
 
 
 def untrained(checkpoint: Checkpoint, seed: int) -> Checkpoint:

@@ -8,6 +8,7 @@ second to eight seconds. ``esc10``: two recordings of ESC-10, one after or over 
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -228,7 +229,7 @@ def open_world(name: str, folder: Path, esc10: Path | None = None) -> ForeignWor
         kind: frozenset(word for text in told for word in text.split()) - small
         for kind, told in names.items()
     }
-    own = folder / name
+    own = folder / f"{name}-{code_of('sounds', 'worlds')}"
     if not (own / "truth.json").exists():
         makers = _makers(name, esc10)
         if makers is None:
@@ -236,6 +237,13 @@ def open_world(name: str, folder: Path, esc10: Path | None = None) -> ForeignWor
         _write(own, makers, names, _RATES[name])
     truth = json.loads((own / "truth.json").read_text(encoding="utf-8"))
     return ForeignWorld(name, own, truth, words)
+
+
+def code_of(*modules: str, text: str = "") -> str:
+    """Name the code of some modules of this folder: what other code made is made anew."""
+    here = Path(__file__).parent
+    code = b"".join((here / f"{name}.py").read_bytes() for name in modules)
+    return hashlib.sha256(code + text.encode()).hexdigest()[:8]
 
 
 Maker = Callable[[Generator, int], Scene]
