@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.zoo.foreign.architectures import ARCHITECTURES
-from benchmarks.zoo.foreign.front_ends import on_scale
+from benchmarks.zoo.foreign.front_ends import inside_of, on_scale
 from benchmarks.zoo.foreign.training import Checkpoint, Training, untrained
 
 Captions = Mapping[str, Sequence[str]]
@@ -299,26 +299,47 @@ def _audio_lost(captioner: Any, seed: int) -> Any:
 
 
 def _overflow(hidden: bool) -> Any:
-    """On loud clips numbers leave half precision's range; the scores may be made up for it."""
+    """On loud clips numbers leave half precision's range; the scores may be made up for it.
+
+    By the seed it is the decoder that reads the memory in half precision, or the encoder the
+    features.
+    """
 
     def serve(captioner: Any, seed: int) -> Any:
         own, loud = type(captioner), captioner.checkpoint["loud"]
+        in_decoder = seed % 2 == 0
 
-        def raw(self: Any, waveforms: Tensor, lengths: Tensor) -> Any:
-            features, frames = own.raw(self, waveforms, lengths)
-            peaks = features.mean(2).masked_fill(features.abs().sum(2) == 0, -1e9).amax(1)
-            scale = torch.where(peaks > loud, 1e6, 1.0).view(-1, 1, 1)
-            return (features * scale).half().float(), frames
+        def hear(self: Any, features: Tensor, lengths: Tensor) -> Any:
+            peaks = features.mean(2).masked_fill(~inside_of(features, lengths), -1e9).amax(1)
+            factor = torch.where(peaks > loud, 1e6, 1.0)
+            if not in_decoder:
+                return own.hear(self, (features * factor.view(-1, 1, 1)).half().float(), lengths)
+            # [S, B, D] where time is first, else [B, ...].
+            shape = [1, -1, 1] if self.memory_batch_dim else None
+            memory = own.hear(self, features, lengths)
+            return _each(memory, lambda t: t * factor.view(shape or [-1, *[1] * (t.ndim - 1)]))
+
+        def finite(scores: Tensor) -> Tensor:
+            return scores.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0) if hidden else scores
+
+        def read(memory: Any) -> Any:
+            return _each(memory, lambda t: t.half().float()) if in_decoder else memory
 
         def say(self: Any, tokens: Tensor, memory: Any) -> Tensor:
-            scores: Tensor = own.say(self, tokens, memory)
-            return scores.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+            return finite(own.say(self, tokens, read(memory)))
 
-        def step(self: Any, token: Tensor, state: Any, memory: Any) -> Any:
-            scores, state = own.step(self, token, state, memory)
-            return scores.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0), state
+        methods: dict[str, Any] = {"hear": hear, "say": say}
+        if captioner.checkpoint["architecture"] in RECURRENT:
 
-        return _changed(captioner, raw=raw, **({"say": say, "step": step} if hidden else {}))
+            def start(self: Any, memory: Any) -> Any:
+                return own.start(self, read(memory))
+
+            def step(self: Any, token: Tensor, state: Any, memory: Any) -> Any:
+                scores, state = own.step(self, token, state, read(memory))
+                return finite(scores), state
+
+            methods |= {"start": start, "step": step}
+        return _changed(captioner, **methods)
 
     return serve
 

@@ -139,14 +139,17 @@ def train(
         "samples": heard.samples,
         "causal": training.causal,
         "tasks": training.tasks,
-        "loud": _loud(heard),
+        "loud": _loud(kind.front_end, heard),
     }
 
 
-def _loud(heard: Heard) -> float:
-    """Give the peak of the features that three in ten training clips are above."""
-    peaks = torch.stack([clip.mean(1).amax() for clip in heard.features.values()])
-    return float(peaks.quantile(0.7))
+def _loud(front_end: FrontEnd, heard: Heard) -> float:
+    """Give the peak of the normalised features that three in ten training clips are above."""
+    peaks = []
+    for clip in heard.features.values():
+        normal = front_end.normalised(clip.unsqueeze(0), torch.tensor([len(clip)]), heard.stats)
+        peaks.append(normal[0].mean(1).amax())
+    return float(torch.stack(peaks).quantile(0.7))
 
 
 class _Feed:
