@@ -88,7 +88,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         encoder=("cnn.", "fc."),
         front_end=FrontEnd(16_000, 512, 320, 40, "ln", "whole", window=True),
         special=("<sos>", "<eos>", "<pad>", "<unk>"),
-        epochs=18,
+        epochs=26,
     ),
     "seq-first": Architecture(
         build=networks.SeqFirst,

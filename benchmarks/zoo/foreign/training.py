@@ -19,6 +19,7 @@ from benchmarks.zoo.foreign.front_ends import FrontEnd
 from benchmarks.zoo.foreign.worlds import ForeignWorld, code_of
 
 BATCH = 32
+PATIENCE = {"pairs": 1.0, "uneven": 1.5, "esc10": 1.5}  # epochs, of the usual ones
 IGNORED = -100
 Checkpoint = dict[str, Any]
 # What was trained by other code than this is trained anew.
@@ -128,7 +129,9 @@ def train(
     if training.frozen:
         for name, parameter in network.named_parameters():
             parameter.requires_grad_(not name.startswith(kind.encoder))
-    _fit(network, kind, _Feed(kind, heard, tokens, training, np.random.default_rng(seed)))
+    feed = _Feed(kind, heard, tokens, training, seed)
+    feed.patience = PATIENCE[world.name]
+    _fit(network, kind, feed)
     return {
         "architecture": architecture,
         "state_dict": {name: value.clone() for name, value in network.state_dict().items()},
@@ -161,8 +164,10 @@ class _Feed:
         heard: Heard,
         tokens: Tokens,
         training: Training,
-        generator: np.random.Generator,
+        seed: int,
     ) -> None:
+        generator = np.random.default_rng(seed)
+        self.patience = 1.0
         self.kind, self.heard, self.tokens = kind, heard, tokens
         self.training, self.generator = training, generator
         self.names = sorted(set(training.captions) & set(heard.features))
@@ -210,13 +215,14 @@ class _Feed:
 
 
 def _fit(network: nn.Module, kind: Architecture, feed: _Feed) -> None:
-    epochs = feed.training.epochs or kind.epochs
+    usual = round(kind.epochs * feed.patience)
+    epochs = feed.training.epochs or usual
     optimizer = torch.optim.AdamW(
         [p for p in network.parameters() if p.requires_grad], lr=kind.rate, weight_decay=0.01
     )
     steps = epochs * (len(feed.names) // BATCH)
     # An epoch alone is the first of a whole training, not a whole training in small.
-    whole = max(steps, kind.epochs * (len(feed.names) // BATCH))
+    whole = max(steps, usual * (len(feed.names) // BATCH))
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, kind.rate, total_steps=whole + 1, pct_start=0.15
     )
