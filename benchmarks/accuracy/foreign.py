@@ -156,13 +156,16 @@ def _captions(root: Path, run_id: str, world: ForeignWorld) -> Row:
     """Judge the captions by what the scenes hold, which capfix does not know."""
     with (root / ".capfix" / "runs" / run_id / "captions.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    captions = {row["file_name"]: row["caption_predicted"] for row in rows}
+    given = {row["file_name"]: row["caption_predicted"] for row in rows}
+    # A clip that got no caption, its scores being no numbers, has none of its events named.
+    captions = {name: given.get(name, "") for name in world.captions("test")}
     named, chance = world.named(captions)
     words = sum(len(text.split()) for text in captions.values()) / len(captions)
     return {
         "named": round(named, 3),
         "named_by_chance": round(chance, 3),
         "words": round(words, 2),
+        "captioned": round(len(given) / len(captions), 3),
         "distinct": len(set(captions.values())) / len(captions),
     }
 
