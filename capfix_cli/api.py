@@ -12,7 +12,8 @@ from capfix_cli import __version__
 from capfix_cli.captioners.adapters import attribute_adapter_errors
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
-from capfix_cli.captions.captions_file import match_references, read_references, write_captions
+from capfix_cli.captions.captions_file import write_captions
+from capfix_cli.captions.reference_file import match_references, read_references
 from capfix_cli.checkpoints.inspection import settings_beside
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress

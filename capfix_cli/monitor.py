@@ -20,7 +20,7 @@ from typing import Any
 from capfix_cli.audio.audio_batches import Batch, iterate_batches
 from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.captions.reference_file import match_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding.encode_pass import encode_by
 from capfix_cli.training.epoch_metrics import EpochMetrics, collapse_warning, evaluating, look

@@ -16,7 +16,7 @@ from capfix_cli.audio.audio_files import Clip, read_headers, unreadable
 from capfix_cli.captioners.own.mel_frames import make_front_end
 from capfix_cli.captioners.own.own_captioner import SPECIAL
 from capfix_cli.captioners.own.own_config import FrontEndConfig
-from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.captions.reference_file import fit_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
 from capfix_cli.schemas.clip_records import SkippedClip
@@ -29,7 +29,15 @@ Progress = Callable[[int, int], None]  # done, in all
 
 @dataclass(frozen=True)
 class Matched:
-    """The files of a folder and the captions that belong to them."""
+    """The files of a folder and the captions that belong to them.
+
+    Attributes:
+        clips: files with captions, by path.
+        captions: name -> captions, of the same clips.
+        skipped: files that cannot be read, with captions or without.
+        unmatched: clips without captions.
+        absent: names in the captions file that are of no file in the folder.
+    """
 
     clips: list[Clip]
     captions: dict[str, list[str]]
@@ -46,17 +54,15 @@ def match_files(captions_file: str | Path, audio_folder: str | Path) -> Matched:
     """
     references = read_references(captions_file)
     clips, skipped = read_headers(audio_folder)
-    matched = match_references(references, [clip.name for clip in clips], captions_file)
-    broken = {clip.path for clip in skipped}
-    there = {clip.name for clip in clips} | broken
-    bare = {Path(name).name for name in there}
-    absent = [n for n in references if n not in there and Path(n).name not in bare]
+    there = [*(clip.name for clip in clips), *(clip.path for clip in skipped)]
+    fit = fit_references(references, there, captions_file)
+    captions = {clip.name: fit.matched[clip.name] for clip in clips if clip.name in fit.matched}
     return Matched(
-        [clip for clip in clips if clip.name in matched],
-        matched,
+        [clip for clip in clips if clip.name in captions],
+        captions,
         skipped,
-        tuple(clip.name for clip in clips if clip.name not in matched),
-        tuple(absent),
+        tuple(clip.name for clip in clips if clip.name not in captions),
+        fit.unused,
     )
 
 

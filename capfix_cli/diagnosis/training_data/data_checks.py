@@ -58,7 +58,7 @@ def examine_training(
     Raises:
         CapfixError: the file or the folder cannot be used, or names none of each other's clips.
     """
-    data = read_training(captions_file, columns, seed)
+    data = read_training(captions_file, columns)
     prints: SoundPrints | None = None
     listed: Mapping[str, str] = {}
     if audio_folder is not None:
