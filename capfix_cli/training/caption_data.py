@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from capfix_cli.audio.audio_batches import Waveform, iterate_batches
-from capfix_cli.audio.audio_files import Clip, read_headers, unreadable
+from capfix_cli.audio.audio_files import Clip, unreadable
+from capfix_cli.audio.clip_set import ClipSource, open_clips
 from capfix_cli.captioners.own.mel_frames import make_front_end
 from capfix_cli.captioners.own.own_captioner import SPECIAL
 from capfix_cli.captioners.own.own_config import FrontEndConfig
@@ -32,6 +33,7 @@ class Matched:
     """The files of a folder and the captions that belong to them.
 
     Attributes:
+        folder: of the clips.
         clips: files with captions, by path.
         captions: name -> captions, of the same clips.
         skipped: files that cannot be read, with captions or without.
@@ -39,6 +41,7 @@ class Matched:
         absent: names in the captions file that are of no file in the folder.
     """
 
+    folder: str
     clips: list[Clip]
     captions: dict[str, list[str]]
     skipped: list[SkippedClip]
@@ -46,29 +49,34 @@ class Matched:
     absent: tuple[str, ...]
 
 
-def match_files(captions_file: str | Path, audio_folder: str | Path) -> Matched:
+def match_files(captions_file: str | Path, audio: ClipSource) -> Matched:
     """Find which captions of a file belong to which audio of a folder.
+
+    Args:
+        captions_file: in any layout that ``capfix measure`` reads.
+        audio: a folder, or its clips.
 
     Raises:
         CapfixError: no captions, no audio, or none that belong together.
     """
     references = read_references(captions_file)
-    clips, skipped = read_headers(audio_folder)
-    there = [*(clip.name for clip in clips), *(clip.path for clip in skipped)]
+    found = open_clips(audio)
+    there = [*found.names, *(clip.path for clip in found.skipped)]
     fit = fit_references(references, there, captions_file)
-    captions = {clip.name: fit.matched[clip.name] for clip in clips if clip.name in fit.matched}
+    captions = {name: fit.matched[name] for name in found.names if name in fit.matched}
     return Matched(
-        [clip for clip in clips if clip.name in captions],
+        found.folder,
+        [clip for clip in found.clips if clip.name in captions],
         captions,
-        skipped,
-        tuple(clip.name for clip in clips if clip.name not in captions),
+        list(found.skipped),
+        tuple(name for name in found.names if name not in captions),
         fit.unused,
     )
 
 
 def load_training_clips(
     captions_file: str | Path,
-    audio_folder: str | Path,
+    audio: ClipSource,
     front_end: FrontEndConfig,
     progress: Progress | None = None,
     *,
@@ -78,30 +86,51 @@ def load_training_clips(
     """Read a captions file and its audio, and compute the features once.
 
     Args:
-        captions_file: CSV or JSONL.
-        audio_folder: of the clips.
+        captions_file: in any layout that ``capfix measure`` reads.
+        audio: a folder, or its clips.
+        front_end: of the captioner.
+        progress: called with clips done and in all.
+        root: as of :func:`compute_features`.
+        variants: as of :func:`compute_features`.
+
+    Raises:
+        CapfixError: no captions, no audio, or none that belong together; or the cache cannot be
+            written.
+    """
+    found = match_files(captions_file, audio)
+    return compute_features(found, front_end, progress, root=root, variants=variants)
+
+
+def compute_features(
+    found: Matched,
+    front_end: FrontEndConfig,
+    progress: Progress | None = None,
+    *,
+    root: Path | None = None,
+    variants: Variants | None = None,
+) -> TrainingClips:
+    """Compute the features of clips once.
+
+    Args:
+        found: the clips and their captions.
         front_end: of the captioner.
         progress: called with clips done and in all.
         root: the folder whose ``.capfix/cache`` keeps the features; in memory alone where None.
         variants: altered copies to make; needs a ``root`` where there are any.
 
     Raises:
-        CapfixError: no captions, no audio, or none that belong together; or the cache cannot be
-            written.
+        CapfixError: none of the clips can be used, or the cache cannot be written.
     """
-    found = match_files(captions_file, audio_folder)
     skipped = list(found.skipped)
     if root is None:
-        return _in_memory(
-            found, audio_folder, front_end, progress, skipped=skipped, variants=variants
-        )
+        return _in_memory(found, front_end, progress, skipped=skipped, variants=variants)
     cache = FeatureCache(root, dataclasses.asdict(front_end))
     digests = _digests(found.clips, skipped, root)
     copies = 1 + _copies(variants)
     _fill(cache, found, digests, front_end, variants, skipped=skipped, progress=progress)
     broken = {clip.path for clip in skipped}
     known = {name: digest for name, digest in digests.items() if name not in broken}
-    names = _usable(known, found, audio_folder, skipped)
+    names = _usable(known, found, skipped)
     stored = [
         Features(cache, [p for n in names if (p := _place(cache, digests, n, variants, copy))])
         for copy in range(copies)
@@ -118,7 +147,6 @@ def _copies(variants: Variants | None) -> int:
 
 def _in_memory(
     found: Matched,
-    audio_folder: str | Path,
     front_end: FrontEndConfig,
     progress: Progress | None,
     *,
@@ -132,7 +160,7 @@ def _in_memory(
     for wave in _waveforms(found.clips, front_end, skipped):
         held[wave.name] = log_mel(front, wave.samples)
         _tell(progress, len(held) + len(skipped), total)
-    names = _usable(held, found, audio_folder, skipped)
+    names = _usable(held, found, skipped)
     return _gather(found, names, [held[name] for name in names], skipped)
 
 
@@ -219,7 +247,6 @@ def _tell(progress: Progress | None, done: int, total: int) -> None:
 def _usable(
     known: Mapping[str, object],
     found: Matched,
-    folder: str | Path,
     skipped: Sequence[SkippedClip],
 ) -> list[str]:
     """Name the clips that can be used.
@@ -230,8 +257,8 @@ def _usable(
     if not known:
         first = f": {skipped[0].path} is {skipped[0].reason}" if skipped else ""
         raise CapfixError(
-            f"None of the {len(found.clips) or len(skipped)} captioned clips in {folder} can be"
-            f" used{first}.",
+            f"None of the {len(found.clips) or len(skipped)} captioned clips in {found.folder} can"
+            f" be used{first}.",
             "Check the audio files.",
         )
     return sorted(known)

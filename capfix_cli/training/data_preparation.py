@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.randomness import drawn_order
 from capfix_cli.diagnosis.training_data.content_words import specific_words
 from capfix_cli.training.augment.caption_augment import (
     add_paraphrases,
@@ -56,12 +56,7 @@ def hold_out(
     if not share:
         return clips, None
     names = clips.names or [str(place) for place in range(len(clips.captions))]
-
-    def rank(place: int) -> bytes:
-        text = f"{seed}/{names[place]}".encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(text, digest_size=8).digest()
-
-    order = sorted(range(len(names)), key=rank)
+    order = drawn_order(names, seed)
     size = max(FEWEST_HELD_OUT, round(share * len(names)))
     if size >= len(names):
         raise CapfixError(
