@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from capfix_cli.captions.caption_rows import Row, read_rows
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.suggest import did_you_mean
 from capfix_cli.schemas.clip_records import ClipCaption
 
@@ -216,7 +215,7 @@ def read_captions(path: str | Path, columns: Columns = EVERY, seed: int = 0) -> 
 
 def _fill(table: CaptionTable, file: CaptionFile, seed: int) -> None:
     """Turn clips into captions and references, and refuse what holds no caption."""
-    generator = np.random.default_rng([seed, len(file.clips), 11])
+    generator = stream(seed, "captions.judged-reference", len(file.clips))
     dropped = 0
     for name, clip in file.clips.items():
         references = list(clip.references)

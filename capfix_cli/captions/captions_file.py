@@ -19,7 +19,17 @@ JSON_LINES = (".jsonl", ".ndjson")
 def write_captions(
     path: Path, captions: Sequence[ClipCaption], references: Mapping[str, Sequence[str]]
 ) -> None:
-    """Write predictions beside their references, in the field's layout."""
+    """Write predictions beside their references as CSV, in the field's layout.
+
+    Args:
+        path: of the file; what is there is replaced.
+        captions: one a clip, in the order wanted.
+        references: file name -> texts, for the columns ``caption_1``, ``caption_2``, ...; clips
+            without have empty ones.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     width = max((len(texts) for texts in references.values()), default=0)
     with path.open("w", encoding="utf-8", errors=NAMES, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -58,7 +68,11 @@ class Predicted:
 
 
 def predicted(caption: ClipCaption) -> Predicted:
-    """Take from a decoded caption what a captions file holds."""
+    """Take from a decoded caption what a captions file holds.
+
+    Args:
+        caption: with further ones of its clip in ``others``.
+    """
     texts = (caption.text, *(other.text for other in caption.others))
     logprob = caption.logprob if math.isfinite(caption.logprob) else None
     return Predicted(caption.file_name, texts, logprob, caption.ended)

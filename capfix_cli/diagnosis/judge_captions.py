@@ -12,6 +12,7 @@ from capfix_cli.captions.caption_layouts import EVERY, CaptionTable, Columns, re
 from capfix_cli.captions.reference_file import match_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.thresholds import MIN_CLIPS
 from capfix_cli.diagnosis.captions_verdict import (
     judge_captions,
@@ -265,7 +266,7 @@ def _without(measures: Mapping[str, Measure], names: set[str]) -> dict[str, Meas
 
 def _sampled(table: CaptionTable, seed: int) -> dict[str, Measure]:
     """Measure as many captions as corridors are known for, and compare these with them."""
-    places = np.random.default_rng([seed, 23]).permutation(len(table.captions))[:MOST]
+    places = stream(seed, "measure.sample").permutation(len(table.captions))[:MOST]
     some = [table.captions[place] for place in places]
     people = [table.references[place] for place in places if table.references[place]]
     measures = measure_corpus(count_captions(some), seed)

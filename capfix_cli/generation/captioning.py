@@ -50,6 +50,16 @@ def deal(
     from any number of them they are the same, so that a clip is captioned in the same company
     whoever does it and whenever. Clips of batches that were done in part come first, among
     themselves.
+
+    Args:
+        clips: of the folder.
+        done: names of those that have a caption.
+        batch_size: clips.
+        rank: of the process, from 0.
+        world: how many processes there are.
+
+    Returns:
+        Two lists of clips: the rest of batches done in part, and whole batches.
     """
     whole: list[list[Clip]] = []
     rest: list[Clip] = []
@@ -119,6 +129,12 @@ def find_absent(
 
     The clips that it is made of depend on the folder and the seed alone, so that every process
     and every resumption contrasts with the same.
+
+    Args:
+        captioner: in eval mode.
+        clips: of the folder, in any order.
+        options: say whether anything is contrasted with, and of which kind it is.
+        seed: of the draw.
 
     Raises:
         CapfixError: other clips are asked for, and but one can be used.

@@ -39,6 +39,7 @@ class Matched:
         skipped: files that cannot be read, with captions or without.
         unmatched: clips without captions.
         absent: names in the captions file that are of no file in the folder.
+        notes: how the captions file was read.
     """
 
     folder: str
@@ -47,6 +48,7 @@ class Matched:
     skipped: list[SkippedClip]
     unmatched: tuple[str, ...]
     absent: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def match_files(captions_file: str | Path, audio: ClipSource) -> Matched:
@@ -71,6 +73,7 @@ def match_files(captions_file: str | Path, audio: ClipSource) -> Matched:
         list(found.skipped),
         tuple(name for name in found.names if name not in captions),
         fit.unused,
+        tuple(f"{captions_file}: {note}." for note in references.notes),
     )
 
 
@@ -198,7 +201,15 @@ def _fill(
 
 
 def log_mel(front: nn.Module, samples: Tensor) -> Tensor:
-    """[samples] -> [frames, n_mels] float16; the same however clips are batched."""
+    """Compute a clip's features, the same however clips are batched.
+
+    Args:
+        front: [B, samples] and lengths -> [B, frames, n_mels] and lengths in frames.
+        samples: [samples] float32 at the front end's rate.
+
+    Returns:
+        [frames, n_mels] float16.
+    """
     with torch.inference_mode():
         frames, lengths = front(samples.unsqueeze(0), torch.tensor([len(samples)]))
     clip: Tensor = frames[0, : int(lengths[0])].half().clone()
@@ -281,7 +292,15 @@ def _gather(
 
 
 def build_vocabulary(captions: Sequence[Sequence[str]], minimum: int = 1) -> list[str]:
-    """Give the special tokens and every word said at least ``minimum`` times, by frequency."""
+    """Give the special tokens and every word said at least ``minimum`` times.
+
+    Args:
+        captions: of each clip.
+        minimum: times that a word must be said.
+
+    Returns:
+        Words, the commonest first after the special tokens; equally common ones by alphabet.
+    """
     counts = Counter(word for texts in captions for text in texts for word in split_words(text))
     words = [word for word, count in counts.items() if count >= minimum]
     return [*SPECIAL, *sorted(words, key=lambda word: (-counts[word], word))]

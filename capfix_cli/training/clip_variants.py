@@ -55,6 +55,11 @@ class Variants:
 def make_variants(options: AugmentationOptions, seed: int, sample_rate: int) -> Variants | None:
     """Prepare the copies; None where the recipe asks for none.
 
+    Args:
+        options: how many copies, and what may be altered.
+        seed: of the draws.
+        sample_rate: Hz of the recordings that noise is cut from.
+
     Raises:
         CapfixError: the folder of noises cannot be used.
     """

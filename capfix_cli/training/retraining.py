@@ -12,7 +12,7 @@ from capfix_cli.audio.clip_set import ClipSet, ClipSource, open_clips
 from capfix_cli.captioners.loading import load
 from capfix_cli.captions.reference_file import fit_references, read_references
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.core.progress import ProgressCallback, no_progress
+from capfix_cli.core.progress import ProgressCallback, no_progress, tell
 from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.fixes.catalogue.fix_5_1_dropout import FIX as DROPOUT
 from capfix_cli.schemas.diagnosis_record import Diagnosis
@@ -98,7 +98,7 @@ def retrain(
     logs = Path(chosen.logs) if chosen.logs else None
     place = (settings.root, state, settings.device)
     job = TrainingJob(captions or "", audio or "", *place, progress, logs, chosen.dataset)
-    _check_files(job, test, settings)
+    told = _check_files(job, test, settings)
     before = _before(recipe, test, settings, diagnose, progress) if first_process() else None
     outcomes = [train_own(recipe.control, job, control_path, "control")] if control_path else []
     outcomes.append(_train(recipe, job, path, settings))
@@ -117,22 +117,31 @@ def retrain(
         after=after,
         control=after_control,
         conclusion=conclude(before, after, after_control),
-        notes=(*file.warnings, *notes_of(outcomes, audio, test.folder)),
+        notes=(*file.warnings, *told, *notes_of(outcomes, audio, test.folder)),
         expected=hold_to_promises(recipe.expect, before, after),
         left_out=left_out,
     )
 
 
-def _check_files(job: TrainingJob, test: ClipSet, settings: Settings) -> None:
+def _check_files(job: TrainingJob, test: ClipSet, settings: Settings) -> tuple[str, ...]:
     """Fail before hours of training where captions or references are of other clips.
 
+    Returns:
+        How the training captions were read.
+
     Raises:
-        CapfixError: they are.
+        CapfixError: they are of other clips.
     """
     if settings.references is not None:
         fit_references(read_references(settings.references), test.names, settings.references)
-    if job.dataset is None:
-        _ = job.found
+    if job.dataset is not None:
+        return ()
+    found = job.found
+    if found.unmatched:
+        count = len(found.clips) + len(found.unmatched)
+        told = f"Captions for {len(found.clips)} of {count} clips in {job.captions}"
+        tell(job.progress, f"{told}: the others are not trained on.")
+    return found.notes
 
 
 def _outputs(

@@ -9,6 +9,7 @@ from collections import Counter
 import pytest
 
 from capfix_cli.audio import audio_files
+from capfix_cli.core.errors import CapfixError
 
 
 @pytest.fixture
@@ -95,3 +96,19 @@ def test_training_captions_of_other_clips_stop_before_the_diagnosis(
         *("--captions", "train.csv", "--audio", world.train_audio),
     )
     assert "None of the 32 clips has a reference in train.csv" in done.complaint
+
+
+def test_captions_of_a_few_clips_are_told_before_the_training(capfix, world, tmp_path, monkeypatch):
+    def begin(*given, **named):
+        raise CapfixError("The training began.", "That is all.")
+
+    monkeypatch.setattr("capfix_cli.training.training_run.train", begin)
+    rows = rows_of(world.train_captions)[:20]
+    lines = [json.dumps({"id": row["file_name"], "caption": row["caption_1"]}) for row in rows]
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    done = capfix(
+        *("retrain", "priority-2", "--test-audio", world.test_audio, "--no-control"),
+        *("--captions", "train.jsonl", "--audio", world.train_audio),
+    )
+    assert "The training began" in done.complaint
+    assert "Note: Captions for 20 of 32 clips in train.jsonl: the others are not" in done.err
