@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from capfix_cli import __version__
+from capfix_cli.audio.clip_set import ClipSet, ClipSource
 from capfix_cli.captioners.adapters import attribute_adapter_errors
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
-from capfix_cli.captions.captions_file import match_references, read_references, write_captions
+from capfix_cli.captions.captions_file import write_captions
 from capfix_cli.checkpoints.inspection import settings_beside
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress
@@ -24,6 +25,7 @@ from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
 from capfix_cli.diagnosis.diagnose import DiagnosisResult, run_diagnosis
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.given_files import GivenFiles, open_given_files
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData, examine_training
 from capfix_cli.diagnosis.training_data.data_findings import write_rows
 from capfix_cli.diagnosis.verdict import require_enough
@@ -44,9 +46,21 @@ __all__ = ["DiagnosisResult", "Settings", "diagnose", "generate", "retrain", "ru
 
 
 def diagnose(
-    model: str, audio: str, settings: Settings, progress: ProgressCallback = no_progress
+    model: str, audio: ClipSource, settings: Settings, progress: ProgressCallback = no_progress
 ) -> Diagnosis:
     """Walk the whole path for one checkpoint and store it as a run.
+
+    Whatever is wrong with the files that are given is told before anything is captioned.
+
+    Args:
+        model: a checkpoint, or the name that an adapter takes.
+        audio: a folder of clips, or :func:`capfix_cli.audio.clip_set.open_clips` of one.
+        settings: all else that a command line says.
+        progress: called as the work goes on; its ``tell``, where it has one, with lines that must
+            be read.
+
+    Returns:
+        The diagnosis as it is stored.
 
     Raises:
         CapfixError: whatever the user can mend; the message says how.
@@ -55,25 +69,23 @@ def diagnose(
         return _diagnose(model, audio, settings, progress)
 
 
-def _diagnose(model: str, audio: str, settings: Settings, progress: ProgressCallback) -> Diagnosis:
-    texts = read_references(settings.references) if settings.references else None
+def _diagnose(
+    model: str, audio: ClipSource, settings: Settings, progress: ProgressCallback
+) -> Diagnosis:
     loaded = load(model, settings.adapter, settings.device, settings.model)
-    # Before anything is captioned: a file that cannot be read is told at once.
     marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
+    files = open_given_files(audio, settings, progress)
     with runs.new_run(settings.root) as run, attribute_adapter_errors(settings.adapter):
         clips = encode_and_caption(
             loaded.captioner,
-            audio,
+            files.clips,
             batch_size=settings.batch_size,
             seed=settings.seed,
             progress=progress,
         )
         require_enough(clips.audio.clips, len(clips.audio.skipped))
-        references = None
-        if texts is not None:
-            names = [caption.file_name for caption in clips.captions]
-            references = match_references(texts, names, settings.references or "")
-        training = _training(loaded, clips, references, settings, progress)
+        references = files.references_of(clips.captions)
+        training = _training(loaded, clips, files, references, settings, progress=progress)
         if training is not None:
             marks |= training_data_marks(training)  # what was trained on outweighs a setting
             write_rows(training, run.folder / runs.TRAINING_ROWS)
@@ -85,18 +97,20 @@ def _diagnose(model: str, audio: str, settings: Settings, progress: ProgressCall
             progress=progress,
             training=training.causes if training is not None else None,
             marks=marks,
-            train_audio=settings.train_audio,
+            train_audio=files.train_clips,
             pairs_fit=None if training is None else training.pairs_fit,
         )
         examined = run_diagnosis(case)
-        recipe = _recipe(examined, loaded, run.id, audio)
+        recipe = _recipe(examined, loaded, run.id, files.clips.folder)
         path = settings.root / runs.STORE / run.id / runs.RECIPE  # where it will be
         if recipe is not None:
             write_recipe(recipe, run.folder / runs.RECIPE, shown_as=path)
+        record = _record(case, examined, training)
         diagnosis = replace(
-            _record(case, examined, training),
+            record,
             run=run.id,
             recipe=str(path) if recipe is not None else None,
+            notes=(*files.notes, *record.notes),
         )
         _store(run, clips, diagnosis, references or {}, settings)
     return diagnosis
@@ -146,22 +160,24 @@ def _beside(model: str) -> dict[str, Any] | None:
 def _training(
     loaded: Loaded,
     heard: EncodedClips,
+    files: GivenFiles,
     references: Mapping[str, Sequence[str]] | None,
     settings: Settings,
+    *,
     progress: ProgressCallback,
 ) -> TrainingData | None:
     """Check the training data, where they are given."""
-    if settings.train_captions is None:
+    if files.trained_on is None:
         return None
     return examine_training(
-        settings.train_captions,
-        settings.train_audio,
+        files.trained_on,
+        files.train_clips,
         loaded.captioner.vocabulary,
         {caption.file_name: caption.text for caption in heard.captions},
         settings.seed,
         facts=loaded.summary.facts,
         references=references,
-        heard=heard.audio.folder,
+        heard=heard.clip_set,
         progress=lambda *told: progress("checking training data", 0, 1),
     )
 
@@ -271,7 +287,7 @@ def _store(
 
 def generate(
     model: str,
-    audio: str,
+    audio: ClipSource,
     options: DecodingOptions,
     settings: Settings,
     progress: ProgressCallback = no_progress,
@@ -283,11 +299,20 @@ def generate(
     Under torchrun each process captions its share, and the first gives the result. Without a
     ``delivery`` the result holds the captions.
 
+    Args:
+        model: a checkpoint, or the name that an adapter takes.
+        audio: a folder of clips, or :func:`capfix_cli.audio.clip_set.open_clips` of one.
+        options: how to decode.
+        settings: all else that a command line says.
+        progress: called as the work goes on.
+        delivery: where captions go.
+
     Raises:
         CapfixError: whatever the user can mend.
     """
     given = settings.model
-    made = build_manifest(model, audio, options, settings.seed, settings.adapter, given=given)
+    folder = audio.folder if isinstance(audio, ClipSet) else str(audio)
+    made = build_manifest(model, folder, options, settings.seed, settings.adapter, given=given)
     captions: list[ClipCaption] = []
     with seeded(settings.seed), join(settings.device) as team:
         loaded = load(model, settings.adapter, team.device, given)

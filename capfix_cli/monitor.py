@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 from capfix_cli.audio.audio_batches import Batch, iterate_batches
-from capfix_cli.audio.audio_files import read_headers
+from capfix_cli.audio.clip_set import ClipSource, open_clips
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.captions.reference_file import fit_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding.encode_pass import encode_by
 from capfix_cli.training.epoch_metrics import EpochMetrics, collapse_warning, evaluating, look
@@ -52,19 +52,20 @@ class Watched:
 
     Args:
         captioner: around the network that is being trained (docs/adapters.md).
-        clips: a folder of audio files; 20 to 50 are enough.
-        references: a captions file of these clips, to judge rightness as well.
+        clips: a folder of audio files, or its clips; 20 to 50 are enough.
+        references: a captions file of these clips, in any layout that ``capfix measure`` reads,
+            to judge rightness as well. Where clips have none, a warning says how many.
         most: clips that are used; those first by name.
         seed: of contrast sets.
 
     Raises:
-        CapfixError: too few clips can be used.
+        CapfixError: too few clips can be used, or none has references.
     """
 
     def __init__(
         self,
         captioner: Captioner,
-        clips: str | Path,
+        clips: ClipSource,
         references: str | Path | None = None,
         *,
         most: int = 48,
@@ -73,23 +74,28 @@ class Watched:
         self.captioner = captioner
         self.seed = seed
         self.history: list[EpochMetrics] = []
-        found, _ = read_headers(clips)
+        found = open_clips(clips)
+        used = found.clips[:most]
+        self.references: Mapping[str, Sequence[str]] | None = None
+        if references is not None:
+            fit = fit_references(
+                read_references(references), [clip.name for clip in used], references
+            )
+            self.references = fit.matched
+            if len(fit.matched) < len(used):
+                warnings.warn(fit.note, stacklevel=2)
         self.batches: list[Batch] = [
             batch
-            for batch in iterate_batches(
-                found[:most], captioner.sample_rate, BATCH, captioner.min_samples
-            )
+            for batch in iterate_batches(used, captioner.sample_rate, BATCH, captioner.min_samples)
             if batch.clips
         ]
         names = [name for batch in self.batches for name in batch.names]
         if len(names) < MIN_CLIPS:
             raise CapfixError(
-                f"Watching needs at least {MIN_CLIPS} usable clips and {clips} has {len(names)}.",
+                f"Watching needs at least {MIN_CLIPS} usable clips and {found.folder} has"
+                f" {len(names)}.",
                 "Add clips that are not trained on.",
             )
-        self.references: Mapping[str, Sequence[str]] | None = None
-        if references is not None:
-            self.references = match_references(read_references(references), names, references)
 
     def look(self, loss: float | None = None, epoch: int | None = None) -> EpochMetrics:
         """Look at the captioner as it is now; training goes on as if nobody had looked.

@@ -29,7 +29,7 @@ import torch
 
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.own.own_config import BASELINE, FrontEndConfig
-from capfix_cli.captions.captions_file import read_references
+from capfix_cli.captions.reference_file import read_references
 from capfix_cli.core.text import split_words
 from capfix_cli.decoding.encode_pass import SAMPLE, encode_and_caption
 from capfix_cli.fixes.ablation import SCHEMA

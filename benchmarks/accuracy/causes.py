@@ -33,7 +33,7 @@ from benchmarks.zoo.faults import World as Around
 from capfix_cli.audio.audio_batches import iterate_batches
 from capfix_cli.audio.audio_files import read_headers
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.captions.reference_file import match_references, read_references
 from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.diagnose import run_diagnosis
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext

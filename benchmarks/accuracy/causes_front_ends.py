@@ -25,7 +25,7 @@ from benchmarks.accuracy.causes_training import Set, open_set, trained
 from capfix_cli.audio.clip_sample import Sample
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
-from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.captions.reference_file import match_references, read_references
 from capfix_cli.decoding.encode_pass import draw_sample, encode_and_caption
 from capfix_cli.probes.captioner_variants import on_features, on_waveforms
 from capfix_cli.probes.front_end_search import FITTED, Recovery, listen_quickly, recover

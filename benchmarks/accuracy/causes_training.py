@@ -22,7 +22,7 @@ from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.own.own_checkpoint import save
 from capfix_cli.captioners.own.own_config import CaptionerConfig, from_dict
-from capfix_cli.captions.captions_file import read_references
+from capfix_cli.captions.reference_file import read_references
 from capfix_cli.demo.synthetic_world import World, make_world
 from capfix_cli.training.caption_data import build_vocabulary
 

@@ -21,7 +21,7 @@ from benchmarks.accuracy.causes_training import ALL, Set, open_set, trained
 from benchmarks.zoo.faults import BREAKS
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.captions.reference_file import match_references, read_references
 from capfix_cli.core.thresholds import (
     BLIND_NATS,
     DEAF_NATS,

@@ -18,7 +18,7 @@ import torch
 
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.own.own_config import PRIORITY_2
-from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.captions.reference_file import match_references, read_references
 from capfix_cli.core.thresholds import LISTENING_SHARE
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
 from capfix_cli.decoding.encode_pass import encode_and_caption

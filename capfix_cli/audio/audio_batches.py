@@ -69,6 +69,10 @@ def read_waveform(clip: Clip, sample_rate: int, min_samples: int = 1) -> Wavefor
         clip: the file.
         sample_rate: Hz wanted.
         min_samples: fewer than these, at that rate, are less than one frame.
+
+    Returns:
+        [samples] float32, the mean of the channels; or the reason, for files that cannot be read,
+        hold nothing, silence or numbers that are not finite, or are too short.
     """
     try:
         # As bytes: a file's name need not be text in any encoding.
@@ -122,6 +126,13 @@ def plan_batches(clips: Sequence[Clip], batch_size: int) -> list[list[Clip]]:
 
     A batch has at most ``batch_size`` clips, and fewer of long ones: its padded length in all is
     that of ``batch_size`` clips of ten seconds, or one clip.
+
+    Args:
+        clips: in any order.
+        batch_size: clips.
+
+    Returns:
+        Batches from the shortest clips to the longest; clips of one length go by name.
     """
     budget = batch_size * USUAL_SECONDS
     batches: list[list[Clip]] = []
@@ -146,6 +157,16 @@ def iterate_batches(
 
     At most ``AHEAD`` batches wait in memory, however many clips there are. A batch of which no
     clip can be used still comes, with none in it, so that its skipped files are told.
+
+    Args:
+        clips: in any order.
+        sample_rate: Hz of the waveforms.
+        batch_size: clips, as :func:`plan_batches` takes it.
+        min_samples: fewer than these, at that rate, are less than one frame.
+        workers: threads that decode.
+
+    Yields:
+        Batches of [B, samples] float32 with their lengths in samples.
     """
     with ThreadPoolExecutor(workers) as pool:
         waiting: deque[list[Future[Waveform | SkippedClip]]] = deque()
@@ -172,7 +193,14 @@ def iterate_batches(
 
 
 def collate(outcomes: Sequence[Waveform | SkippedClip]) -> Batch:
-    """Pad decoded clips to one tensor, skipped files apart."""
+    """Pad decoded clips to one tensor, skipped files apart.
+
+    Args:
+        outcomes: of :func:`read_waveform`.
+
+    Returns:
+        [B, samples] float32, zeros behind each clip; of shape [0, 0] where none can be used.
+    """
     clips = tuple(outcome for outcome in outcomes if isinstance(outcome, Waveform))
     skipped = tuple(outcome for outcome in outcomes if isinstance(outcome, SkippedClip))
     lengths = torch.tensor([clip.samples.shape[0] for clip in clips], dtype=torch.long)

@@ -37,7 +37,10 @@ class Clip:
 
 
 def list_files(folder: str | Path) -> list[Path]:
-    """Find the audio files of a folder and of the folders in it, sorted by path.
+    """Find the audio files of a folder and of the folders in it, links followed.
+
+    Returns:
+        Paths that begin with the folder as it was given, sorted; hidden files are left out.
 
     Raises:
         CapfixError: no such folder, or no audio file in it.
@@ -64,6 +67,12 @@ def read_headers(
     folder: str | Path, progress: Progress | None = None
 ) -> tuple[list[Clip], list[SkippedClip]]:
     """Read the header of every audio file of a folder; no samples are decoded.
+
+    Commands ask :func:`capfix_cli.audio.clip_set.open_clips`, which does so once.
+
+    Args:
+        folder: of the files.
+        progress: called with files done and in all.
 
     Returns:
         The clips, by path, and the files whose header cannot be read or that hold no sample.
@@ -99,6 +108,13 @@ def _header(path: Path, folder: str | Path) -> Clip | SkippedClip:
 
 
 def unreadable(error: Exception) -> str:
-    """Say in one line why a file cannot be read."""
+    """Say in one line why a file cannot be read.
+
+    Args:
+        error: of soundfile or of the system.
+
+    Returns:
+        Words that open with "unreadable: ".
+    """
     text = getattr(error, "error_string", None) or getattr(error, "strerror", None) or str(error)
     return f"unreadable: {' '.join(str(text).split()).rstrip('.')}"

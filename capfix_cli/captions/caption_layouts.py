@@ -1,4 +1,4 @@
-"""Captions to be judged, from the layouts they are kept in: one clip a row, or one caption a row.
+"""Captions from the layouts they are kept in: one clip a row, or one caption a row.
 
 Known layouts are capfix's and Clotho's (``file_name``, ``caption_predicted``, ``caption_1`` ...),
 AudioCaps' (``youtube_id``, ``start_time``, ``caption``; several rows a clip) and COCO's results
@@ -13,10 +13,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from capfix_cli.captions.caption_rows import Row, read_rows
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.suggest import did_you_mean
 from capfix_cli.schemas.clip_records import ClipCaption
 
@@ -77,6 +76,115 @@ class CaptionTable:
     ends: bool = False
 
 
+@dataclass
+class ClipRows:
+    """All that a file says of one clip.
+
+    Attributes:
+        said: what is to be judged, the first first; further captions of the same clip after it.
+        references: what people say of it.
+        ended: what the file says of the caption's end; None where it says nothing.
+    """
+
+    said: list[str] = field(default_factory=list)
+    references: list[str] = field(default_factory=list)
+    ended: Any = None
+
+
+@dataclass(frozen=True)
+class UsedColumns:
+    """Columns as they are used.
+
+    Attributes:
+        caption: what is judged; None where there are people's captions alone.
+        references: what people say.
+        ids: tell clips apart; none where rows are numbered.
+        further: more captions of the same clip.
+    """
+
+    caption: str | None
+    references: tuple[str, ...]
+    ids: tuple[str, ...]
+    further: tuple[str, ...] = ()
+
+
+@dataclass
+class CaptionFile:
+    """A file's clips in its order, before anything is made of them.
+
+    Attributes:
+        path: of the file, as given.
+        names: of its columns.
+        used: which of them hold what.
+        clips: name -> what is said of it; ``row 7`` where the file names no clip there.
+        notes: what had to be mended, and which rows name no clip.
+        duplicates: rows whose clip had a caption to be judged already.
+        changed: those of them that say something else than the first.
+    """
+
+    path: str
+    names: list[str]
+    used: UsedColumns
+    clips: dict[str, ClipRows] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    duplicates: int = 0
+    changed: int = 0
+
+
+def read_caption_file(
+    path: str | Path, columns: Columns = EVERY, hint: str | None = None
+) -> CaptionFile:
+    """Read a file of captions in any layout: the one way in which every command does.
+
+    Args:
+        path: CSV, TSV, JSON lines or JSON, plain or gzip, in whatever encoding.
+        columns: where they are not to be guessed.
+        hint: how to mend a file without a column of captions; that of ``capfix measure`` if None.
+
+    Raises:
+        CapfixError: unreadable, or no column that could be meant.
+    """
+    rows, notes = read_rows(path)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    used = _used_columns(path, names, rows, columns, hint)
+    file = CaptionFile(str(path), names, used, notes=notes)
+    nameless = 0
+    for number, row in enumerate(rows):
+        key = _key(row, used)
+        if key is None:
+            nameless += bool(used.ids)
+            key = f"row {number + 1}"
+        _add_row(file, key, row)
+    if nameless:
+        notes.append(f"{nameless} rows name no clip and count as one clip each")
+    return file
+
+
+def _add_row(file: CaptionFile, key: str, row: Row) -> None:
+    """Add what one row says of the clip ``key``."""
+    used = file.used
+    known = file.clips.get(key)
+    clip = known or file.clips.setdefault(key, ClipRows())
+    if used.caption is not None:
+        said = _texts(row.get(used.caption))
+        if known is None:
+            further = [
+                text
+                for name in used.further
+                # The list of all captions opens with the one that was predicted.
+                for text in _texts(row.get(name))[name == "captions" :]
+            ]
+            clip.said = [*(said or [""]), *further]
+            clip.ended = row.get("ended")
+        else:
+            file.duplicates += 1
+            file.changed += (said or [""])[0] != clip.said[0]
+    for name in used.references:
+        for text in _texts(row.get(name)):
+            if text and (text not in clip.references or known is None):
+                clip.references.append(text)
+
+
 def read_captions(path: str | Path, columns: Columns = EVERY, seed: int = 0) -> CaptionTable:
     """Read the captions to be judged, one a clip, and the references beside them.
 
@@ -86,87 +194,49 @@ def read_captions(path: str | Path, columns: Columns = EVERY, seed: int = 0) -> 
     Raises:
         CapfixError: unreadable, no caption in it, or no column that could be meant.
     """
-    rows, notes = read_rows(path)
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    plan = _plan(path, names, rows, columns)
-    clips: dict[str, _Clip] = {}
-    table = CaptionTable(str(path), [], [], 0, plan.caption is None, notes, "ended" in names)
-    changed = nameless = 0
-    for number, row in enumerate(rows):
-        key = _key(row, plan)
-        if key is None:
-            nameless += bool(plan.ids)
-            key = f"row {number + 1}"
-        known = clips.get(key)
-        clip = known or clips.setdefault(key, _Clip())
-        if plan.caption is not None:
-            said = _texts(row.get(plan.caption))
-            further = [
-                text
-                for name in plan.further
-                # The list of all captions opens with the one that was predicted.
-                for text in _texts(row.get(name))[name == "captions" :]
-            ]
-            if known is None:
-                clip.said = [*(said or [""]), *further]
-                clip.ended = row.get("ended")
-            else:
-                table.duplicates += 1
-                changed += (said or [""])[0] != clip.said[0]
-        for name in plan.references:
-            for text in _texts(row.get(name)):
-                if text and (text not in clip.references or known is None):
-                    clip.references.append(text)
-    if nameless:
-        notes.append(f"{nameless} rows name no clip and count as one clip each")
-    if table.duplicates:
-        notes.append(
-            f"{table.duplicates} rows left out: their clip had a caption already"
-            + (f", another one in {changed} of them" if changed else "")
+    file = read_caption_file(path, columns)
+    table = CaptionTable(
+        path=file.path,
+        captions=[],
+        references=[],
+        duplicates=file.duplicates,
+        people=file.used.caption is None,
+        notes=file.notes,
+        ends="ended" in file.names,
+    )
+    if file.duplicates:
+        table.notes.append(
+            f"{file.duplicates} rows left out: their clip had a caption already"
+            + (f", another one in {file.changed} of them" if file.changed else "")
         )
-    _fill(table, clips, plan, seed)
+    _fill(table, file, seed)
     return table
 
 
-@dataclass
-class _Clip:
-    said: list[str] = field(default_factory=list)
-    references: list[str] = field(default_factory=list)
-    ended: Any = None
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Columns as they are used; ``caption`` is None where people's captions are judged."""
-
-    caption: str | None
-    references: tuple[str, ...]
-    ids: tuple[str, ...]
-    further: tuple[str, ...] = ()
-
-
-def _fill(table: CaptionTable, clips: dict[str, _Clip], plan: _Plan, seed: int) -> None:
+def _fill(table: CaptionTable, file: CaptionFile, seed: int) -> None:
     """Turn clips into captions and references, and refuse what holds no caption."""
-    generator = np.random.default_rng([seed, len(clips), 11])
+    generator = stream(seed, "captions.judged-reference", len(file.clips))
     dropped = 0
-    for name, clip in clips.items():
+    for name, clip in file.clips.items():
         references = list(clip.references)
-        if plan.caption is None:
+        said = clip.said
+        if table.people:
             if not references:
                 dropped += 1
                 continue
-            clip.said = [references.pop(int(generator.integers(len(references))))]
-        others = tuple(ClipCaption(name, text) for text in clip.said[1:] if text)
+            said = [references.pop(int(generator.integers(len(references))))]
+        others = tuple(ClipCaption(name, text) for text in said[1:] if text)
         ended = clip.ended is not False and str(clip.ended).lower() not in ("false", "0")
-        table.captions.append(ClipCaption(name, clip.said[0], ended=ended, others=others))
+        table.captions.append(ClipCaption(name, said[0], ended=ended, others=others))
         table.references.append(references)
     if dropped:
         table.notes.append(f"{dropped} clips left out: no caption")
     empty = sum(not caption.text for caption in table.captions)
     if empty == len(table.captions):
-        what = f"column {plan.caption}" if plan.caption else "every caption column"
+        column = file.used.caption
+        what = f"column {column}" if column else "every caption column"
         raise CapfixError(
-            f"{table.path} has no captions: {what} is empty in all {len(clips)} rows.",
+            f"{table.path} has no captions: {what} is empty in all {len(file.clips)} rows.",
             "Name the column with captions by --column.",
         )
     if empty:
@@ -180,7 +250,13 @@ def _fill(table: CaptionTable, clips: dict[str, _Clip], plan: _Plan, seed: int) 
         table.notes.append(f"{without} clips have no reference and are judged on diversity alone")
 
 
-def _plan(path: str | Path, names: Sequence[str], rows: Sequence[Row], given: Columns) -> _Plan:
+def _used_columns(
+    path: str | Path,
+    names: Sequence[str],
+    rows: Sequence[Row],
+    given: Columns,
+    hint: str | None,
+) -> UsedColumns:
     """Decide which columns hold what."""
     for name, option in (
         (given.caption, "--column"),
@@ -188,8 +264,8 @@ def _plan(path: str | Path, names: Sequence[str], rows: Sequence[Row], given: Co
         *((name, "--references-columns") for name in given.references),
     ):
         if name is not None and name not in names:
-            hint = did_you_mean(name, names, f"It has {_shown(names)}.")
-            raise CapfixError(f"{path} has no column {name!r} for {option}.", hint)
+            meant = did_you_mean(name, names, f"It has {shown(names)}.")
+            raise CapfixError(f"{path} has no column {name!r} for {option}.", meant)
     lower = {name.lower(): name for name in reversed(names)}
     ids = _ids(lower, given)
     numbered = sorted(
@@ -206,17 +282,18 @@ def _plan(path: str | Path, names: Sequence[str], rows: Sequence[Row], given: Co
     said = lower.get(SAID)
     if not references and said is not None and said != caption:
         if caption is None and not _several_rows(rows, ids):
-            return _Plan(said, (), ids)  # one caption a clip: whoever said it, it is judged
+            return UsedColumns(said, (), ids)  # one caption a clip: whoever said it, it is judged
         references = (said,)
     if caption is None and not references:
         likely = _likely(names, rows, ids)
-        hint = f"Did you mean --column {likely}?" if likely else "Name the column by --column."
+        mend = f"Did you mean --column {likely}?" if likely else "Name the column by --column."
+        wanted = "caption_predicted, and no caption_1 to judge people by"
         raise CapfixError(
-            f"{path} has no column caption_predicted, and no caption_1 to judge people by; "
-            f"it has {_shown(names)}.",
-            hint,
+            f"{path} has no column {wanted if hint is None else 'of captions'}; "
+            f"it has {shown(names)}.",
+            hint or mend,
         )
-    return _Plan(caption, references, ids, tuple(n for n in further if n != caption))
+    return UsedColumns(caption, references, ids, tuple(n for n in further if n != caption))
 
 
 def _ids(lower: dict[str, str], given: Columns) -> tuple[str, ...]:
@@ -230,8 +307,8 @@ def _ids(lower: dict[str, str], given: Columns) -> tuple[str, ...]:
     return (found,)
 
 
-def _key(row: Row, plan: _Plan) -> str | None:
-    parts = [str(row.get(name) if row.get(name) is not None else "").strip() for name in plan.ids]
+def _key(row: Row, used: UsedColumns) -> str | None:
+    parts = [str(row.get(name) if row.get(name) is not None else "").strip() for name in used.ids]
     return "_".join(parts) if parts and parts[0] else None
 
 
@@ -262,6 +339,7 @@ def _texts(value: Any) -> list[str]:
     return [text] if text else []
 
 
-def _shown(names: Sequence[str]) -> str:
+def shown(names: Sequence[str]) -> str:
+    """Name a file's columns in a message: the first eight of them, "none" where there are none."""
     text = ", ".join(name[:40] for name in names[:8]) or "none"
     return f"{text}, ..." if len(names) > 8 else text

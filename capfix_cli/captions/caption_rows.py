@@ -29,6 +29,7 @@ WIDE = (  # byte order marks of encodings with several bytes a character
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
 SEPARATORS = ",\t;"
+JSON_SUFFIXES = {".json", ".jsonl", ".ndjson"}
 
 
 def read_rows(path: str | Path) -> tuple[list[Row], list[str]]:
@@ -52,6 +53,8 @@ def read_rows(path: str | Path) -> tuple[list[Row], list[str]]:
         rows = _json_lines(path, text)
     else:
         rows = _table(path, text, notes)
+    if not rows and JSON_SUFFIXES & set(path.suffixes):
+        raise CapfixError(f"{path}, line 1, is not JSON: it opens no object.", "One object a line.")
     if not rows:
         raise CapfixError(f"{path} has a header but no rows.", "It needs a row for each clip.")
     return rows, notes

@@ -1,83 +1,35 @@
-"""Captions on disk, CSV or JSONL, with a prediction and references a clip."""
+"""Captions as capfix writes them, CSV or JSONL, with what was predicted for each clip."""
 
 from __future__ import annotations
 
 import csv
 import json
 import math
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
-from capfix_cli.core.errors import CapfixError
 from capfix_cli.schemas.clip_records import ClipCaption
 
-References = dict[str, list[str]]  # file name -> its references
 NAMES = "surrogateescape"  # a file name may hold bytes that are not UTF-8: they stay as they are
 JSON_LINES = (".jsonl", ".ndjson")
-_REFERENCE = re.compile(r"caption_(\d+)")
-
-
-def read_references(path: str | Path) -> References:
-    """Read each clip's references; rows of the same file are joined, empty captions dropped.
-
-    Raises:
-        CapfixError: unreadable, or without ``file_name`` and ``caption_1``.
-    """
-    rows = _rows(Path(path))
-    columns = list(rows[0]) if rows else []
-    numbered = sorted(
-        (name for name in columns if _REFERENCE.fullmatch(name)), key=lambda n: int(n[8:])
-    )
-    if "file_name" not in columns or not numbered:
-        shown = ", ".join(columns[:8]) or "none"
-        raise CapfixError(
-            f"{path} needs the columns file_name and caption_1 (to caption_5); it has {shown}.",
-            "One row a clip: file_name,caption_1,caption_2,…",
-        )
-    found: References = {}
-    for row in rows:
-        texts = [str(row[name]).strip() for name in numbered if row.get(name)]
-        name = str(row["file_name"]).strip()
-        if name and any(texts):
-            found.setdefault(name, []).extend(text for text in texts if text)
-    if not found:
-        raise CapfixError(f"{path} has no captions.", "Each row needs a file_name and a caption.")
-    return found
-
-
-def match_references(
-    references: Mapping[str, Sequence[str]], names: Iterable[str], path: str | Path
-) -> dict[str, list[str]]:
-    """Find each clip's references by its path in the folder, else by its bare file name.
-
-    Raises:
-        CapfixError: none of the clips has any.
-    """
-    by_base: dict[str, list[str]] = {}
-    for name, texts in references.items():
-        by_base.setdefault(Path(name).name, []).extend(texts)
-    matched: dict[str, list[str]] = {}
-    names = list(names)
-    for name in names:
-        found = references.get(name) or by_base.get(Path(name).name)
-        if found:
-            matched[name] = list(found)
-    if not matched:
-        raise CapfixError(
-            f"None of the {len(names)} clips has a reference in {path}:"
-            f" it names {next(iter(references))}, the folder has {names[0] if names else 'none'}.",
-            "file_name must be the clip's path in the audio folder, or its bare name.",
-        )
-    return matched
 
 
 def write_captions(
     path: Path, captions: Sequence[ClipCaption], references: Mapping[str, Sequence[str]]
 ) -> None:
-    """Write predictions beside their references, in the field's layout."""
+    """Write predictions beside their references as CSV, in the field's layout.
+
+    Args:
+        path: of the file; what is there is replaced.
+        captions: one a clip, in the order wanted.
+        references: file name -> texts, for the columns ``caption_1``, ``caption_2``, ...; clips
+            without have empty ones.
+
+    Raises:
+        OSError: it cannot be written.
+    """
     width = max((len(texts) for texts in references.values()), default=0)
     with path.open("w", encoding="utf-8", errors=NAMES, newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
@@ -116,7 +68,11 @@ class Predicted:
 
 
 def predicted(caption: ClipCaption) -> Predicted:
-    """Take from a decoded caption what a captions file holds."""
+    """Take from a decoded caption what a captions file holds.
+
+    Args:
+        caption: with further ones of its clip in ``others``.
+    """
     texts = (caption.text, *(other.text for other in caption.others))
     logprob = caption.logprob if math.isfinite(caption.logprob) else None
     return Predicted(caption.file_name, texts, logprob, caption.ended)
@@ -172,40 +128,3 @@ def write_predicted(
     for row in rows:
         blank = [""] * (captions - len(row.captions))
         writer.writerow([row.file_name, *row.captions, *blank])
-
-
-def _rows(path: Path) -> list[dict[str, Any]]:
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise CapfixError(
-            f"There is no captions file {path}.", "Give a CSV or JSONL file."
-        ) from error
-    except (OSError, UnicodeDecodeError) as error:
-        reason = getattr(error, "strerror", None) or "it is not UTF-8 text"
-        raise CapfixError(
-            f"{path} cannot be read: {reason}.", "Give a CSV or JSONL file in UTF-8."
-        ) from error
-    if path.suffix.lower() in JSON_LINES:
-        return _json_rows(path, text)
-    try:
-        return list(csv.DictReader(text.splitlines(keepends=True)))
-    except csv.Error as error:
-        raise CapfixError(f"{path} is not CSV: {error}.", "Save it as comma-separated.") from error
-
-
-def _json_rows(path: Path, text: str) -> list[dict[str, Any]]:
-    rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise CapfixError(
-                f"{path}, line {number}, is not JSON: {error.msg}.", "One object a line."
-            ) from error
-        if not isinstance(row, dict):
-            raise CapfixError(f"{path}, line {number}, is not an object.", "One object a line.")
-        rows.append(row)
-    return rows

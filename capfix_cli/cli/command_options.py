@@ -46,7 +46,7 @@ JsonOption = Annotated[
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="Only the result, in short.")]
 ReferencesOption = Annotated[
     str | None,
-    typer.Option("--references", metavar="CSV", help="References: file_name, caption_1, ..."),
+    typer.Option("--references", metavar="FILE", help="What people say, as `measure` reads it."),
 ]
 ModelOrLatest = Annotated[
     str | None, typer.Argument(help="A checkpoint; the latest run's if none.")

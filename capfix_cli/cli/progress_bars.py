@@ -21,6 +21,7 @@ class Watcher:
         self.told = False
         self.bar: Any = None
         self.task: Any = None
+        self.lines: set[str] = set()
 
     def __enter__(self) -> Watcher:
         if not self.quiet and sys.stderr.isatty():
@@ -65,6 +66,16 @@ class Watcher:
             sys.stderr.write(f"{name}: {done} of {total} ...\n")
             self.told = True
         self.stage = name
+
+    def tell(self, line: str) -> None:
+        """Write a line that must be read while the work goes on, once; nothing where quiet."""
+        if self.quiet or line in self.lines:
+            return
+        self.lines.add(line)
+        if self.bar is not None:
+            self.bar.console.print(f"Note: {line}", markup=False, highlight=False, soft_wrap=True)
+        else:
+            sys.stderr.write(f"Note: {line}\n")
 
     def __exit__(
         self,

@@ -18,7 +18,7 @@ RecipeArgument = Annotated[
 ]
 CaptionsOption = Annotated[
     str | None,
-    typer.Option("--captions", metavar="CSV", help="Training captions: file_name, caption_1 …"),
+    typer.Option("--captions", metavar="FILE", help="Training captions, as `measure` reads them."),
 ]
 TrainingAudioOption = Annotated[
     str | None, typer.Option("--audio", metavar="DIR", help="The training clips.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -11,8 +10,9 @@ import torch
 from torch import Tensor
 
 from capfix_cli.audio.audio_batches import Batch, iterate_batches, read_waveform
-from capfix_cli.audio.audio_files import Clip, read_headers
+from capfix_cli.audio.audio_files import Clip
 from capfix_cli.audio.clip_sample import PROBED, Sample
+from capfix_cli.audio.clip_set import NO_CLIPS, ClipSet, ClipSource, open_clips
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress
@@ -42,6 +42,7 @@ class EncodedClips:
         sample: a few of the sampled clips with their waveforms, for experiments.
         broken: clips that the captioner gives no finite numbers for; where they are the fewer,
             they are left out of all else and told among the skipped.
+        clip_set: the files that were gone through.
     """
 
     audio: AudioSummary
@@ -51,6 +52,7 @@ class EncodedClips:
     finite: bool
     sample: Sample = NO_SAMPLE
     broken: tuple[str, ...] = ()
+    clip_set: ClipSet = NO_CLIPS
 
 
 NOT_FINITE = "the captioner's scores for it are not finite numbers"
@@ -58,7 +60,7 @@ NOT_FINITE = "the captioner's scores for it are not finite numbers"
 
 def encode_and_caption(
     captioner: Captioner,
-    folder: str,
+    audio: ClipSource,
     *,
     batch_size: int,
     seed: int,
@@ -71,7 +73,7 @@ def encode_and_caption(
 
     Args:
         captioner: in eval mode.
-        folder: of audio files.
+        audio: a folder, or its clips.
         batch_size: clips.
         seed: of the sample and of draws.
         options: how to decode; greedy for a diagnosis.
@@ -82,18 +84,16 @@ def encode_and_caption(
     Raises:
         CapfixError: no such folder or no audio in it.
     """
-    clips, skipped = read_headers(
-        folder, lambda done, total: progress("reading audio headers", done, total)
-    )
-    chosen, rest = split_sample(clips, sample, seed)
-    done = _Pass(captioner, options, seed, chosen[:PROBED], skipped)
+    clips = open_clips(audio, progress)
+    chosen, rest = clips.split(sample, seed)
+    done = _Pass(captioner, options, seed, chosen[:PROBED], list(clips.skipped))
     for kept, group in ((True, chosen), (False, [] if only_sample else rest)):
         for batch in iterate_batches(
             group, captioner.sample_rate, batch_size, captioner.min_samples
         ):
             done.add(batch, kept=kept)
             progress("listening and captioning", done.count, len(clips))
-    return done.result(folder)
+    return done.result(clips)
 
 
 class _Pass:
@@ -153,8 +153,8 @@ class _Pass:
     def _decode(self, chunk: EncodedBatch) -> list[ClipCaption]:
         return decode(self.captioner, chunk, self.options, self.seed)
 
-    def result(self, folder: str) -> EncodedClips:
-        """Put together what was found; the fewer clips that are broken are left out."""
+    def result(self, clips: ClipSet) -> EncodedClips:
+        """Put together what was found of them; the fewer clips that are broken are left out."""
         names = [caption.file_name for _, found in self.broken for caption in found]
         finite = len(names) <= len(self.captions)
         if finite:
@@ -168,7 +168,7 @@ class _Pass:
         order = [n for n in self.probed if n in self.waveforms and n not in left_out]
         return EncodedClips(
             audio=AudioSummary(
-                str(folder), len(self.captions), self.seconds, _sorted(self.skipped)
+                clips.folder, len(self.captions), self.seconds, _sorted(self.skipped)
             ),
             captions=tuple(sorted(self.captions, key=lambda caption: caption.file_name)),
             chunks=tuple(self.chunks),
@@ -181,16 +181,23 @@ class _Pass:
                 tuple(self.probed[name] for name in order),
             ),
             broken=tuple(sorted(names)),
+            clip_set=clips,
         )
 
 
-def draw_sample(folder: str, sample_rate: int, count: int, seed: int) -> Sample:
-    """Read a few clips of a folder, drawn by the seed; unusable files are left out.
+def draw_sample(audio: ClipSource, sample_rate: int, count: int, seed: int) -> Sample:
+    """Read a few clips, drawn by the seed; unusable files are left out.
+
+    Args:
+        audio: a folder, or its clips.
+        sample_rate: Hz of the waveforms.
+        count: the most clips.
+        seed: of the draw.
 
     Raises:
         CapfixError: no such folder or no audio in it.
     """
-    chosen, _ = split_sample(read_headers(folder)[0], count, seed)
+    chosen, _ = open_clips(audio).split(count, seed)
     read = [(clip, read_waveform(clip, sample_rate)) for clip in chosen]
     kept = [(clip, one) for clip, one in read if not isinstance(one, SkippedClip)]
     return Sample(
@@ -223,17 +230,6 @@ def _part(
 
 def _sorted(skipped: Sequence[SkippedClip]) -> tuple[SkippedClip, ...]:
     return tuple(sorted(skipped, key=lambda clip: clip.path))
-
-
-def split_sample(clips: Sequence[Clip], size: int, seed: int) -> tuple[list[Clip], list[Clip]]:
-    """Part the clips into a sample drawn by the seed and the rest; small sets are sampled whole."""
-
-    def rank(clip: Clip) -> bytes:
-        key = f"{seed}/{clip.name}".encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(key, digest_size=8).digest()
-
-    ranked = sorted(clips, key=rank)
-    return ranked[:size], ranked[size:]
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ import soundfile
 from numpy.random import Generator
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.randomness import stream
 from capfix_cli.demo.synthetic_sounds import RATE, SOUNDS, Samples, Wave
 
 SECONDS = 4.0  # a clip
@@ -250,15 +251,15 @@ def make_world(
         (world.test_audio, world.test_captions, test_clips),
     )
     truth: dict[str, tuple[str, str]] = {}
-    pairs = _split_pairs(np.random.default_rng([seed, 0]))
+    pairs = _split_pairs(stream(seed, "world.pairs"))
     for number, (audio, table, clips) in enumerate(splits):
         audio.mkdir()
         rows = []
-        scenes = _scenes(pairs[number], clips, np.random.default_rng([seed, 1, number]))
+        scenes = _scenes(pairs[number], clips, stream(seed, "world.scenes", number))
         for index, scene in enumerate(scenes):
             name = f"{audio.name}-{index:05d}.flac"
             # A generator of its own for each clip: more clips leave the sound of these alone.
-            generator = np.random.default_rng([seed, 2, number, index])
+            generator = stream(seed, "world.sounds", number, index)
             soundfile.write(audio / name, render(scene, generator), RATE, subtype="PCM_16")
             rows.append((name, captions(scene, generator)))
             truth[name] = (scene.first, scene.second)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from capfix_cli.audio.clip_sample import Sample
+from capfix_cli.audio.clip_set import ClipSet
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.core.progress import ProgressCallback, no_progress
@@ -43,7 +44,7 @@ class DiagnosisContext:
         marks: what is known of fixes from settings of training and training captions.
         pairs_fit: whether the training captions were found to belong to their clips; None where
             that was not tested.
-        train_audio: folder of the clips that it was trained on, or None.
+        train_audio: the clips that it was trained on, or None.
     """
 
     loaded: Loaded
@@ -53,7 +54,7 @@ class DiagnosisContext:
     progress: ProgressCallback = no_progress
     training: Sequence[Cause] | None = None
     marks: Mapping[str, Mark] = field(default_factory=dict)
-    train_audio: str | None = None
+    train_audio: ClipSet | None = None
     pairs_fit: bool | None = None
 
     @property
@@ -86,8 +87,8 @@ class DiagnosisContext:
             trained_on=None if self.train_audio is None else self._training_clips(self.train_audio),
         )
 
-    def _training_clips(self, folder: str) -> Callable[[], Sample]:
-        return lambda: draw_sample(folder, self.captioner.sample_rate, FITTED, self.seed)
+    def _training_clips(self, clips: ClipSet) -> Callable[[], Sample]:
+        return lambda: draw_sample(clips, self.captioner.sample_rate, FITTED, self.seed)
 
     @cached_property
     def evaluator(self) -> DecodingEvaluator:

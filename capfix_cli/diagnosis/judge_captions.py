@@ -9,9 +9,10 @@ import numpy as np
 
 from capfix_cli import __version__
 from capfix_cli.captions.caption_layouts import EVERY, CaptionTable, Columns, read_captions
-from capfix_cli.captions.captions_file import match_references
+from capfix_cli.captions.reference_file import match_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.thresholds import MIN_CLIPS
 from capfix_cli.diagnosis.captions_verdict import (
     judge_captions,
@@ -85,7 +86,7 @@ def measure_files(
     tables = [read_captions(path, request.columns, request.seed) for path in paths]
     for table in tables:
         if request.references is not None:
-            _add_references(table, request.references, request.seed)
+            _add_references(table, request.references)
         require_enough_captions(table.path, len(table.captions))
     judged = []
     for number, table in enumerate(tables):
@@ -106,13 +107,9 @@ def measure_files(
     return Measurement(__version__, files, tuple(comparisons), request.seed, notes=tuple(notes))
 
 
-def _add_references(table: CaptionTable, path: str, seed: int) -> None:
+def _add_references(table: CaptionTable, path: str) -> None:
     """Give each clip the references that another file has of it."""
-    other = read_captions(path, seed=seed)
-    known = {
-        caption.file_name: [caption.text, *texts] if other.people or not texts else texts
-        for caption, texts in zip(other.captions, other.references, strict=True)
-    }
+    known = read_references(path, named=False)
     found = match_references(known, [caption.file_name for caption in table.captions], path)
     table.references = [found.get(caption.file_name, []) for caption in table.captions]
     without = sum(not texts for texts in table.references)
@@ -277,7 +274,7 @@ def _without(measures: Mapping[str, Measure], names: set[str]) -> dict[str, Meas
 
 def _sampled(table: CaptionTable, seed: int) -> dict[str, Measure]:
     """Measure as many captions as corridors are known for, and compare these with them."""
-    places = np.random.default_rng([seed, 23]).permutation(len(table.captions))[:MOST]
+    places = stream(seed, "measure.sample").permutation(len(table.captions))[:MOST]
     some = [table.captions[place] for place in places]
     people = [table.references[place] for place in places if table.references[place]]
     measures = measure_corpus(count_captions(some), seed)

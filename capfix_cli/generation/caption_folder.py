@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from capfix_cli.audio.audio_files import read_headers
+from capfix_cli.audio.clip_set import ClipSource, open_clips
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captions.captions_file import Predicted, predicted, printable
 from capfix_cli.core.errors import CapfixError
@@ -99,7 +99,7 @@ class _Counts:
 
 def caption_folder(
     captioner: Captioner,
-    folder: str,
+    audio: ClipSource,
     made: GenerationManifest,
     options: DecodingOptions,
     *,
@@ -112,7 +112,7 @@ def caption_folder(
 
     Args:
         captioner: in eval mode.
-        folder: of audio files.
+        audio: a folder, or its clips.
         made: the seed, and what else decides the captions.
         options: how to decode.
         batch_size: clips.
@@ -124,15 +124,14 @@ def caption_folder(
         CapfixError: whatever the user can mend: no usable clip, no scores that are numbers, no
             room, another command's side file, another process that died.
     """
-    clips, unread = read_headers(
-        folder, lambda done, total: progress("reading audio headers", done, total)
-    )
+    found = open_clips(audio, progress)
+    folder, clips, unread = found.folder, found.clips, found.skipped
     delivery.clips = len(clips)
     if not clips:
         raise _unusable(folder, unread)
     with ExitStack() as stack:
         part, done = _open(stack, made, delivery, team)
-        names = {clip.name for clip in clips}
+        names = set(found.names)
         delivery.kept = delivery.found = len(done & names)
         counts = _Counts()
         shares = deal(clips, done, batch_size, team.rank, team.world)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 
@@ -17,6 +16,7 @@ from capfix_cli.audio.audio_batches import (
 )
 from capfix_cli.audio.audio_files import Clip
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.core.randomness import drawn_order
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.decoding.encode_pass import encode, memory_told, rows_not_finite
@@ -50,6 +50,16 @@ def deal(
     from any number of them they are the same, so that a clip is captioned in the same company
     whoever does it and whenever. Clips of batches that were done in part come first, among
     themselves.
+
+    Args:
+        clips: of the folder.
+        done: names of those that have a caption.
+        batch_size: clips.
+        rank: of the process, from 0.
+        world: how many processes there are.
+
+    Returns:
+        Two lists of clips: the rest of batches done in part, and whole batches.
     """
     whole: list[list[Clip]] = []
     rest: list[Clip] = []
@@ -120,6 +130,12 @@ def find_absent(
     The clips that it is made of depend on the folder and the seed alone, so that every process
     and every resumption contrasts with the same.
 
+    Args:
+        captioner: in eval mode.
+        clips: of the folder, in any order.
+        options: say whether anything is contrasted with, and of which kind it is.
+        seed: of the draw.
+
     Raises:
         CapfixError: other clips are asked for, and but one can be used.
     """
@@ -137,14 +153,10 @@ def find_absent(
 
 def _sample(captioner: Captioner, clips: Sequence[Clip], seed: int) -> list[Waveform]:
     """Read usable clips in an order drawn by the seed, no more than one batch may hold."""
-
-    def rank(clip: Clip) -> bytes:
-        key = f"{seed}/absent/{clip.name}".encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(key, digest_size=8).digest()
-
     found: list[Waveform] = []
     longest = 0.0
-    for clip in sorted(clips, key=rank):
+    for place in drawn_order([clip.name for clip in clips], seed, "absent"):
+        clip = clips[place]
         longest_then = max(longest, clip.seconds)
         padded = (len(found) + 1) * longest_then
         if len(found) >= 2 and padded > ABSENT_CLIPS * USUAL_SECONDS:

@@ -6,6 +6,7 @@ import gzip
 
 import numpy as np
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.measures.caption_tokens import Ints
 from capfix_cli.measures.corpus import Counted
 from capfix_cli.measures.half_samples import halves_interval
@@ -34,7 +35,7 @@ def corpus_compression(counted: Counted, seed: int) -> tuple[float, float, int]:
     Returns:
         the ratio, half the interval, and the captions taken.
     """
-    said = np.random.default_rng([seed, 1]).permutation(counted.said())[:MOST]
+    said = stream(seed, "compression.order").permutation(counted.said())[:MOST]
 
     def ratio(places: Ints) -> float:
         return compression_ratio(counted.tokens.take(said[places]).text())

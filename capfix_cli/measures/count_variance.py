@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.measures.caption_tokens import Ints
 from capfix_cli.measures.intervals import Z, student
 from capfix_cli.measures.ngrams import Ngrams, changes, spans
@@ -176,7 +177,9 @@ def top_share_half(counts: Ints, k: int, seed: int) -> float:
     shrink: float = min(1.0, once / size / luck) if luck > 0 else 0.0
     rates = shares * (1 - shrink * (1 - shares) ** size)
     rates = np.append(rates, max(0.0, 1.0 - float(rates.sum())))  # the rest, as if it were one
-    drawn = np.random.default_rng([seed, size, k]).multinomial(size, rates / rates.sum(), TOP_DRAWS)
+    drawn = stream(seed, "measures.top-counts", size, k).multinomial(
+        size, rates / rates.sum(), TOP_DRAWS
+    )
     ranked = np.sort(drawn[:, :-1], axis=1)
     spread = float(ranked[:, -k:].sum(1).var()) / size**2
     return student(size - 1) * math.sqrt(spread + Z**2 / 4 / size**2)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.measures.caption_tokens import Ints
 from capfix_cli.measures.intervals import student
 
@@ -33,7 +34,7 @@ def halves_interval(
     half = min(size // 2, largest)
     if half < 1:
         return float("inf")
-    generator = np.random.default_rng([seed, size])
+    generator = stream(seed, "measures.halves", size)
     order, start = generator.permutation(size), 0
     squares = []
     for _ in range(PAIRS):

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from capfix_cli.core.randomness import stream
+
 Z = 1.959963984540054  # scipy.special.ndtri(0.975): two-sided 95 % of a normal distribution
 HALVES = 100  # of the half samples of paired tests
 BOOTSTRAPS = 1000
@@ -18,7 +20,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """Percentile bootstrap interval of a mean over clips (Efron 1979)."""
     array = np.asarray(values, dtype=np.float64)
-    generator = np.random.default_rng([seed, len(array)])
+    generator = stream(seed, "measures.bootstrap", len(array))
     means = [
         float(array[generator.integers(0, len(array), len(array))].mean())
         for _ in range(BOOTSTRAPS)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.text import split_words
 from capfix_cli.core.thresholds import (
     DISTINCT_AT_100,
@@ -148,7 +149,7 @@ def _jackknife(
 
 def reference_sample(references: Sequence[Sequence[str]], seed: int) -> list[str]:
     """Draw one reference a clip, as one person would have captioned them all."""
-    generator = np.random.default_rng([seed, 17])
+    generator = stream(seed, "references.one-a-clip")
     return [texts[int(generator.integers(len(texts)))] for texts in references if texts]
 
 

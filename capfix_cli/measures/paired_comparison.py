@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.measures.intervals import BOOTSTRAPS, HALVES, Z
 from capfix_cli.schemas.measurement import Difference
 
@@ -21,7 +22,7 @@ def paired_means(first: Floats, second: Floats, seed: int) -> Difference:
     draws on one side of zero (Efron & Tibshirani 1993, chapter 16).
     """
     apart = second - first
-    generator = np.random.default_rng([seed, len(apart), 13])
+    generator = stream(seed, "paired.bootstrap", len(apart))
     means = np.array(
         [
             apart[generator.integers(0, len(apart), len(apart))].mean() if len(apart) else 0.0
@@ -50,7 +51,7 @@ def paired_statistic(
     """
     total = len(first)
     values = (statistic(first), statistic(second))
-    generator = np.random.default_rng([seed, total, 15])
+    generator = stream(seed, "paired.halves", total)
     apart = []
     for _ in range(HALVES):
         index = generator.permutation(total)[: max(2, total // 2)].tolist()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.measures.caption_tokens import Ints, Tokens
 from capfix_cli.measures.corpus import Counted
 from capfix_cli.measures.count_variance import half_interval
@@ -57,7 +58,7 @@ def pairwise_bleu(counted: Counted, seed: int, most: int = PAIRS) -> tuple[float
     :math:`4/N^2 \sum_i (a_i - \bar a)^2` less what pairs count twice, a_i being the mean of
     caption i's pairs.
     """
-    said = np.random.default_rng([seed, 2]).permutation(counted.said())
+    said = stream(seed, "pairwise-bleu.order").permutation(counted.said())
     words = float(counted.tokens.lengths[said].mean()) if len(said) else 0.0
     most = min(most, max(1, round(WORDS / max(1.0, 2 * words))))
     size = min(len(said), most)

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse import csr_array
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.measures.cider import CiderD
 from capfix_cli.measures.intervals import BOOTSTRAPS
 from capfix_cli.measures.sentence_counts import Grams, Integers, count_grams
@@ -71,7 +72,7 @@ def own_and_shuffled(
     """
     total = len(captions)
     cider = CiderD(captions, references)
-    generator = np.random.default_rng([seed, total, 3])
+    generator = stream(seed, "reference-listening.pairing", total)
     shuffled = np.zeros(total)
     for _ in range(SHUFFLES):
         shuffled += cider.scores(others(total, generator))
@@ -116,7 +117,7 @@ def find_own(
     """
     total = len(captions)
     if total > POOL:
-        generator = np.random.default_rng([seed, total, 5])
+        generator = stream(seed, "reference-listening.pool", total)
         pool = np.sort(generator.permutation(total)[:POOL])
     else:
         pool = np.arange(total)
@@ -173,7 +174,7 @@ def quotient(own: Floats, shuffled: Floats) -> float | None:
 
 def ratio_interval(own: Floats, shuffled: Floats, seed: int) -> tuple[float, float] | None:
     """Percentile bootstrap over clips of the ratio of two means; None where it is undefined."""
-    generator = np.random.default_rng([seed, len(own), 7])
+    generator = stream(seed, "reference-listening.bootstrap", len(own))
     values = []
     for _ in range(BOOTSTRAPS):
         index = generator.integers(0, len(own), len(own))

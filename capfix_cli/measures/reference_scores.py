@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.text import split_words
 from capfix_cli.measures.intervals import BOOTSTRAPS, bootstrap_interval
 from capfix_cli.measures.reference_bleu import bleu, bleu_statistics
@@ -33,7 +34,7 @@ def score_on_references(
         [[split_words(text) for text in texts] for texts in references],
     )
     value = bleu(statistics.sum(axis=0))
-    generator = np.random.default_rng([seed, len(captions), 19])
+    generator = stream(seed, "bleu.bootstrap", len(captions))
     total = len(captions)
     drawn = np.stack(
         [

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.measures.caption_tokens import Ints, Tokens
 from capfix_cli.measures.corpus import Counted
 from capfix_cli.measures.count_variance import half_interval
@@ -78,7 +79,7 @@ def vendi(counted: Counted, seed: int) -> Vendi:
     """
     said = counted.said()
     if len(said) > MOST:
-        said = np.sort(np.random.default_rng([seed, 4]).permutation(said)[:MOST])
+        said = np.sort(stream(seed, "vendi.captions").permutation(said)[:MOST])
     kinds, counts = np.unique(said, return_counts=True)
     features = kernel_features(counted.tokens.take(kinds))
     entropy, error = kernel_entropy(features, counts, seed)
@@ -108,7 +109,7 @@ def kernel_entropy(features: sparse.csr_matrix, counts: Ints, seed: int) -> tupl
         values = np.linalg.eigvalsh((weighted @ weighted.T).toarray())
         values = values[values > 1e-15]
         return float(-(values @ np.log(values))), 0.0
-    generator = np.random.default_rng([seed, 3])
+    generator = stream(seed, "vendi.probes")
     weighted = weighted.tocsr()
     across = weighted.T.tocsr()
     rows = weighted.shape[0]
@@ -185,7 +186,7 @@ def _entropy_half(features: sparse.csr_matrix, seed: int) -> float:
         nodes, vectors = np.linalg.eigh((features @ features.T).toarray())
         nodes, weights = np.maximum(nodes, 0.0)[None], vectors**2
     else:
-        tried = np.sort(np.random.default_rng([seed, 5]).permutation(size)[:TRIED])
+        tried = np.sort(stream(seed, "vendi.tried").permutation(size)[:TRIED])
         starts = np.zeros((size, TRIED))
         starts[tried, np.arange(TRIED)] = 1.0
         nodes, weights = _lanczos(features, features.T.tocsr(), starts)

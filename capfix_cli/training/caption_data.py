@@ -12,11 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from capfix_cli.audio.audio_batches import Waveform, iterate_batches
-from capfix_cli.audio.audio_files import Clip, read_headers, unreadable
+from capfix_cli.audio.audio_files import Clip, unreadable
+from capfix_cli.audio.clip_set import ClipSource, open_clips
 from capfix_cli.captioners.own.mel_frames import make_front_end
 from capfix_cli.captioners.own.own_captioner import SPECIAL
 from capfix_cli.captioners.own.own_config import FrontEndConfig
-from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.captions.reference_file import fit_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
 from capfix_cli.schemas.clip_records import SkippedClip
@@ -29,40 +30,56 @@ Progress = Callable[[int, int], None]  # done, in all
 
 @dataclass(frozen=True)
 class Matched:
-    """The files of a folder and the captions that belong to them."""
+    """The files of a folder and the captions that belong to them.
 
+    Attributes:
+        folder: of the clips.
+        clips: files with captions, by path.
+        captions: name -> captions, of the same clips.
+        skipped: files that cannot be read, with captions or without.
+        unmatched: clips without captions.
+        absent: names in the captions file that are of no file in the folder.
+        notes: how the captions file was read.
+    """
+
+    folder: str
     clips: list[Clip]
     captions: dict[str, list[str]]
     skipped: list[SkippedClip]
     unmatched: tuple[str, ...]
     absent: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
-def match_files(captions_file: str | Path, audio_folder: str | Path) -> Matched:
+def match_files(captions_file: str | Path, audio: ClipSource) -> Matched:
     """Find which captions of a file belong to which audio of a folder.
+
+    Args:
+        captions_file: in any layout that ``capfix measure`` reads.
+        audio: a folder, or its clips.
 
     Raises:
         CapfixError: no captions, no audio, or none that belong together.
     """
     references = read_references(captions_file)
-    clips, skipped = read_headers(audio_folder)
-    matched = match_references(references, [clip.name for clip in clips], captions_file)
-    broken = {clip.path for clip in skipped}
-    there = {clip.name for clip in clips} | broken
-    bare = {Path(name).name for name in there}
-    absent = [n for n in references if n not in there and Path(n).name not in bare]
+    found = open_clips(audio)
+    there = [*found.names, *(clip.path for clip in found.skipped)]
+    fit = fit_references(references, there, captions_file)
+    captions = {name: fit.matched[name] for name in found.names if name in fit.matched}
     return Matched(
-        [clip for clip in clips if clip.name in matched],
-        matched,
-        skipped,
-        tuple(clip.name for clip in clips if clip.name not in matched),
-        tuple(absent),
+        found.folder,
+        [clip for clip in found.clips if clip.name in captions],
+        captions,
+        list(found.skipped),
+        tuple(name for name in found.names if name not in captions),
+        fit.unused,
+        tuple(f"{captions_file}: {note}." for note in references.notes),
     )
 
 
 def load_training_clips(
     captions_file: str | Path,
-    audio_folder: str | Path,
+    audio: ClipSource,
     front_end: FrontEndConfig,
     progress: Progress | None = None,
     *,
@@ -72,30 +89,51 @@ def load_training_clips(
     """Read a captions file and its audio, and compute the features once.
 
     Args:
-        captions_file: CSV or JSONL.
-        audio_folder: of the clips.
+        captions_file: in any layout that ``capfix measure`` reads.
+        audio: a folder, or its clips.
+        front_end: of the captioner.
+        progress: called with clips done and in all.
+        root: as of :func:`compute_features`.
+        variants: as of :func:`compute_features`.
+
+    Raises:
+        CapfixError: no captions, no audio, or none that belong together; or the cache cannot be
+            written.
+    """
+    found = match_files(captions_file, audio)
+    return compute_features(found, front_end, progress, root=root, variants=variants)
+
+
+def compute_features(
+    found: Matched,
+    front_end: FrontEndConfig,
+    progress: Progress | None = None,
+    *,
+    root: Path | None = None,
+    variants: Variants | None = None,
+) -> TrainingClips:
+    """Compute the features of clips once.
+
+    Args:
+        found: the clips and their captions.
         front_end: of the captioner.
         progress: called with clips done and in all.
         root: the folder whose ``.capfix/cache`` keeps the features; in memory alone where None.
         variants: altered copies to make; needs a ``root`` where there are any.
 
     Raises:
-        CapfixError: no captions, no audio, or none that belong together; or the cache cannot be
-            written.
+        CapfixError: none of the clips can be used, or the cache cannot be written.
     """
-    found = match_files(captions_file, audio_folder)
     skipped = list(found.skipped)
     if root is None:
-        return _in_memory(
-            found, audio_folder, front_end, progress, skipped=skipped, variants=variants
-        )
+        return _in_memory(found, front_end, progress, skipped=skipped, variants=variants)
     cache = FeatureCache(root, dataclasses.asdict(front_end))
     digests = _digests(found.clips, skipped, root)
     copies = 1 + _copies(variants)
     _fill(cache, found, digests, front_end, variants, skipped=skipped, progress=progress)
     broken = {clip.path for clip in skipped}
     known = {name: digest for name, digest in digests.items() if name not in broken}
-    names = _usable(known, found, audio_folder, skipped)
+    names = _usable(known, found, skipped)
     stored = [
         Features(cache, [p for n in names if (p := _place(cache, digests, n, variants, copy))])
         for copy in range(copies)
@@ -112,7 +150,6 @@ def _copies(variants: Variants | None) -> int:
 
 def _in_memory(
     found: Matched,
-    audio_folder: str | Path,
     front_end: FrontEndConfig,
     progress: Progress | None,
     *,
@@ -126,7 +163,7 @@ def _in_memory(
     for wave in _waveforms(found.clips, front_end, skipped):
         held[wave.name] = log_mel(front, wave.samples)
         _tell(progress, len(held) + len(skipped), total)
-    names = _usable(held, found, audio_folder, skipped)
+    names = _usable(held, found, skipped)
     return _gather(found, names, [held[name] for name in names], skipped)
 
 
@@ -164,7 +201,15 @@ def _fill(
 
 
 def log_mel(front: nn.Module, samples: Tensor) -> Tensor:
-    """[samples] -> [frames, n_mels] float16; the same however clips are batched."""
+    """Compute a clip's features, the same however clips are batched.
+
+    Args:
+        front: [B, samples] and lengths -> [B, frames, n_mels] and lengths in frames.
+        samples: [samples] float32 at the front end's rate.
+
+    Returns:
+        [frames, n_mels] float16.
+    """
     with torch.inference_mode():
         frames, lengths = front(samples.unsqueeze(0), torch.tensor([len(samples)]))
     clip: Tensor = frames[0, : int(lengths[0])].half().clone()
@@ -213,7 +258,6 @@ def _tell(progress: Progress | None, done: int, total: int) -> None:
 def _usable(
     known: Mapping[str, object],
     found: Matched,
-    folder: str | Path,
     skipped: Sequence[SkippedClip],
 ) -> list[str]:
     """Name the clips that can be used.
@@ -224,8 +268,8 @@ def _usable(
     if not known:
         first = f": {skipped[0].path} is {skipped[0].reason}" if skipped else ""
         raise CapfixError(
-            f"None of the {len(found.clips) or len(skipped)} captioned clips in {folder} can be"
-            f" used{first}.",
+            f"None of the {len(found.clips) or len(skipped)} captioned clips in {found.folder} can"
+            f" be used{first}.",
             "Check the audio files.",
         )
     return sorted(known)
@@ -248,7 +292,15 @@ def _gather(
 
 
 def build_vocabulary(captions: Sequence[Sequence[str]], minimum: int = 1) -> list[str]:
-    """Give the special tokens and every word said at least ``minimum`` times, by frequency."""
+    """Give the special tokens and every word said at least ``minimum`` times.
+
+    Args:
+        captions: of each clip.
+        minimum: times that a word must be said.
+
+    Returns:
+        Words, the commonest first after the special tokens; equally common ones by alphabet.
+    """
     counts = Counter(word for texts in captions for text in texts for word in split_words(text))
     words = [word for word, count in counts.items() if count >= minimum]
     return [*SPECIAL, *sorted(words, key=lambda word: (-counts[word], word))]

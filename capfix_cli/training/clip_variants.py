@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from capfix_cli.audio.audio_batches import Waveform, read_waveform
-from capfix_cli.audio.audio_files import read_headers
+from capfix_cli.audio.clip_set import open_clips
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.training.augment.waveform_augment import alter, draw_alteration
 from capfix_cli.training.training_config import AugmentationOptions
@@ -55,6 +55,11 @@ class Variants:
 def make_variants(options: AugmentationOptions, seed: int, sample_rate: int) -> Variants | None:
     """Prepare the copies; None where the recipe asks for none.
 
+    Args:
+        options: how many copies, and what may be altered.
+        seed: of the draws.
+        sample_rate: Hz of the recordings that noise is cut from.
+
     Raises:
         CapfixError: the folder of noises cannot be used.
     """
@@ -62,8 +67,8 @@ def make_variants(options: AugmentationOptions, seed: int, sample_rate: int) -> 
         return None
     if not options.noise_folder or not options.noise_share:
         return Variants(options, seed)
-    clips, _ = read_headers(options.noise_folder)
-    read = (read_waveform(clip, sample_rate, sample_rate // 10) for clip in clips[:MOST_RECORDINGS])
+    some = open_clips(options.noise_folder).clips[:MOST_RECORDINGS]
+    read = (read_waveform(clip, sample_rate, sample_rate // 10) for clip in some)
     recordings = [wave.samples for wave in read if isinstance(wave, Waveform)]
     if not recordings:
         raise CapfixError(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.randomness import drawn_order
 from capfix_cli.diagnosis.training_data.content_words import specific_words
 from capfix_cli.training.augment.caption_augment import (
     add_paraphrases,
@@ -23,6 +23,12 @@ def prepare(
     clips: TrainingClips, data: DataOptions, augmentation: AugmentationOptions, seed: int
 ) -> tuple[TrainingClips, TrainingClips | None]:
     """Hold clips out, choose captions and add to them.
+
+    Args:
+        clips: as they were read.
+        data: which captions are trained on, and how many clips are held out.
+        augmentation: which captions are added.
+        seed: of the clips held out and of the words changed.
 
     Returns:
         The clips to train on, and those to choose the best epoch by, which keep their captions
@@ -52,16 +58,24 @@ def prepare(
 def hold_out(
     clips: TrainingClips, share: float, seed: int
 ) -> tuple[TrainingClips, TrainingClips | None]:
-    """Part clips by a hash of their names, so that the same clips are held out in every run."""
+    """Part clips by a hash of their names, so that the same clips are held out in every run.
+
+    Args:
+        clips: to part.
+        share: of them to hold out, 0 to 1; at least eight are.
+        seed: of the draw.
+
+    Returns:
+        The clips to train on and those held out, both in the order they had; None where the share
+        is 0.
+
+    Raises:
+        CapfixError: none would be left to train on.
+    """
     if not share:
         return clips, None
     names = clips.names or [str(place) for place in range(len(clips.captions))]
-
-    def rank(place: int) -> bytes:
-        text = f"{seed}/{names[place]}".encode("utf-8", "surrogateescape")
-        return hashlib.blake2b(text, digest_size=8).digest()
-
-    order = sorted(range(len(names)), key=rank)
+    order = drawn_order(names, seed)
     size = max(FEWEST_HELD_OUT, round(share * len(names)))
     if size >= len(names):
         raise CapfixError(
@@ -82,6 +96,13 @@ def is_specific(caption: str, at_least: int = 1) -> bool:
 
 def filter_captions(clips: TrainingClips, at_least: int) -> TrainingClips:
     """Leave out captions that name fewer things than ``at_least``, and say which (fix 4.2).
+
+    Args:
+        clips: with their captions.
+        at_least: words that name something, a caption.
+
+    Returns:
+        Clips that have captions left, the captions left out among ``rejected``.
 
     Raises:
         CapfixError: no caption is left.

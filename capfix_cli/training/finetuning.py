@@ -15,7 +15,7 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
 from capfix_cli.schemas.clip_records import SkippedClip
-from capfix_cli.training.caption_data import match_files
+from capfix_cli.training.caption_data import Matched
 from capfix_cli.training.clip_variants import Variants
 from capfix_cli.training.training_clips import TrainingClips
 from capfix_cli.training.training_limits import UNKNOWN_WORDS
@@ -52,14 +52,21 @@ class Waveforms(Sequence[Tensor]):
 
 
 def load_waveforms(
-    captions_file: str, audio_folder: str, captioner: Captioner, variants: Variants | None
+    found: Matched, captioner: Captioner, variants: Variants | None
 ) -> TrainingClips:
     """Read what a user's captioner is trained on; files that cannot be used are listed.
 
+    Args:
+        found: the clips and their captions.
+        captioner: says which rate it hears, in Hz, and how short a clip may be.
+        variants: altered copies to make, or None.
+
+    Returns:
+        Clips as waveforms of [samples], decoded when they are asked for.
+
     Raises:
-        CapfixError: no captions, no audio, or none that belong together.
+        CapfixError: none of the clips can be used.
     """
-    found = match_files(captions_file, audio_folder)
     skipped, usable = list(found.skipped), []
     for clip in found.clips:
         wave = read_waveform(clip, captioner.sample_rate, captioner.min_samples)
@@ -69,7 +76,7 @@ def load_waveforms(
             skipped.append(wave)
     if not usable:
         raise CapfixError(
-            f"None of the {len(found.clips)} captioned clips in {audio_folder} can be used.",
+            f"None of the {len(found.clips)} captioned clips in {found.folder} can be used.",
             "Check the audio files.",
         )
     usable.sort(key=lambda clip: clip.name)

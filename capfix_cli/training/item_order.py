@@ -14,13 +14,13 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.text import split_words
 from capfix_cli.diagnosis.training_data.content_words import specific_words
 from capfix_cli.training.schedules import CURRICULA
 from capfix_cli.training.training_config import DataOptions, TrainingOptions
 
 Integers = NDArray[np.int64]
-ORDER, CAPTION = 43, 41  # keys of the draws
 
 
 @dataclass(frozen=True)
@@ -107,8 +107,8 @@ class Epochs:
     def items(self, epoch: int) -> list[Item]:
         """Give an epoch's clips and captions; every epoch has the same number."""
         seed = self.training.seed
-        order = balanced(self.kinds, self.data, np.random.default_rng([seed, ORDER, epoch]))
-        draws = np.random.default_rng([seed, CAPTION, epoch]).random(len(order))
+        order = balanced(self.kinds, self.data, stream(seed, "training.order", epoch))
+        draws = stream(seed, "training.caption", epoch).random(len(order))
         longest = self.longest(epoch)
         allowed = [
             [place for place, length in enumerate(own) if length <= longest]

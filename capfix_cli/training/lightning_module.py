@@ -9,19 +9,18 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.randomness import torch_seed
 from capfix_cli.training.objective import Encode, Objective, TheirLoss
 from capfix_cli.training.training_batches import Batch
 from capfix_cli.training.training_config import TrainingOptions
 
 Report = Callable[[int, int, float], None]  # steps done, steps in all, loss in nats a token
-STEP = 71  # key of each step's draws
 
 
 class DivergedError(CapfixError):
@@ -30,8 +29,7 @@ class DivergedError(CapfixError):
 
 def seed_step(seed: int, step: int, rank: int = 0) -> None:
     """Start the random numbers of a step anew, by its place alone: what resuming relies on."""
-    drawn = np.random.SeedSequence([seed, STEP, step, rank]).generate_state(1, np.uint64)
-    torch.manual_seed(int(drawn[0]) >> 1)
+    torch.manual_seed(torch_seed(seed, "training.step", step, rank))
 
 
 class Training(LightningModule):

@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from capfix_cli.audio.clip_set import ClipSet, ClipSource, open_clips
 from capfix_cli.captioners.loading import load
+from capfix_cli.captions.reference_file import fit_references, read_references
 from capfix_cli.core.errors import CapfixError
-from capfix_cli.core.progress import ProgressCallback, no_progress
+from capfix_cli.core.progress import ProgressCallback, no_progress, tell
 from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.fixes.catalogue.fix_5_1_dropout import FIX as DROPOUT
 from capfix_cli.schemas.diagnosis_record import Diagnosis
@@ -33,8 +35,8 @@ from capfix_cli.training.training_run import (
 
 __all__ = ["RetrainOptions", "conclude", "retrain"]
 
-# (model, folder of clips, settings, progress) -> diagnosis; handed in, since it stands above.
-Diagnose = Callable[[str, str, Settings, ProgressCallback], Diagnosis]
+# (model, clips, settings, progress) -> diagnosis; handed in, since it stands above.
+Diagnose = Callable[[str, ClipSource, Settings, ProgressCallback], Diagnosis]
 
 
 @dataclass(frozen=True)
@@ -91,11 +93,12 @@ def retrain(
     recipe = _adjusted(file.recipe, chosen, settings)
     if chosen.dataset is None:
         captions, audio = _training_data(file, captions, audio)
-    test = _test_clips(recipe, chosen)
+    test = open_clips(_test_clips(recipe, chosen), progress)
     path, control_path, state = _outputs(recipe_path, recipe, chosen)
     logs = Path(chosen.logs) if chosen.logs else None
     place = (settings.root, state, settings.device)
     job = TrainingJob(captions or "", audio or "", *place, progress, logs, chosen.dataset)
+    told = _check_files(job, test, settings)
     before = _before(recipe, test, settings, diagnose, progress) if first_process() else None
     outcomes = [train_own(recipe.control, job, control_path, "control")] if control_path else []
     outcomes.append(_train(recipe, job, path, settings))
@@ -114,10 +117,31 @@ def retrain(
         after=after,
         control=after_control,
         conclusion=conclude(before, after, after_control),
-        notes=(*file.warnings, *notes_of(outcomes, audio, test)),
+        notes=(*file.warnings, *told, *notes_of(outcomes, audio, test.folder)),
         expected=hold_to_promises(recipe.expect, before, after),
         left_out=left_out,
     )
+
+
+def _check_files(job: TrainingJob, test: ClipSet, settings: Settings) -> tuple[str, ...]:
+    """Fail before hours of training where captions or references are of other clips.
+
+    Returns:
+        How the training captions were read.
+
+    Raises:
+        CapfixError: they are of other clips.
+    """
+    if settings.references is not None:
+        fit_references(read_references(settings.references), test.names, settings.references)
+    if job.dataset is not None:
+        return ()
+    found = job.found
+    if found.unmatched:
+        count = len(found.clips) + len(found.unmatched)
+        told = f"Captions for {len(found.clips)} of {count} clips in {job.captions}"
+        tell(job.progress, f"{told}: the others are not trained on.")
+    return found.notes
 
 
 def _outputs(
@@ -230,7 +254,7 @@ def _model_of(recipe: Recipe) -> str:
 
 def _before(
     recipe: Recipe,
-    test: str,
+    test: ClipSet,
     settings: Settings,
     diagnose: Diagnose,
     progress: ProgressCallback,

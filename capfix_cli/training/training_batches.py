@@ -5,18 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 from torch.utils.data import Dataset
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.training.augment.feature_augment import draw_mix, mask, mix
 from capfix_cli.training.item_order import Item, Part
 from capfix_cli.training.training_clips import TrainingClips
 from capfix_cli.training.training_config import AugmentationOptions
-
-VARIANT, MASK, MIX = 59, 61, 67  # keys of the draws
 
 # signals [B, T, bands] or [B, samples], lengths [B], captions; with mixup also other and share.
 Batch = dict[str, Any]
@@ -48,20 +46,19 @@ class TrainingBatches(Dataset[Batch]):
 
     def _signal(self, item: Item) -> Tensor:
         clips, options = self.clips, self.options
-        key = [self.seed, VARIANT, item.epoch, item.clip]
-        generator = np.random.default_rng(key)
+        generator = stream(self.seed, "training.variant", item.epoch, item.clip)
         copy = int(generator.integers(len(clips.altered) + 1)) if clips.altered else 0
         whole = clips.altered[copy - 1] if copy else clips.features
         signal = whole[item.clip].float()
         if (options.mask_bands or options.mask_frames) and signal.ndim == 2:
-            generator = np.random.default_rng([self.seed, MASK, item.epoch, item.clip])
+            generator = stream(self.seed, "training.mask", item.epoch, item.clip)
             signal = mask(signal, options.mask_bands, options.mask_frames, generator)
         return signal
 
     def _mixed(
         self, signals: Sequence[Tensor], captions: Sequence[str], items: Sequence[Item]
     ) -> tuple[list[Tensor], list[str], Tensor]:
-        generator = np.random.default_rng([self.seed, MIX, items[0].epoch, items[0].clip])
+        generator = stream(self.seed, "training.mix", items[0].epoch, items[0].clip)
         partners, shares = draw_mix(len(signals), self.options.mixup, generator)
         mixed = [
             mix(signal, signals[partner], share)

@@ -7,15 +7,17 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from capfix_cli.audio.clip_set import ClipSource
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.own import own_checkpoint as checkpoint
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback
 from capfix_cli.training import finetuning as yours
-from capfix_cli.training.caption_data import load_training_clips
+from capfix_cli.training.caption_data import Matched, compute_features, match_files
 from capfix_cli.training.clip_variants import make_variants
 from capfix_cli.training.data_preparation import prepare
 from capfix_cli.training.dataset_sources import load_dataset
@@ -33,7 +35,7 @@ class TrainingJob:
 
     Attributes:
         captions: file of captions; not used with a ``dataset``.
-        audio: folder of clips.
+        audio: folder of clips, or these.
         root: the folder whose ``.capfix`` holds the feature cache.
         state: folder of the state, for resuming.
         device: as PyTorch names it.
@@ -43,13 +45,22 @@ class TrainingJob:
     """
 
     captions: str
-    audio: str
+    audio: ClipSource
     root: Path
     state: Path
     device: str
     progress: ProgressCallback
     logs: Path | None = None
     dataset: Any = None
+
+    @cached_property
+    def found(self) -> Matched:
+        """The clips and their captions, read once for all trainings of the job.
+
+        Raises:
+            CapfixError: no captions, no audio, or none that belong together.
+        """
+        return match_files(self.captions, self.audio)
 
 
 @dataclass(frozen=True)
@@ -81,9 +92,7 @@ def train_own(setup: TrainingConfig, job: TrainingJob, path: Path, name: str) ->
         read = load_dataset(job.dataset, front_end, job.root, progress)
     else:
         variants = make_variants(setup.augmentation, setup.training.seed, front_end.sample_rate)
-        read = load_training_clips(
-            job.captions, job.audio, front_end, progress, root=job.root, variants=variants
-        )
+        read = compute_features(job.found, front_end, progress, root=job.root, variants=variants)
     clips, held = prepare(read, setup.data, setup.augmentation, setup.training.seed)
     captioner = new_captioner(setup.model, clips, setup.training.seed)
     own = job.state / fingerprint(setup, captioner, clips, held)
@@ -128,7 +137,7 @@ def train_yours(
     """
     assert captioner.module is not None
     variants = make_variants(setup.augmentation, setup.training.seed, captioner.sample_rate)
-    read = yours.load_waveforms(job.captions, job.audio, captioner, variants)
+    read = yours.load_waveforms(job.found, captioner, variants)
     unknown = yours.check_words(captioner, read)
     clips, held = prepare(read, setup.data, setup.augmentation, setup.training.seed)
     own = job.state / fingerprint(setup, captioner, clips, held)

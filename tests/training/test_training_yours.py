@@ -12,7 +12,7 @@ from torch import nn
 
 import capfix_cli.runs.run_store
 from capfix_cli.captioners.adapters import load_with_adapter
-from capfix_cli.captions.captions_file import read_references
+from capfix_cli.captions.reference_file import read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
 from capfix_cli.training.finetuning import (

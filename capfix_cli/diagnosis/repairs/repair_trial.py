@@ -160,7 +160,7 @@ def _apply(
     with repair.applied():
         clips = encode_and_caption(
             repair.captioner,
-            case.clips.audio.folder,
+            case.clips.clip_set,
             batch_size=1 if repair.one_by_one else 16,
             seed=case.seed,
             sample=most,

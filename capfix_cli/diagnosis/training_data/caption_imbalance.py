@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.thresholds import (
     ENGLISH_SHARE,
     JUDGED_AT,
@@ -109,7 +110,7 @@ def caption_evenness(texts: Sequence[str], seed: int = 0) -> tuple[float, int]:
     total = int(said.sum())
     size = min(total, int(JUDGED_AT.value))
     bits = expected_entropy(said, size) * math.log2(size)
-    generator = np.random.default_rng([seed, total, 23])
+    generator = stream(seed, "imbalance.draws", total)
     owners = np.repeat(np.arange(len(said)), said)
     kinds = [
         len(np.unique(owners[generator.choice(total, size, replace=False)])) for _ in range(DRAWS)

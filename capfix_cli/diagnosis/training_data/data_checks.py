@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from capfix_cli.audio.clip_set import ClipSet, ClipSource, open_clips
 from capfix_cli.captions.caption_layouts import EVERY, Columns
+from capfix_cli.captions.clip_names import pair_names
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.diagnosis.training_data.caption_imbalance import find_imbalance
 from capfix_cli.diagnosis.training_data.captions_per_clip import find_single_caption
@@ -23,12 +25,18 @@ from capfix_cli.diagnosis.training_data.sound_prints import Progress, SoundPrint
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet, read_training
 from capfix_cli.diagnosis.training_data.vocabulary_coverage import find_lost_words
 
-__all__ = ["TrainingData", "examine_training", "examine_training_set", "write_rows"]
+__all__ = [
+    "TrainingData",
+    "check_training_audio",
+    "examine_training",
+    "examine_training_set",
+    "write_rows",
+]
 
 
 def examine_training(
-    captions_file: str | Path,
-    audio_folder: str | Path | None = None,
+    captions: str | Path | TrainingSet,
+    audio: ClipSource | None = None,
     vocabulary: Sequence[str] | None = None,
     predicted_captions: Mapping[str, str] | None = None,
     seed: int = 0,
@@ -36,15 +44,15 @@ def examine_training(
     facts: Mapping[str, Any] | None = None,
     references: Mapping[str, Sequence[str]] | None = None,
     caption_scores: Floats | None = None,
-    heard: str | Path | None = None,
+    heard: ClipSource | None = None,
     columns: Columns = EVERY,
     progress: Progress | None = None,
 ) -> TrainingData:
     """Check the captions, and the audio where it is given, that a captioner was trained on.
 
     Args:
-        captions_file: in any layout that ``capfix measure`` reads.
-        audio_folder: of the clips that it names; it is listened to, some 20 ms a clip.
+        captions: a file in any layout that ``capfix measure`` reads, or what was read from it.
+        audio: folder of the clips that it names, or these; listened to, some 20 ms a clip.
         vocabulary: of the captioner, special tokens included.
         predicted_captions: file name -> caption, of any clips: memorisation; of training clips
             also shifted pairs.
@@ -53,28 +61,24 @@ def examine_training(
         references: file name -> references of the clips that were captioned, for memorisation.
         caption_scores: [clips, clips] log-probability of the first caption of the file's clip j
             given the audio of clip i.
-        heard: folder of the clips that were captioned, to hold what their sound says of their
+        heard: the clips that were captioned, to hold what their sound says of their
             references against what that of the training clips says of theirs.
-        columns: of the file, where they are not to be guessed.
+        columns: of a file, where they are not to be guessed.
         progress: told while listening.
 
     Raises:
         CapfixError: the file or the folder cannot be used, or names none of each other's clips.
     """
-    data = read_training(captions_file, columns, seed)
+    data = captions if isinstance(captions, TrainingSet) else read_training(captions, columns)
     prints: SoundPrints | None = None
     listed: Mapping[str, str] = {}
-    if audio_folder is not None:
-        prints, listed = listen(audio_folder, data.names, progress)
-        if not listed:
-            raise CapfixError(
-                f"None of the {len(data.names)} clips of {captions_file} is in {audio_folder}: the"
-                f" file names {data.names[0]}.",
-                "Names must be the clips' paths in the training audio folder, or bare file names.",
-            )
+    if audio is not None:
+        clips = open_clips(audio)
+        check_training_audio(data, clips)
+        prints, listed = listen(clips, data.names, progress)
     judged = None
     if prints is not None and heard is not None and references:
-        others, _ = listen(heard, list(references), progress)
+        others, _ = listen(open_clips(heard), list(references), progress)
         judged = judge_references(others, references, seed)
     witnesses = Witnesses(prints, listed, predicted_captions, caption_scores, judged)
     return examine_training_set(
@@ -86,6 +90,20 @@ def examine_training(
         references=references,
         progress=progress,
     )
+
+
+def check_training_audio(data: TrainingSet, clips: ClipSet) -> None:
+    """Refuse a folder that has none of the clips that the training file names.
+
+    Raises:
+        CapfixError: that is so.
+    """
+    if not pair_names(data.names, clips.names).by_clip:
+        raise CapfixError(
+            f"None of the {len(data.names)} clips of {data.path} is in {clips.folder}: the"
+            f" file names {data.names[0]}.",
+            "Names must be the clips' paths in the training audio folder, or bare file names.",
+        )
 
 
 def examine_training_set(

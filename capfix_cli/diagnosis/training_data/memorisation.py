@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-import numpy as np
-
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.thresholds import MEMORISED_SHARE, MIN_CLIPS
 from capfix_cli.diagnosis.training_data.content_words import words_of
 from capfix_cli.diagnosis.training_data.data_findings import Examined, ListedRow, found, not_tested
@@ -109,7 +108,7 @@ def _among_themselves(data: TrainingSet, seed: int) -> float:
                 if owner.setdefault(hole, clip) != clip:
                     several.add(hole)
     pairs = data.pairs
-    generator = np.random.default_rng([seed, len(pairs), 31])
+    generator = stream(seed, "memorisation.pairs", len(pairs))
     drawn = generator.permutation(len(pairs))[:SAMPLE].tolist()
     again = [any(hole in several for hole in _holed(words_of(pairs[place][1]))) for place in drawn]
     return sum(again) / max(1, len(again))

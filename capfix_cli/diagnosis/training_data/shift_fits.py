@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.diagnosis.training_data.content_words import specific_words, stem
 from capfix_cli.diagnosis.training_data.shift_tests import REACH, Floats, Integers, Offsets
 
@@ -57,7 +58,7 @@ def fits_of_words(
 
 def _far(total: int, seed: int) -> list[int]:
     """Draw distances to rows that are no neighbours; around the end of the file."""
-    generator = np.random.default_rng([seed, total, 29])
+    generator = stream(seed, "shifted-pairs.distances", total)
     return [int(far) for far in generator.integers(REACH + 1, max(REACH + 2, total - REACH), FAR)]
 
 

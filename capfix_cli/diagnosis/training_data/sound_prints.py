@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,7 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from capfix_cli.audio.audio_batches import iterate_batches
-from capfix_cli.audio.audio_files import Clip, read_headers
+from capfix_cli.audio.clip_set import ClipSource, open_clips
+from capfix_cli.captions.clip_names import pair_names
 from capfix_cli.schemas.clip_records import SkippedClip
 
 RATE = 16_000  # Hz
@@ -55,13 +55,14 @@ class SoundPrints:
 
 
 def listen(
-    folder: str | Path, wanted: Sequence[str], progress: Progress | None = None
+    audio: ClipSource, wanted: Sequence[str], progress: Progress | None = None
 ) -> tuple[SoundPrints, dict[str, str]]:
     """Listen to the clips that the training file names.
 
     Args:
-        folder: of the audio.
-        wanted: names in the training file, in its order: paths in the folder, or bare names.
+        audio: the training clips' folder, or its clips.
+        wanted: names in the training file, in its order; they mean the clips that
+            :func:`capfix_cli.captions.clip_names.pair_names` says.
         progress: told while reading.
 
     Returns:
@@ -71,14 +72,11 @@ def listen(
     Raises:
         CapfixError: no such folder, or no audio file in it.
     """
-    clips, skipped = read_headers(folder)
-    by_name = {clip.name: clip for clip in clips}
-    by_base = {Path(clip.name).name: clip for clip in clips}
-    pairs: list[tuple[str, Clip]] = []
-    for name in wanted:
-        clip = by_name.get(name) or by_base.get(Path(name).name)
-        if clip is not None:
-            pairs.append((name, clip))
+    clips = open_clips(audio)
+    skipped = list(clips.skipped)
+    by_clip = pair_names(wanted, clips.names).by_clip
+    there = {by_clip[clip.name]: clip for clip in clips.clips if clip.name in by_clip}
+    pairs = [(name, there[name]) for name in wanted if name in there]
     left_out = max(0, len(pairs) - MOST_CLIPS)
     if left_out:
         pairs = pairs[: MOST_CLIPS // 2] + pairs[-MOST_CLIPS // 2 :]

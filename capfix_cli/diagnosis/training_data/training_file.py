@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from capfix_cli.captions.caption_layouts import EVERY, Columns, read_captions
+from capfix_cli.captions.caption_layouts import EVERY, Columns
+from capfix_cli.captions.reference_file import read_references
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,7 @@ class TrainingSet:
         return [text for texts in self.captions for text in texts]
 
 
-def read_training(path: str | Path, columns: Columns = EVERY, seed: int = 0) -> TrainingSet:
+def read_training(path: str | Path, columns: Columns = EVERY) -> TrainingSet:
     """Read a training file in any layout that ``capfix measure`` reads.
 
     What people said is what was trained on: a column of predictions beside it is left out, and a
@@ -46,22 +47,13 @@ def read_training(path: str | Path, columns: Columns = EVERY, seed: int = 0) -> 
     Raises:
         CapfixError: unreadable, or no caption in it.
     """
-    if columns.caption is not None:
-        columns = Columns(None, (*columns.references, columns.caption), columns.id)
-    table = read_captions(path, columns, seed)
-    beside = any(table.references) and not table.people  # predictions, references beside them
-    names: list[str] = []
-    captions: list[tuple[str, ...]] = []
-    for caption, references in zip(table.captions, table.references, strict=True):
-        texts = tuple(references) if beside else (caption.text, *references)
-        texts = tuple(text for text in texts if text.strip())
-        if texts:
-            names.append(caption.file_name)
-            captions.append(texts)
-    notes = [note for note in table.notes if "is judged" not in note]
-    if beside:
-        notes.append("a column of predictions was left out: references are what was trained on")
-    return TrainingSet(str(path), tuple(names), tuple(captions), tuple(notes))
+    file = read_references(path, columns, named=False)
+    return TrainingSet(
+        path=file.path,
+        names=tuple(file),
+        captions=tuple(tuple(texts) for texts in file.values()),
+        notes=file.notes,
+    )
 
 
 def training_set(captions: Sequence[tuple[str, Sequence[str]]], path: str = "") -> TrainingSet:

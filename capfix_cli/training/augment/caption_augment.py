@@ -9,6 +9,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.core.randomness import stream
 from capfix_cli.core.text import split_words
 from capfix_cli.diagnosis.training_data.content_words import FUNCTION_WORDS
 
@@ -34,7 +35,6 @@ _SOUNDS = (
 SOUND_WORDS = frozenset(_SOUNDS.split())
 _ARTICLES = "a an the this that each every some another its their his her"
 _BEFORE_NOUNS = frozenset(_ARTICLES.split())
-DRAWS = 53  # key of the draws
 
 
 class Thesaurus(Protocol):
@@ -112,7 +112,7 @@ def add_synonyms(
     """Give every clip its captions and, beside each, one with synonyms where that differs."""
     out = []
     for number, texts in enumerate(captions):
-        generator = np.random.default_rng([seed, DRAWS, number])
+        generator = stream(seed, "augment.synonyms", number)
         new = [replace_synonyms(text, share, thesaurus, generator) for text in texts]
         plain = {" ".join(split_words(text)) for text in texts}
         out.append([*texts, *dict.fromkeys(text for text in new if text not in plain)])

@@ -12,11 +12,11 @@ import torch
 import torchaudio
 from torch import Tensor
 
+from capfix_cli.core.randomness import stream
 from capfix_cli.training.training_config import AugmentationOptions
 
 WINDOW = 1024  # samples of the vocoder's window: 64 ms at 16 kHz, short enough for a bark
 HOP = WINDOW // 4
-DRAWS = 47  # key of the draws
 PEAK = 0.99  # altered clips are scaled down to it where they would clip
 LOWEST = 20.0  # Hz; below it noise is nothing that a clip was recorded with
 
@@ -40,8 +40,8 @@ class Alteration:
 
 def draw_alteration(options: AugmentationOptions, seed: int, clip: str, variant: int) -> Alteration:
     """Draw what one copy gets; the same clip and variant always get the same."""
-    key = [seed, DRAWS, variant, *clip.encode("utf-8", "surrogateescape")]
-    generator = np.random.default_rng(key)
+    name = clip.encode("utf-8", "surrogateescape")
+    generator = stream(seed, "augment.alteration", variant, *name)
     speed, semitones, noise = generator.uniform(-1, 1), generator.uniform(-1, 1), generator.random()
     return Alteration(
         1 + options.time_stretch * float(speed),

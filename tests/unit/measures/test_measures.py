@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from nltk.translate.bleu_score import SmoothingFunction, sentence_bleu
 
-from capfix_cli.captions.captions_file import match_references, read_references
+from capfix_cli.captions.caption_layouts import read_captions
+from capfix_cli.captions.reference_file import match_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
 from capfix_cli.measures.caption_tokens import tokenise
@@ -150,10 +151,7 @@ REAL = [
 
 @pytest.mark.parametrize(("name", "clips", "distinct", "differ"), REAL)
 def test_real_outputs_are_judged_right(name, clips, distinct, differ):
-    from capfix_cli.captions.captions_file import _rows
-
-    rows = _rows(real_data("captions") / name)
-    texts = [str(row["caption_predicted"]) for row in rows]
+    texts = [caption.text for caption in read_captions(real_data("captions") / name).captions]
     assert len(texts) == clips
     assert round(measure_captions(as_captions(texts))["distinct_captions"].value * clips) == (
         pytest.approx(distinct, abs=2)
@@ -175,11 +173,12 @@ def test_captions_files_are_read_in_both_forms(tmp_path):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.csv", "name,text\nx,y\n", "needs the columns"),
-        ("a.csv", "file_name,caption_1\n", "needs the columns"),
+        ("a.csv", "name,text\nx,y\n", "has no column of captions; it has name, text"),
+        ("a.csv", "caption_1\na dog\n", "no column that names the clip"),
+        ("a.csv", "file_name,caption_1\n", "has a header but no rows"),
         ("a.csv", "file_name,caption_1\nx.wav,\n", "has no captions"),
         ("a.jsonl", "not json\n", "line 1, is not JSON"),
-        ("a.jsonl", "[1]\n", "line 1, is not an object"),
+        ("a.jsonl", "[1]\n", "item 1 is not an object"),
         ("missing.csv", None, "no captions file"),
     ],
 )
