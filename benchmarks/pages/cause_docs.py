@@ -25,6 +25,7 @@ def section(spec: CauseSpec) -> str:
         "Experiment": docs.experiment,
         "Read": docs.read,
         "Mend": docs.mend,
+        "Proof": _proof(spec),
         "Sources": docs.sources,
     }
     lines = [f"### {spec.id}"]
@@ -33,6 +34,22 @@ def section(spec: CauseSpec) -> str:
             bullet = f"- **{name}**: {text}"
             lines.append(textwrap.fill(bullet, 105, subsequent_indent="  ", break_on_hyphens=False))
     return "\n".join(lines)
+
+
+def _proof(spec: CauseSpec) -> str:
+    """Say when a finding is proved, from the fields that decide it."""
+    if spec.id == "decoding.search":
+        return "a decoding that works."
+    if spec.repair is not None:
+        told = "its mend, applied and measured, restores most of what is missing"
+        return f"{told}; or the test itself, where its evidence is certain."
+    if spec.located:
+        return (
+            "the test says where audio or words are lost. It counts as proved where the training "
+            "pairs are known to fit (`--train-captions` and `--train-audio`) and no fault before "
+            "it is suspected."
+        )
+    return "the test itself: only this cause fails it."
 
 
 def sections(specs: Iterable[CauseSpec]) -> str:

@@ -77,12 +77,10 @@ def rank(
     specs = discover()
     found = [f for f in findings if (f.confidence or 0.0) >= CAUSE_FROM.value]
     causes = {f.id: _cause(f, [r for r in repairs if r.cause == f.id]) for f in found}
-    refuted = {trial.cause for trial in repairs}
-    doubted = any(
-        specs[c.id].stage in BEFORE and c.status == "suspected" and c.id not in refuted
-        for c in causes.values()
-    )
-    if pairs_fit and not doubted:
+    # What does not fit, though no usual mend mends it, may be why audio is lost anywhere.
+    doubted = any(specs[c.id].stage in BEFORE and c.status == "suspected" for c in causes.values())
+    broken = any(specs[c.id].gate and c.status == "proved" for c in causes.values())
+    if pairs_fit and not doubted and not broken:
         for finding in found:
             if specs[finding.id].located:
                 sure = finding.confidence or 0.0

@@ -28,7 +28,7 @@ def with_unknown(case: DiagnosisContext, causes: Causes) -> tuple[Cause, ...]:
         left -= set(specs[cause.id].accounts_for)
     if not left and causes.proved:
         return causes.ranked
-    place = find_lost(case)
+    place = find_lost(case, causes.ranked)
     likeliest = max((cause.confidence for cause in causes.ranked), default=0.0)
     evidence = [Evidence("lost at", place)] if place else []
     evidence += [
@@ -54,46 +54,70 @@ def lost_at(case: DiagnosisContext, causes: Sequence[Cause]) -> str | None:
     first = causes[0] if causes else None
     if first is not None and first.status == "proved":
         return first.stage
-    return find_lost(case) or None
+    return find_lost(case, causes) or None
 
 
-def find_lost(case: DiagnosisContext) -> str:
-    """Follow audio and words along the path to the first place that does not carry them."""
+def find_lost(case: DiagnosisContext, causes: Sequence[Cause]) -> str:
+    """Follow audio and words along the path to the first place that does not carry them.
+
+    Args:
+        case: the captioner.
+        causes: those found, suspicions among them.
+    """
     if not case.finite:
         return "numbers: scores or weights are not finite"
     failing = failing_axes(case)
     if "decides" in failing or (case.listening is None and "differ" in failing):
-        return _audio_lost(case)
+        return _audio_lost(case, causes)
     if "sentences" in failing:
         return f"decoder: the audio decides the captions, and {case.decision.degenerate}"
     return "decoding: the audio decides the captions, and they repeat"
 
 
-def _audio_lost(case: DiagnosisContext) -> str:
-    probes = case.probes
+def _audio_lost(case: DiagnosisContext, causes: Sequence[Cause]) -> str:
     try:
-        shares = {place.place: place.share for place in probes.signal}
+        shares = {place.place: place.share for place in case.probes.signal}
     except ProbeFailed:
         shares = {}
-    if shares.get("features", 1.0) < SIGNAL_DEAD.value:
-        return "input: features are the same for all clips"
-    if shares.get("memory", 1.0) < MEMORY_SHARE.value:
-        alive = [
-            name
-            for name, share in shares.items()
-            if name.startswith("encoder ") and share >= MEMORY_SHARE.value
-        ]
-        where = f", {alive[-1]} still differs" if alive else ""
-        return f"encoder: the memory is the same for all clips{where}"
+    alive = [
+        name
+        for name, share in shares.items()
+        if name.startswith("encoder ") and share >= MEMORY_SHARE.value
+    ]
+    where = f", {alive[-1]} still differs" if alive else ""
+    misfit = any(cause.id == "input.feature-scale" for cause in causes)
     on_references = case.reference_listening_share
-    heard = LISTENING_SHARE.value
-    if on_references is not None and on_references >= heard > case.own_listening_share:
-        return "decoding: references are heard, the captioner's own captions are not"
-    if on_references is not None and case.own_listening_share >= heard > on_references:
-        return "words: the audio decides the captions, and they fit no reference"
+    own, heard = case.own_listening_share, LISTENING_SHARE.value
+    places = (
+        (
+            shares.get("features", 1.0) < SIGNAL_DEAD.value,
+            "input: features are the same for all clips",
+        ),
+        (
+            shares.get("memory", 1.0) < MEMORY_SHARE.value,
+            f"encoder: the memory is the same for all clips{where}",
+        ),
+        (
+            on_references is not None and on_references >= heard > own,
+            "decoding: references are heard, the captioner's own captions are not",
+        ),
+        (misfit, "input: features do not fit what the network remembers of its training"),
+        (
+            on_references is not None and own >= heard > on_references,
+            "words: the audio decides the captions, and they fit no reference",
+        ),
+        (
+            _still(case),
+            "conditioning: the memory differs between clips, the next word does not",
+        ),
+    )
+    first = next((told for holds, told in places if holds), "")
+    return first or "decoder: the next word moves with the clip, the caption does not"
+
+
+def _still(case: DiagnosisContext) -> bool:
+    """Whether another clip's memory leaves the next word as it is."""
     try:
-        if probes.conditioning.overall < DEAF_NATS.value:
-            return "conditioning: the memory differs between clips, the next word does not"
+        return case.probes.conditioning.overall < DEAF_NATS.value
     except ProbeFailed:
-        pass
-    return "decoder: the next word moves with the clip, the caption does not"
+        return False

@@ -114,7 +114,7 @@ def judge_diversity(
             ("caption entropy", expected_entropy, found[1], cut[1]),
         )
     ]
-    nearest = min(axes, key=lambda axis: axis.value / axis.threshold)
+    nearest = min(axes, key=lambda axis: axis.value / max(axis.threshold, 1e-9))
     if len(said) == 1:  # of 20 clips one caption is a twentieth, and never enough
         nearest = replace(nearest, low=0.0, high=min(nearest.high, nearest.value))
     return Judgement(

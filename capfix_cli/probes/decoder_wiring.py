@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -284,7 +284,7 @@ def _layers(captioner: Captioner, fed: Tensor, memory: Memory) -> dict[str, Tens
     return found
 
 
-def stepping_by(captioner: Captioner, path: str) -> dict[str, Callable[..., Any]]:
+def stepping_by(captioner: Captioner, path: str) -> dict[str, Any]:
     """Give the methods of a captioner that steps by another of its ways of scoring.
 
     Args:
@@ -305,4 +305,6 @@ def stepping_by(captioner: Captioner, path: str) -> dict[str, Callable[..., Any]
             return captioner.logits(prefix, memory), prefix
         return captioner.sequence_logits(prefix, memory)[:, -1], prefix
 
-    return {"open": open_, "start": start, "step": step}
+    # The state is now the prefix, whose rows come first, whatever the captioner's own state is.
+    plain = {"state_batch_dim": 0, "shares_memory": False}
+    return {"open": open_, "start": start, "step": step, **plain}

@@ -45,6 +45,11 @@ def axes_candidates() -> list[FrontEnd]:
             "features = features.transpose(1, 2)",
             lambda x: x.transpose(1, 2).contiguous(),
         ),
+        front(
+            "axes exchanged by reshape, which mixes them",
+            "features = features.transpose(1, 2)  # in place of reshape or view",
+            lambda x: x.reshape(len(x), x.shape[2], x.shape[1]).transpose(1, 2).contiguous(),
+        ),
         front("the first axis reversed", "features = features.flip(1)", lambda x: x.flip(1)),
         front("the second axis reversed", "features = features.flip(2)", lambda x: x.flip(2)),
     ]

@@ -247,6 +247,12 @@ def _standardised(known: Statistics) -> Iterator[FrontEnd]:
             lambda x: (x - mean) / (2 * deviation),
         )
         yield _scale(
+            "features standardised band by band",
+            "features as they are",
+            "features = (features - mean) / deviation  # of each band, over the training set",
+            lambda x: (x - x.mean((0, 1), True)) / x.std((0, 1), keepdim=True).clamp_min(1e-6),
+        )
+        yield _scale(
             "features standardised clip by clip",
             "features as they are",
             "features = (features - features.mean((1, 2), True)) / features.std((1, 2), True)",

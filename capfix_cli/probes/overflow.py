@@ -17,6 +17,7 @@ from capfix_cli.probes.next_word import along
 
 FEWEST = 8
 QUIETER = 0.1  # factor on the samples: 20 dB, or 4.6 less in ln of power
+HUGE = 1_000.0  # times the usual size of a memory: what a sound network gives no clip
 SAME = 1e-6  # of probabilities: what no network gives two clips by itself
 
 
@@ -26,7 +27,8 @@ class Overflow:
 
     Attributes:
         clips: that were looked at.
-        stuck: names of those whose next words are no numbers, or the same to the bit as others'.
+        stuck: names of those whose memory is a thousand times the usual one, or whose next words
+            are no numbers, or the same to the bit as others'.
         freed: of these, the ones that get numbers of their own when they are quieter.
         louder: share of (stuck, other) pairs in which the stuck clip is the louder, by its peak
             level in short frames; .5 by chance, and 1 where all clips are stuck.
@@ -61,14 +63,18 @@ def measure_overflow(
     heard = [waveforms[names[row]] for row in rows]
     held = nested.select(memory, torch.tensor(rows), captioner.memory_batch_dim)
     own = _answers(captioner, held, len(rows), caption)
-    stuck = _stuck(own)
+    size = _sizes(held, captioner.memory_batch_dim, len(rows))
+    usual = float(size.median())
+    stuck = sorted({*_stuck(own), *torch.nonzero(size > HUGE * usual).flatten().tolist()})
     told = tuple(names[rows[place]] for place in stuck)
     if not stuck:
         return Overflow(len(rows), (), (), 0.5)
     lengths = torch.tensor([len(heard[place]) for place in stuck])
     softer = pad_sequence([QUIETER * heard[place] for place in stuck], batch_first=True)
-    now = _answers(captioner, captioner.encode(softer, lengths), len(stuck), caption)
-    still = set(_stuck(now))
+    memory_now = captioner.encode(softer, lengths)
+    now = _answers(captioner, memory_now, len(stuck), caption)
+    size_now = _sizes(memory_now, captioner.memory_batch_dim, len(stuck))
+    still = {*_stuck(now), *torch.nonzero(size_now > HUGE * usual).flatten().tolist()}
     freed = tuple(
         name
         for row, (name, place) in enumerate(zip(told, stuck, strict=True))
@@ -79,6 +85,20 @@ def measure_overflow(
     pairs = [level[one] > level[other] for one in stuck for other in rest]
     louder = sum(pairs) / len(pairs) if pairs else 1.0
     return Overflow(len(rows), told, freed, louder)
+
+
+def _sizes(memory: Memory, dim: int, rows: int) -> Tensor:
+    """[rows] largest absolute value of each clip's memory; infinite where it holds no numbers."""
+    largest = torch.zeros(rows)
+
+    def look(tensor: Tensor) -> Tensor:
+        if tensor.is_floating_point() and tensor.ndim > dim and tensor.shape[dim] == rows:
+            found = tensor.detach().movedim(dim, 0).flatten(1).abs().amax(dim=1).cpu().float()
+            torch.maximum(largest, found.nan_to_num(torch.inf), out=largest)
+        return tensor
+
+    nested.apply(memory, look)
+    return largest
 
 
 def _answers(captioner: Captioner, memory: Memory, rows: int, caption: Tokens) -> Tensor:

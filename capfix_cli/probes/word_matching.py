@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from capfix_cli.core.text import split_words
 from capfix_cli.schemas.clip_records import ClipCaption
 
 FEWEST = 12  # clips
+ROUNDS = 5  # in which neighbours are taken into account: by then nothing moves any more
 BY_SHARE = 0.5  # weight of being as common, beside being said of the same clips
 
 
@@ -20,8 +22,8 @@ def match_words(
     """Give the word list under which own captions say what references say of the same clips.
 
     A token and a word go together if both are said of the same clips (phi coefficient) and as
-    often; tokens and words are matched one to one (Hungarian method). Words that are said of every
-    clip, or of one, can be told by how common they are alone.
+    often, and then if they stand between the same words; tokens and words are matched one to one
+    (Hungarian method), in a few rounds, since neighbours have names of the round before.
 
     Args:
         captioner: whose vocabulary may be another than in training.
@@ -50,6 +52,15 @@ def match_words(
         own.mean(axis=0)[:, None] - theirs.mean(axis=0)[None]
     )
     rows, columns = linear_sum_assignment(-likeness)
+    texts = [split_words(text) for c in held for text in references[c.file_name]]
+    pairs, theirs_pairs = _pairs([c.tokens for c in held], tokens), _pairs(texts, known)
+    for _ in range(ROUNDS):
+        # What stands before and after a token, under the names of the last round.
+        named = np.zeros((len(tokens), len(known)))
+        named[rows, columns] = 1.0
+        after = _cosines(pairs @ named, theirs_pairs)
+        before = _cosines(pairs.T @ named, theirs_pairs.T)
+        rows, columns = linear_sum_assignment(-(likeness + after + before))
     matched = {tokens[row]: known[column] for row, column in zip(rows, columns, strict=True)}
     left = [word for word in words if word not in matched.values()]
     listed = []
@@ -63,6 +74,22 @@ def match_words(
             listed.append("")
     waiting = iter(left)
     return [word or next(waiting, f"<{place}>") for place, word in enumerate(listed)]
+
+
+def _pairs(texts: Sequence[Sequence[object]], words: Sequence[object]) -> np.ndarray:
+    """[words, words] how often one is followed by the other."""
+    place = {word: number for number, word in enumerate(words)}
+    counts = np.zeros((len(words), len(words)))
+    for text in texts:
+        for one, other in pairwise(text):
+            if one in place and other in place:
+                counts[place[one], place[other]] += 1.0
+    return counts
+
+
+def _cosines(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(one, axis=1)[:, None] * np.linalg.norm(other, axis=1)[None]
+    return np.asarray(one @ other.T / np.maximum(lengths, 1e-12))
 
 
 def _phi(one: np.ndarray, other: np.ndarray) -> np.ndarray:

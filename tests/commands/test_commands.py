@@ -130,7 +130,7 @@ def test_recommend_without_a_run_is_the_general_plan(capfix):
     assert done.status == 0
     assert "No run here yet" in done.out
     assert "Temperature sampling" in done.out
-    assert len(json.loads(capfix("recommend", "--json").out)["plan"]) == 25
+    assert len(json.loads(capfix("recommend", "--json").out)["plan"]) == 26
 
 
 def test_fixes_lists_all_and_shows_one(capfix):
@@ -138,7 +138,7 @@ def test_fixes_lists_all_and_shows_one(capfix):
     one = capfix("fixes", "1.3")
     assert one.out.startswith("1.3 Top-p")
     assert "0.9-0.95" in one.out
-    assert len(json.loads(capfix("fixes", "--json").out)) == 25
+    assert len(json.loads(capfix("fixes", "--json").out)) == 26
     assert "Did you mean" in capfix("fixes", "temprature").complaint
 
 

@@ -23,12 +23,14 @@ class Clause:
         kept: whether the captioner keeps it.
         what: what was found, in words.
         note: kept, yet worth reading.
+        refuses: whether a captioner that breaks it cannot be diagnosed.
     """
 
     name: str
     kept: bool
     what: str
     note: bool = False
+    refuses: bool = True
 
 
 class Broken(Exception):  # noqa: N818 - a clause is broken, the program is not
@@ -90,6 +92,7 @@ def check_scores(name: str, logits: Any, captioner: Captioner, count: int) -> Cl
         wrong = f"{name}() gave {logits.dtype}, not floating-point scores: no argmax in it"
     elif bool(torch.isnan(logits).any() or torch.isposinf(logits).any()):
         wrong = f"{name}() holds NaN or infinity: the weights or the features are broken"
+        return Clause(name, False, wrong, refuses=False)
     return Clause(name, wrong is None, wrong or f"[{count}, {size}], finite")
 
 

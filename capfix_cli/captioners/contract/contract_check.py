@@ -56,12 +56,13 @@ def check_contract(captioner: Captioner) -> list[Clause]:
 def quick_check(captioner: Captioner) -> str | None:
     """Say what is wrong at first sight, None where nothing is.
 
-    Attributes, memory, scores, a step and the text are tried; batches and padding are not.
+    Attributes, memory, scores, a step and the text are tried; batches and padding are not. Numbers
+    that are not finite are no reason to refuse: why they are not is what a diagnosis finds out.
     """
     with torch.inference_mode(), contextlib.redirect_stdout(sys.stderr):
         try:
             for clause in _first_sight(captioner):
-                if not clause.kept:
+                if not clause.kept and clause.refuses:
                     return clause.what
         except Broken as stop:
             return str(stop).partition(": ")[2]
@@ -160,7 +161,8 @@ def _memory(captioner: Captioner, memory: Memory, count: int) -> Clause:
                 f"the {count} clips{hint}",
             )
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            return Clause("memory", False, f"{place} of encode() holds NaN or infinity")
+            what = f"{place} of encode() holds NaN or infinity"
+            return Clause("memory", False, what, refuses=False)
     return Clause("memory", True, ", ".join(f"{list(t.shape)}" for _, t in found[:3]))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE
+from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE, SOUND_LISTENING
 from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
     Finding,
@@ -12,6 +12,7 @@ from capfix_cli.diagnosis.causes.finding import (
     not_tested,
 )
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.schemas.diagnosis_record import Trial
 from capfix_cli.schemas.measured_values import Evidence
 
 ID = "decoding.search"
@@ -33,21 +34,18 @@ def find(case: DiagnosisContext) -> Finding:
         if best is None and not tried:
             return not_tested(ID, reason.needs)
     if best is not None:
-        evidence.append(
-            Evidence(
-                "decoding that made captions differ and follow the audio",
-                best.name,
-                None,
-                "trials",
-            )
-        )
+        what = "decoding that made captions differ and follow the audio"
+        evidence.append(Evidence(what, best.name, None, "trials"))
+        told = _reached(case, best)
+        evidence.append(told)
         return Finding(
             ID,
             0.9,
             tuple(evidence),
             mend=f"Decode with {best.name}",
             explains=_SYMPTOMS,
-            proved=True,
+            # A search that hides what the scores know must have scores that know it.
+            proved=isinstance(told.value, float) and told.value >= SOUND_LISTENING.value,
         )
     evidence.append(Evidence("decodings tried, none of which works", float(tried)))
     hidden = linear_confidence(moved or 0.0, 4 * DEAF_NATS.value, 20 * DEAF_NATS.value)
@@ -66,6 +64,18 @@ def find(case: DiagnosisContext) -> Finding:
         0.7 * hidden if repeats and (not tried or hidden == 1.0) else 0.0,
         tuple(evidence),
     )
+
+
+def _reached(case: DiagnosisContext, best: Trial) -> Evidence:
+    """How much the scores listen: to references, or without them to what the best trial said."""
+    on_references = case.reference_listening_share
+    if on_references is not None:
+        return against_threshold(
+            "listening on references, share of the ceiling", on_references, SOUND_LISTENING
+        )
+    heard = best.listening
+    share = 0.0 if heard is None else heard.bits / heard.ceiling_bits
+    return against_threshold("listening with it, share of the ceiling", share, SOUND_LISTENING)
 
 
 CAUSE = CauseSpec(

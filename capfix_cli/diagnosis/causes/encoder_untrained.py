@@ -20,7 +20,10 @@ def find(case: DiagnosisContext) -> Finding:
     except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     mine = [layer for layer in weights.initial if _within(layer.name, encoder)]
-    trained = [layer for layer in weights.changed if _within(layer.name, encoder)]
+    # Norms keep statistics, and change without a gradient.
+    trained = [
+        layer for layer in weights.changed if layer.kind != "norm" and _within(layer.name, encoder)
+    ]
     others = [layer for layer in weights.changed if not _within(layer.name, encoder)]
     heavy = [layer for layer in mine if layer.kind != "norm"]
     evidence = (

@@ -43,7 +43,11 @@ def find(case: DiagnosisContext) -> Finding:
         return not_tested(ID, reason.needs)
     share = len(found.stuck) / found.clips
     evidence = (
-        against_threshold("share of clips that share one answer to the bit", share, STUCK_SHARE),
+        against_threshold(
+            "share of clips that share one answer to the bit, or whose memory is huge",
+            share,
+            STUCK_SHARE,
+        ),
         against_threshold("how often they are the louder ones", found.louder, LOUDER),
         Evidence(
             "of them, given answers of their own when 20 dB quieter",
@@ -54,7 +58,9 @@ def find(case: DiagnosisContext) -> Finding:
     stuck = share >= STUCK_SHARE.value
     freed = len(found.freed) >= 0.5 * max(1, len(found.stuck))
     loud = found.louder >= LOUDER.value
-    told = f"{len(found.stuck)} of {found.clips} clips, the louder ones, get one answer"
+    told = (
+        f"{len(found.stuck)} of {found.clips} clips, the louder ones, get no numbers of their own"
+    )
     return Finding(
         ID,
         0.95 if stuck and freed and loud else 0.0,
@@ -105,8 +111,8 @@ CAUSE = CauseSpec(
     docs=CauseDocs(
         symptom="some clips, the loud ones, get an empty or a fixed caption.",
         experiment=(
-            "clips whose next words are not finite, or the same to the bit as others', are asked "
-            "again 20 dB quieter."
+            "clips whose memory is a thousand times the usual one, or whose next words are not "
+            "finite or the same to the bit as others', are asked again 20 dB quieter."
         ),
         read="no sound network gives two clips the same numbers to the bit.",
         mend="float32 or bfloat16 for what overflows; `nan_to_num` hides it only.",

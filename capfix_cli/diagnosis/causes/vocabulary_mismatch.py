@@ -80,7 +80,7 @@ def _moved_words(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     captioner = case.captioner
     known = case.probes.language
     shift, loss = known.shift
-    if not shift or known.loss - loss <= OFF_NATS.value:
+    if not shift or known.loss - loss <= OFF_NATS.value or loss >= known.unigram:
         yield from _matched_words(case)
         return
     special = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}

@@ -123,7 +123,7 @@ def test_a_fix_is_one_file(tmp_path):
 
     found = json.loads(ask("-c", ASKED))
     assert found == {
-        "needed": ["needed", "encoder.collapsed", 10],
+        "needed": ["needed", "encoder.collapsed", 11],
         "done": ["done", "it has nothing"],
         "setting": "needed",
         "trial": True,
