@@ -9,6 +9,7 @@ import torch
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.core.thresholds import CUT_END
 from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.probes.next_word import along
 
@@ -60,7 +61,9 @@ def measure_cut(
             ends.append((place, float(found[goes_on, place].mean()), len(goes_on)))
     if len(ends) < 2:
         raise ProbeFailed("references of several words")
-    place, end, count = max(ends, key=lambda row: row[1])
+    # The first place at which most are ended: after it there is nothing but ends.
+    likeliest = max(ends, key=lambda row: row[1])
+    place, end, count = next((row for row in ends if row[1] >= CUT_END.value), likeliest)
     before = max((value for other, value, _ in ends if other < place), default=0.0)
     lengths = [len([t for t in tokens if t != captioner.eos_id]) for tokens in captions]
     own = sum(length == place for length in lengths) / max(1, len(lengths))

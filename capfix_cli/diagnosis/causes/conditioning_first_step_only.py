@@ -66,6 +66,7 @@ CAUSE = CauseSpec(
         "give --train-captions and --train-audio, which show whether the training pairs fit;"
         " else run the recipe, whose control shows what training alone does"
     ),
+    accounts_for=("differ", "decides"),
     docs=CauseDocs(
         symptom="captions begin rightly and end alike.",
         experiment=(

@@ -15,6 +15,7 @@ CAUSE = CauseSpec(
     find=find,
     explains=("conditioning.*", "encoder.*", *DECODER, "vocabulary.*"),
     mend="Filter bland captions, or ask for specific ones (fix 4.2)",
+    accounts_for=("differ", "decides"),
     docs=CauseDocs(
         symptom="a model that trained well and learnt not to listen.",
         experiment="of the training file: [training-data.md](training-data.md).",

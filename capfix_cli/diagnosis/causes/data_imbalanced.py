@@ -15,6 +15,7 @@ CAUSE = CauseSpec(
     find=find,
     explains=("conditioning.*", "encoder.*", *DECODER),
     mend="Balance the captions, or weigh rare ones more (fixes 4.1, 3.4)",
+    accounts_for=("differ", "decides"),
     docs=CauseDocs(
         symptom="a model that trained well and learnt not to listen.",
         experiment="of the training file: [training-data.md](training-data.md).",

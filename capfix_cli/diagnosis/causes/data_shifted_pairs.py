@@ -16,6 +16,7 @@ CAUSE = CauseSpec(
     explains=("conditioning.*", "encoder.*", *DECODER),
     mend="Pair every caption with its own clip again, then retrain",
     data_first="Pair the training captions with their own clips again",
+    accounts_for=("differ", "decides"),
     docs=CauseDocs(
         symptom="a model that trained well and learnt not to listen.",
         experiment="of the training file: [training-data.md](training-data.md).",

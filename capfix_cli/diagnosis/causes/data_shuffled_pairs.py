@@ -19,6 +19,7 @@ CAUSE = CauseSpec(
         " blame"
     ),
     data_first="Pair the training captions with their own clips again",
+    accounts_for=("differ", "decides"),
     docs=CauseDocs(
         symptom="a captioner that was trained as it should be, and is deaf.",
         experiment=(

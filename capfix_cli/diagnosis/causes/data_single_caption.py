@@ -15,6 +15,7 @@ CAUSE = CauseSpec(
     find=find,
     explains=(*DECODER,),
     mend="Train on all captions of a clip (fix 4.3)",
+    accounts_for=("differ", "decides"),
     docs=CauseDocs(
         symptom="a model that trained well and learnt not to listen.",
         experiment="of the training file: [training-data.md](training-data.md).",

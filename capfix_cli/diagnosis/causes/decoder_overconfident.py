@@ -53,6 +53,7 @@ CAUSE = CauseSpec(
         "give --train-captions and --train-audio, which show whether the training pairs fit;"
         " else run the recipe, whose control shows what training alone does"
     ),
+    accounts_for=("differ", "decides"),
     docs=CauseDocs(
         symptom="sampling changes nothing.",
         experiment="the temperature at which its probabilities fit references best.",

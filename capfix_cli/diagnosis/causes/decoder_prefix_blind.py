@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import BLIND_NATS
+from capfix_cli.core.thresholds import BLIND_NATS, MOVED_NATS
 from capfix_cli.diagnosis.causes.cause_spec import DECODER, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
     Finding,
@@ -28,10 +28,13 @@ def find(case: DiagnosisContext) -> Finding:
     if not case.captioner.autoregressive:
         evidence.append(Evidence("autoregressive", False, True, "as the captioner says of itself"))
         blind = min(blind, 0.8)
+    # A decoder that has learnt nothing yet hardly moves; one that is fed no words does not at all.
+    fed = found > MOVED_NATS.value
     return Finding(
         ID,
         blind if case.ill else 0.0,
         tuple(evidence),
+        explains=("vocabulary.*",) if fed else (),
     )
 
 

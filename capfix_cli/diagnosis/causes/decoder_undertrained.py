@@ -52,7 +52,10 @@ CAUSE = CauseSpec(
     order=70,
     find=find,
     needs=("language",),
-    explains=("conditioning.*", "encoder.*", "decoder.overconfident", "training.exposure-bias"),
+    explains=(
+        *("conditioning.*", "encoder.*", "training.exposure-bias"),
+        *("decoder.overconfident", "decoder.prefix-blind"),
+    ),
     mend="Train longer, until the loss on other clips' captions stops falling",
     located=True,
     decided_by=(

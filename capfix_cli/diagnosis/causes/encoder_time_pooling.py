@@ -77,6 +77,7 @@ CAUSE = CauseSpec(
         "give --train-captions and --train-audio, which show whether the training pairs fit;"
         " else run the recipe, whose control shows what training alone does"
     ),
+    accounts_for=("differ", "decides"),
     docs=CauseDocs(
         symptom="both sounds are named, their order is a coin's toss.",
         experiment=(

@@ -55,6 +55,7 @@ CAUSE = CauseSpec(
         "Train the encoder: no gradient reached it; look for torch.no_grad(), detach(),"
         " requires_grad=False or parameters that the optimizer was not given"
     ),
+    accounts_for=("differ", "decides"),
     docs=CauseDocs(
         symptom="one caption, or few; the decoder's loss fell all the same.",
         experiment=(

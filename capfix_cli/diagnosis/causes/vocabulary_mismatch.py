@@ -76,23 +76,23 @@ def _mend(why: str) -> str:
     return f"Give the word list of training, special tokens in their places: {why}"
 
 
-def _moved_words(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
+def _other_words(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
+    """Move the words by the places that fit best; where that does not mend it, match them."""
     captioner = case.captioner
     known = case.probes.language
     shift, loss = known.shift
-    if not shift or known.loss - loss <= OFF_NATS.value or loss >= known.unigram:
-        yield from _matched_words(case)
-        return
-    special = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}
-    moved = shift_words(captioner.vocabulary, shift, special)
-    changed = derive(captioner, vocabulary=moved)
-    changed.__dict__.pop("_words", None)
-    yield Repair(
-        ID,
-        f"words moved by {shift}",
-        f"vocabulary = shift the words by {shift}: special tokens are missing or too many",
-        changed,
-    )
+    if shift and known.loss - loss > OFF_NATS.value:
+        special = {captioner.bos_id, captioner.eos_id, captioner.pad_id, captioner.unk_id}
+        moved = shift_words(captioner.vocabulary, shift, special)
+        changed = derive(captioner, vocabulary=moved)
+        changed.__dict__.pop("_words", None)
+        yield Repair(
+            ID,
+            f"words moved by {shift}",
+            f"vocabulary = shift the words by {shift}: special tokens are missing or too many",
+            changed,
+        )
+    yield from _matched_words(case)
 
 
 def _matched_words(case: DiagnosisContext) -> Iterator[Repair]:
@@ -150,7 +150,7 @@ CAUSE = CauseSpec(
     needs=("language",),
     explains=(*DECODER, "vocabulary.special-tokens"),
     mend="Give the word list of training, special tokens in their places",
-    repair=_moved_words,
+    repair=_other_words,
     data_first="Use a vocabulary that has the training captions' words",
     docs=CauseDocs(
         symptom="fluent captions, wrong words, though it listens.",
