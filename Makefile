@@ -6,7 +6,7 @@ BIN := .venv/bin
 # sets have the same order in every process.
 PYTEST := OMP_NUM_THREADS=1 PYTHONHASHSEED=0 $(BIN)/python -m pytest -n auto
 
-.PHONY: demo test lint types tests quick coverage bench docs clean
+.PHONY: demo test lint types tests quick coverage zoo bench docs clean
 
 demo: .venv/installed  ## from nothing to a repaired captioner, in about two minutes
 	$(BIN)/capfix demo capfix-demo-$$(date +%Y%m%d-%H%M%S)
@@ -34,6 +34,11 @@ docs: .venv/tested  ## write the parts of the docs that are made from the code
 	$(BIN)/python -m benchmarks.pages.cause_docs
 	$(BIN)/python -m benchmarks.pages.fix_docs
 	$(BIN)/python -m benchmarks.pages.schemas
+
+# Captioners in other people's styles, each with every kind of fault; ESC10=PATH adds real audio.
+zoo: .venv/tested  ## how often a diagnosis is right away from home: the small form
+	$(BIN)/python -m benchmarks.accuracy.foreign --work .zoo --worlds pairs \
+		--architectures conv-pool,cells $(if $(ESC10),--esc10 "$(ESC10)")
 
 bench: .venv/tested
 	$(BIN)/python -m benchmarks.speed.startup

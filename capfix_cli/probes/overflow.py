@@ -32,12 +32,14 @@ class Overflow:
         freed: of these, the ones that get numbers of their own when they are quieter.
         louder: share of (stuck, other) pairs in which the stuck clip is the louder, by its peak
             level in short frames; .5 by chance, and 1 where all clips are stuck.
+        huge: whether their memories are a thousand times the usual one.
     """
 
     clips: int
     stuck: tuple[str, ...]
     freed: tuple[str, ...]
     louder: float
+    huge: bool = False
 
 
 @torch.inference_mode()
@@ -84,7 +86,7 @@ def measure_overflow(
     rest = [place for place in range(len(rows)) if place not in stuck]
     pairs = [level[one] > level[other] for one in stuck for other in rest]
     louder = sum(pairs) / len(pairs) if pairs else 1.0
-    return Overflow(len(rows), told, freed, louder)
+    return Overflow(len(rows), told, freed, louder, bool((size[stuck] > HUGE * usual).all()))
 
 
 def _sizes(memory: Memory, dim: int, rows: int) -> Tensor:

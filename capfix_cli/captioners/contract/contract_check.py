@@ -179,7 +179,7 @@ def _later(captioner: Captioner, memory: Memory, prefix: Tensor) -> tuple[Clause
     if clause.kept:
         return clause, scores
     what = f"after {prefix.shape[1]} tokens {clause.what}"
-    return Clause("logits", False, what), scores
+    return Clause("logits", False, what, refuses=clause.refuses), scores
 
 
 def _encoded(captioner: Captioner, waveforms: Tensor, lengths: Tensor, prefix: Tensor) -> Tensor:

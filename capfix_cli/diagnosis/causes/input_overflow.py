@@ -63,10 +63,11 @@ def find(case: DiagnosisContext) -> Finding:
     )
     return Finding(
         ID,
-        0.95 if stuck and freed and loud else 0.0,
+        0.95 if stuck and freed else 0.0,
         evidence,
         mend=_mend(told),
-        proved=True,
+        # Else the mend decides: what is turned down may also come into a range that it knows.
+        proved=loud or found.huge,
     )
 
 

@@ -192,15 +192,16 @@ def _print_skipped(console: Console, diagnosis: Diagnosis) -> None:
 
 def _print_next(console: Console, diagnosis: Diagnosis) -> None:
     console.print(heading("Next"))
-    if diagnosis.recipe is not None:
+    faulty = diagnosis.tree[0].answer == "yes"
+    if diagnosis.recipe is not None and not faulty:
         text = f"  capfix retrain {diagnosis.recipe} --captions TRAIN.csv --audio TRAIN_DIR"
     elif repair := next((t.repair for t in diagnosis.repairs if t.kept), ""):
         text = f"  {repair}; then diagnose again"
     elif diagnosis.best_decoding is not None:
         text = "  capfix generate --output captions.csv      (decodes as the kept trial does)"
-    elif diagnosis.tree[-1].node == "retrain" and diagnosis.causes:
-        # Every fix of the recipe is in the captioner already: what is left is the cause itself.
-        text = f"  Mend {diagnosis.causes[0].id} as the note says, then train again"
+    elif proved := next((c.mend for c in diagnosis.causes if c.status == "proved"), ""):
+        # Also where every fix of the recipe is there already: what is left is the cause itself.
+        text = f"  {proved}; then diagnose again"
     else:
         text = f"  {diagnosis.tree[-1].answer}"
     console.print(Text(text), soft_wrap=True)

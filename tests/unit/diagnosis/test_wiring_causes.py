@@ -243,7 +243,6 @@ def test_overflow_is_found_hidden_or_not(hidden, ear, tmp_path):
     cause = found.causes[0]
     assert (cause.id, cause.status) == ("input.overflow", "proved")
     assert ("6 of 16 clips" if hidden else "10 of 30 clips") in cause.mend
-    assert ("the louder ones" in cause.mend) is hidden
 
 
 def filed(captioner, folder, path):

@@ -1,0 +1,38 @@
+"""The zoo of captioners in other styles: its kinds of fault are causes, and answers are counted."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.accuracy.foreign_summary import lines, summarise
+from benchmarks.zoo.foreign.architectures import ARCHITECTURES
+from benchmarks.zoo.foreign.faults import FAULTS
+from capfix_cli.diagnosis.causes import discover
+
+
+def test_every_kind_of_fault_is_a_cause():
+    specs = discover()
+    assert len(FAULTS) >= 30
+    assert len(ARCHITECTURES) == 6
+    for name, fault in FAULTS.items():
+        assert fault.right, name
+        assert fault.right <= set(specs), name
+    told = {cause for fault in FAULTS.values() for cause in fault.right}
+    # What is new in the design's table has its fault here.
+    assert told >= {id_ for id_ in specs if id_.startswith(("wiring.", "weights.", "input.a"))}
+
+
+def row(fault, causes, **more):
+    shown = {"world": "pairs", "architecture": "cells", "seed": 0, "fault": fault, "job": fault}
+    return {**shown, "verdict": "collapsed", "causes": causes, "lost_at": None, **more}
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_answers_are_counted(right):
+    first = "wiring.state-lost" if right else "decoding.search"
+    rows = [row("state-lost", [[first, 0.95, "proved"]]), row("sound", [], verdict="healthy")]
+    told = "\n".join(lines(summarise(rows)))
+    assert f"first {int(right)} of 1" in told
+    assert "sound without a proved cause 1 of 1" in told
+    assert torch.get_num_threads() >= 1
