@@ -158,11 +158,11 @@ def _explained(
     specs = discover()
     explained: dict[str, str] = {}
     kept = {trial.cause: trial for trial in repairs if trial.kept}
+    patterns = {f.id: f.explains or specs[f.id].explains for f in found}
     for finding in found:
         own = causes[finding.id]
         if own.status != "proved" or finding.id in explained:
             continue
-        patterns = finding.explains or specs[finding.id].explains
         for other in found:
             if other.id == finding.id or other.id in explained:
                 continue
@@ -172,8 +172,10 @@ def _explained(
                 follows = undone and kept[finding.id].undoes(specs[other.id])
             else:
                 # What a mend proved stands, and so does what would explain this one as well.
-                mutual = rival.status == "proved" and matches(finding.id, specs[other.id].explains)
-                follows = other.id not in kept and not mutual and matches(other.id, patterns)
+                mutual = rival.status == "proved" and matches(finding.id, patterns[other.id])
+                follows = (
+                    other.id not in kept and not mutual and matches(other.id, patterns[finding.id])
+                )
             if follows:
                 explained[other.id] = finding.id
     return explained

@@ -18,6 +18,7 @@ from capfix_cli.decoding.decode import EncodedBatch
 Pair = tuple[Tokens, str]  # a caption and the name of the clip on which it is tried
 
 ROWS = 512  # (caption, clip) pairs scored at once: bounds memory, and wide enough for two cores
+SHARED_APART = 1e-3  # of a caption's score: float32 in another order is a hundredth of it
 MOST_BYTES = 2**27  # of memories copied for pairs scored at once, 128 MiB
 
 
@@ -37,6 +38,7 @@ class Scorer:
             for number, chunk in enumerate(chunks)
             for row, name in enumerate(chunk.names)
         }
+        self._sharing_known = False
         self._known: dict[tuple[Tokens, str], float] = {}
 
     @property
@@ -66,7 +68,7 @@ class Scorer:
     def _score_chunk(self, number: int, pairs: Sequence[Pair]) -> None:
         """Score pairs whose clips are all of one chunk."""
         chunk, dim = self.chunks[number], self.captioner.memory_batch_dim
-        if self.captioner.shares_memory:
+        if self._shares(number, pairs):
             for clips, captions in self._blocks(pairs):
                 memory = self._memory(number, clips)
                 # The first memory prepared may show that sharing does not work after all.
@@ -85,6 +87,35 @@ class Scorer:
             texts = [tokens for tokens, _ in group]
             scores = score_sequences(self.captioner, memory, texts, len(group))
             self._known.update(zip(group, scores.tolist(), strict=True))
+
+    def _shares(self, number: int, pairs: Sequence[Pair]) -> bool:
+        """Say whether several captions of a clip can share its memory, as the captioner says.
+
+        Tried once on two captions each of two clips against a memory for each: a captioner that
+        cannot, or that mixes up rows, is then scored without.
+        """
+        captioner = self.captioner
+        if not captioner.shares_memory or self._sharing_known:
+            return captioner.shares_memory
+        names = list(dict.fromkeys(name for _, name in pairs))[:2]
+        texts = sorted({tokens for tokens, _ in pairs}, key=len)[-2:]
+        if len(names) < 2 or len(texts) < 2:
+            return True
+        self._sharing_known = True
+        rows = [tokens for _ in names for tokens in texts]
+        try:
+            shared = score_sequences(captioner, self._memory(number, names), rows, len(names))
+        except (RuntimeError, IndexError, ValueError):
+            shared = None
+        if not captioner.shares_memory:  # its own preparation said so
+            return False
+        captioner.shares_memory = False
+        each = [name for name in names for _ in texts]
+        alone = score_sequences(captioner, self._memory(number, each), rows, len(each))
+        size = alone.abs().max().clamp_min(1.0)
+        if shared is not None and float((shared - alone).abs().max() / size) < SHARED_APART:
+            captioner.shares_memory = True
+        return captioner.shares_memory
 
     def _memory(self, number: int, names: Sequence[str]) -> Memory:
         """Select the memory of clips of a chunk and prepare it."""

@@ -48,7 +48,7 @@ CAUSE = CauseSpec(
         "Train again with the end token at the end of every target: append it, and do not let the"
         " loss ignore it (pad_token_id must not be eos_token_id)"
     ),
-    accounts_for=("sentences",),
+    accounts_for=("differ", "sentences"),
     docs=CauseDocs(
         symptom="captions begin well and never end.",
         experiment="the probability of the end token at the places where references end.",

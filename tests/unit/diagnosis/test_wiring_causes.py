@@ -328,3 +328,23 @@ def test_numbers_of_the_same_seed_are_the_same(ear, folder):
     one, other = (examined(FAULTS["input.axes"][0](ear), folder) for _ in range(2))
     assert one.causes == other.causes
     assert np.isfinite([cause.confidence for cause in one.causes]).all()
+
+
+def test_a_captioner_that_cannot_share_memory_is_scored_without(ear, folder):
+    wrong = derive(ear, shares_memory=True)
+    found, sound = examined(wrong, folder), examined(ear, folder)
+    assert found.decision == sound.decision
+    assert found.listening == sound.listening
+    assert not wrong.shares_memory
+
+
+def test_a_probe_that_fails_names_the_captioners_line(ear, folder):
+    def encode_features(self, features, lengths):
+        if len(features) == 1:
+            raise ValueError("one clip alone")
+        return ear.encode_features(features, lengths)
+
+    found = examined(derive(ear, encode_features=encode_features), folder)
+    assert found.decision.verdict == "healthy"
+    told = {one.cause: one.needs for one in found.not_tested}
+    assert "ValueError: one clip alone (test_wiring_causes.py:" in told["evaluation.padding"]
