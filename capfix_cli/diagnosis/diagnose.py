@@ -32,6 +32,7 @@ from capfix_cli.schemas.measured_values import Evidence, Listening
 
 EXAMPLES = 5
 HEARD_APART = "clips that can be heard apart"
+TRAINED = "a network that was trained"
 REPAIRED = 2  # causes, of those found, whose repairs are tried
 
 
@@ -97,7 +98,8 @@ def _check_integrity(case: DiagnosisContext) -> Causes:
     silent = rank([finding for finding in found if specs[finding.id].final])
     if not silent.ranked or not case.finite:
         return rank(found)
-    kept = [f if specs[f.id].final else not_tested(f.id, HEARD_APART) for f in found]
+    needs = _needed(silent)
+    kept = [f if specs[f.id].final else not_tested(f.id, needs) for f in found]
     return rank(kept)
 
 
@@ -107,15 +109,20 @@ def _fault(gate: Causes) -> str:
     return broken[0].mend if broken and broken[0] == gate.proved[0] else ""
 
 
-def _inaudible(gate: Causes) -> bool:
-    """Say whether the audio itself is at fault, so that nothing can be said of the captioner."""
+def _needed(gate: Causes) -> str:
+    """What other tests would need, where one cause leaves nothing to be said of any other."""
+    return TRAINED if gate.ranked[0].stage == "weights" else HEARD_APART
+
+
+def _alone(gate: Causes) -> bool:
+    """Say whether audio or weights are at fault so that nothing else can be said."""
     return any(discover()[cause.id].final for cause in gate.ranked)
 
 
 def _try_repairs(case: DiagnosisContext, gate: Causes) -> list[RepairTrial]:
     """Try what mends the causes found without training: each cause's mends until one works."""
     made: list[RepairTrial] = []
-    if not case.finite or _inaudible(gate):
+    if not case.finite or _alone(gate):
         return made
     for cause in gate.ranked[:REPAIRED]:
         for repair in repairs_for(discover()[cause.id], case):
@@ -157,8 +164,8 @@ def _find_causes(case: DiagnosisContext, gate: Causes, repairs: Sequence[RepairT
     """Add the causes in the captioner itself, where anything can be said of it."""
     case.progress("looking for causes", 0, 1)
     specs = [spec for spec in discover().values() if not spec.gate]
-    if not case.finite or case.listening is None or _inaudible(gate):
-        needs = HEARD_APART if _inaudible(gate) else "scores that are finite numbers"
+    if not case.finite or case.listening is None or _alone(gate):
+        needs = _needed(gate) if _alone(gate) else "scores that are finite numbers"
         found = [not_tested(spec.id, needs) for spec in specs]
     else:
         found = [spec.find(case) for spec in specs]

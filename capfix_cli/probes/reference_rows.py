@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.decoding.caption_scoring import reference_tokens
+from capfix_cli.probes.listening import bound_scores
 from capfix_cli.probes.pair_scoring import Scorer
 
 CLIPS = 48  # each is scored with the references of all others
@@ -29,6 +31,8 @@ class ReferenceRows:
         shifted: standard errors by which those fit better than chance.
         matched: standard errors by which references fit the clips that other references of the
             same row were matched with; None where rows have one reference.
+        bits: of listening to references under that matching, as a share of their ceiling; of the
+            offset's where rows have one reference.
         loss: of own references in nats a token.
         matched_loss: of those that clips were matched with.
     """
@@ -38,6 +42,7 @@ class ReferenceRows:
     offset: int
     shifted: float
     matched: float | None
+    bits: float
     loss: float
     matched_loss: float
 
@@ -65,13 +70,13 @@ def measure_reference_rows(
     if len(names) < FEWEST:
         raise ProbeFailed(f"references of {FEWEST} clips or more")
 
-    def table(which: int) -> tuple[Floats, Floats]:
+    def table(which: int) -> tuple[Floats, Floats, Floats]:
         pairs = [(usable[other][which], name) for name in names for other in names]
         scores = scorer.log_probabilities(pairs).reshape(len(names), len(names))
         lengths = np.array([len(usable[other][which]) for other in names])
-        return scores / lengths, _centred(scores / lengths)
+        return scores / lengths, _centred(scores / lengths), lengths
 
-    plain, first = table(0)
+    plain, first, lengths = table(0)
     rows = np.arange(len(names))
     own = _sigma(first[rows, rows])
     half = len(names) // 2
@@ -84,20 +89,34 @@ def measure_reference_rows(
     matched = None
     _, chosen = linear_sum_assignment(-first)
     if all(len(usable[name]) > 1 for name in names):
-        again, second = table(1)
+        again, second, lengths = table(1)
         matched = _sigma(second[rows, chosen])
         matched_loss = -float(again[rows, chosen].mean())
+        bits = _share(again * lengths, chosen)
     else:
-        matched_loss = -float(plain[rows, (rows + offset) % len(names)].mean())
+        others = (rows + offset) % len(names)
+        matched_loss = -float(plain[rows, others].mean())
+        bits = _share(plain * lengths, others)
     return ReferenceRows(
         clips=len(names),
         own=own,
         offset=offset,
         shifted=offsets[offset],
         matched=matched,
+        bits=bits,
         loss=-float(plain[rows, rows].mean()),
         matched_loss=matched_loss,
     )
+
+
+def _share(scores: Floats, chosen: NDArray[np.int64]) -> float:
+    """Listening under a matching: [clips, references] ln p and each clip's reference -> a share."""
+    clips = len(scores)
+    of_reference = np.argsort(chosen)  # the clip that each reference was matched with
+    own = scores[of_reference, np.arange(clips)]
+    others = [np.delete(scores[:, one], clip) for one, clip in enumerate(of_reference)]
+    table = np.column_stack([own, np.stack(others)])
+    return float(bound_scores(table).bits.mean()) / math.log2(clips)
 
 
 def _centred(scores: Floats) -> Floats:

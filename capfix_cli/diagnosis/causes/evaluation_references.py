@@ -48,6 +48,12 @@ def find(case: DiagnosisContext) -> Finding:
     # Words under wrong names fit other clips too, and yet are not sentences that it would say.
     spelled = found.matched_loss < min(found.loss, language.unigram)
     evidence.append(
+        against_threshold(
+            "listening to them there, share of the ceiling", found.bits, LISTENING_SHARE
+        )
+    )
+    heard_there = found.bits >= LISTENING_SHARE.value
+    evidence.append(
         Evidence("loss of the references that fit, nats a token", found.matched_loss, found.loss)
     )
     elsewhere = shifted or (found.matched or 0.0) >= SHIFT_SIGMA.value
@@ -58,7 +64,7 @@ def find(case: DiagnosisContext) -> Finding:
     )
     return Finding(
         ID,
-        0.95 if elsewhere and spelled and found.own < TOO_FEW else 0.0,
+        0.95 if elsewhere and spelled and heard_there and found.own < TOO_FEW else 0.0,
         tuple(evidence),
         mend=mend,
         proved=True,
