@@ -45,6 +45,7 @@ CAUSE = CauseSpec(
     explains=(*MODEL, *FRONT_END, "vocabulary.*"),
     mend="Give the trained checkpoint: this network was never trained, or nothing was loaded",
     final=True,
+    breaks=False,  # training is what it needs: the tree leads there
     docs=CauseDocs(
         symptom="word salad, or one word for ever.",
         experiment="every layer that can be judged holds initial values.",
