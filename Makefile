@@ -33,6 +33,7 @@ docs: .venv/tested  ## write the parts of the docs that are made from the code
 	$(BIN)/python -m benchmarks.pages.architecture
 	$(BIN)/python -m benchmarks.pages.cause_docs
 	$(BIN)/python -m benchmarks.pages.fix_docs
+	$(BIN)/python -m benchmarks.pages.foreign_docs
 	$(BIN)/python -m benchmarks.pages.schemas
 
 # Captioners in other people's styles, each with every kind of fault; ESC10=PATH adds real audio.

@@ -67,9 +67,11 @@ def wrong_and_sure(row: Row) -> bool:
 
 
 def lost_at_right(row: Row) -> bool | None:
-    """Say whether the place is right; None where there is none or none was named."""
+    """Say whether the place is right where the cause is not known; None elsewhere."""
     fault = FAULTS.get(row["fault"])
     if fault is None or fault.lost_at is None or row.get("lost_at") is None:
+        return None
+    if not ranked(row) or ranked(row)[0][0] != UNKNOWN:
         return None
     return str(row["lost_at"]).lower().startswith(PLACES[fault.lost_at])
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from benchmarks.accuracy.foreign_summary import lines, summarise
+from benchmarks.pages import foreign_docs
 from benchmarks.zoo.foreign.architectures import ARCHITECTURES
 from benchmarks.zoo.foreign.faults import FAULTS
 from capfix_cli.diagnosis.causes import discover
@@ -36,3 +37,9 @@ def test_answers_are_counted(right):
     assert f"first {int(right)} of 1" in told
     assert "sound without a proved cause 1 of 1" in told
     assert torch.get_num_threads() >= 1
+
+
+def test_the_page_is_of_the_stored_result():
+    written = foreign_docs.PAGE.read_text(encoding="utf-8")
+    assert written == foreign_docs.page(), "python -m benchmarks.pages.foreign_docs"
+    assert "right first" in written
