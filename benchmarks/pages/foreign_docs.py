@@ -55,7 +55,7 @@ def page() -> str:
         INTRODUCTION,
         f"Measured on {result['date']}, commit `{result['commit'] or 'unknown'}`:"
         f" {len(figures['sound captioners'])} sound captioners,"
-        f" {every['first']['of']} faulty ones.",
+        f" {every['first']['of']} faulty ones.\n",
         "## In all\n",
         _table({"all": every}),
         "",
