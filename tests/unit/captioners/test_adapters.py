@@ -324,10 +324,15 @@ def test_what_keeps_the_contract_is_not_blamed():
 
 
 @pytest.mark.parametrize(
-    "kind", [LateNaN, BareStep, StateTimeFirst, FlatStart, TextAxis, Listed, NoTensor, Whole]
+    "kind", [BareStep, StateTimeFirst, FlatStart, TextAxis, Listed, NoTensor, Whole]
 )
 def test_what_would_end_a_diagnosis_is_seen_at_first_sight(kind):
     assert contract.quick_check(kind(healthy, 20))
+
+
+@pytest.mark.parametrize("kind", [LateNaN, NotFinite])
+def test_numbers_that_are_none_are_for_the_diagnosis_to_explain(kind):
+    assert contract.quick_check(kind(healthy, 20)) is None
 
 
 @pytest.mark.parametrize("name", ["bos_id", "eos_id", "pad_id"])
