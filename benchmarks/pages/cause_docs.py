@@ -46,8 +46,8 @@ def _proof(spec: CauseSpec) -> str:
     if spec.located:
         return (
             "the test says where audio or words are lost. It counts as proved where the training "
-            "pairs are known to fit (`--train-captions` and `--train-audio`) and no fault before "
-            "it is suspected."
+            "pairs are known to fit (`--train-captions` and `--train-audio`), the features fit "
+            "what BatchNorm remembers, and no fault before it is suspected."
         )
     return "the test itself: only this cause fails it."
 

@@ -170,7 +170,8 @@ def _find_causes(case: DiagnosisContext, gate: Causes, repairs: Sequence[RepairT
     else:
         found = [spec.find(case) for spec in specs]
     case.progress("looking for causes", 1, 1)
-    return rank([*gate.findings, *found], repairs, pairs_fit=case.pairs_fit)
+    fit = bool(case.pairs_fit) and case.finite and case.input_fits
+    return rank([*gate.findings, *found], repairs, pairs_fit=fit)
 
 
 def _make_plan(

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from capfix_cli.audio.clip_sample import Sample
+from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.audio.clip_set import ClipSet
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.core.progress import ProgressCallback, no_progress
-from capfix_cli.core.thresholds import FAINT_LISTENING, LISTENING_SHARE
+from capfix_cli.core.thresholds import FAINT_LISTENING, FIT_MISFIT, LISTENING_SHARE
 from capfix_cli.decoding.encode_pass import EncodedClips, draw_sample
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.diagnosis.trials.decoding_trials import DecodingTrials
@@ -157,6 +157,18 @@ class DiagnosisContext:
         if found is None or found.reference_bits is None:
             return None
         return found.reference_bits / found.ceiling_bits
+
+    @cached_property
+    def input_fits(self) -> bool:
+        """Whether features are known to fit what the network remembers of its training.
+
+        Only BatchNorm statistics tell. Without them a wrong front end that no usual one mends looks
+        as a deaf decoder does.
+        """
+        try:
+            return self.probes.fit[0].misfit < FIT_MISFIT.value
+        except ProbeFailed:
+            return False
 
     @property
     def deaf(self) -> bool:

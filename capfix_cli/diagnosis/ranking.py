@@ -63,7 +63,7 @@ def rank(
     findings: Sequence[Finding],
     repairs: Sequence[RepairTrial] = (),
     *,
-    pairs_fit: bool | None = None,
+    pairs_fit: bool = False,
 ) -> Causes:
     """Keep what is likelier than not, and put what was proved first.
 
@@ -71,8 +71,8 @@ def rank(
         findings: of every cause that was looked for.
         repairs: that were tried: one that works proves its cause, and one that does not leaves it a
             suspicion.
-        pairs_fit: whether the training captions are known to belong to their clips; None where
-            that was not tested.
+        pairs_fit: whether the training captions are known to belong to their clips, and the
+            features to fit what the network remembers.
     """
     specs = discover()
     found = [f for f in findings if (f.confidence or 0.0) >= CAUSE_FROM.value]

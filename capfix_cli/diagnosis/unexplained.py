@@ -20,7 +20,7 @@ def failing_axes(case: DiagnosisContext) -> set[str]:
 
 def with_unknown(case: DiagnosisContext, causes: Causes) -> tuple[Cause, ...]:
     """Put ``unknown`` first where nothing that was proved accounts for all that fails."""
-    if not case.ill:
+    if not case.ill or "healthy" in case.decision.close_to:
         return causes.ranked
     specs = discover()
     left = failing_axes(case)

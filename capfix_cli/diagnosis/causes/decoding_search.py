@@ -45,7 +45,10 @@ def find(case: DiagnosisContext) -> Finding:
             mend=f"Decode with {best.name}",
             explains=_SYMPTOMS,
             # A search that hides what the scores know must have scores that know it.
-            proved=isinstance(told.value, float) and told.value >= SOUND_LISTENING.value,
+            # What may as well be healthy has no cause to prove.
+            proved=isinstance(told.value, float)
+            and told.value >= SOUND_LISTENING.value
+            and "healthy" not in case.decision.close_to,
         )
     evidence.append(Evidence("decodings tried, none of which works", float(tried)))
     hidden = linear_confidence(moved or 0.0, 4 * DEAF_NATS.value, 20 * DEAF_NATS.value)
