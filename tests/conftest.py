@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
+from benchmarks.zoo import ears
 from capfix_cli.captioners.own.own_captioner import SPECIAL, OwnCaptioner
 from capfix_cli.captioners.own.own_checkpoint import save
 from capfix_cli.captioners.own.own_config import CaptionerConfig, EncoderConfig
@@ -82,3 +83,21 @@ def capfix(tmp_path, monkeypatch, capsys):
         return Result(status, captured.out, captured.err)
 
     return run
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Clips of two tones, all equally long."""
+    return ears.write_tones(tmp_path_factory.mktemp("tones") / "clips")
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory):
+    """The same of four lengths."""
+    return ears.write_tones(tmp_path_factory.mktemp("uneven") / "clips", uneven=True)
+
+
+@pytest.fixture(scope="module")
+def ear(folder):
+    """A captioner that is sound on them by construction."""
+    return ears.Ear(folder)

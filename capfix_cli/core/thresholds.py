@@ -275,6 +275,15 @@ LOUDER = Threshold(0.9, "share of pairs", "ours: what overflows is what is loud;
 OPENS_MORE = Threshold(
     0.5, "share of captions", "ours: most captions differ and end that did not before"
 )
+HUGE_MEMORY = Threshold(
+    1_000.0, "times the usual largest value", "ours: a sound network gives no clip such a memory"
+)
+FREED_SHARE = Threshold(
+    0.5, "share of clips", "the design: a cause is proved by what restores most of what is missing"
+)
+FILE_MATCHED = Threshold(
+    0.3, "share of parameters", "ours: a file that fills less holds another network"
+)
 NEVER_ENDS = Threshold(
     0.01, "probability", "ours: a decoder that was shown ends gives them more where people end"
 )

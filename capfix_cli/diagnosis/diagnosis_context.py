@@ -142,13 +142,13 @@ class DiagnosisContext:
     def listening_share(self) -> float:
         """Bits that decide, as a share of their ceiling; 0 where they were not measured."""
         found = self.listening
-        return 0.0 if found is None else found.deciding_bits / found.ceiling_bits
+        return 0.0 if found is None else found.deciding_share
 
     @property
     def own_listening_share(self) -> float:
         """The same on its own captions, whether or not they are right."""
         found = self.listening
-        return 0.0 if found is None else found.bits / found.ceiling_bits
+        return 0.0 if found is None else found.own_share
 
     @property
     def reference_listening_share(self) -> float | None:

@@ -12,7 +12,7 @@ def merit(trial: Trial) -> tuple[bool, float]:
     listening = trial.listening
     return (
         trial.kept or trial.outcome == "outrun",
-        0.0 if listening is None else listening.deciding_bits / listening.ceiling_bits,
+        0.0 if listening is None else listening.deciding_share,
     )
 
 

@@ -25,12 +25,32 @@ def repeating(tokens: Tokens, longest: int = LONGEST) -> NDArray[np.bool_]:
     [True, False]
     """
     found = np.zeros(len(tokens), bool)
-    owners = tokens.owners()
     for n in range(1, longest + 1):
-        same = (tokens.ids[:-n] == tokens.ids[n:]) & (owners[:-n] == owners[n:])
-        run = np.concatenate(([0], np.cumsum(same)))
-        whole = np.flatnonzero(run[n:] - run[:-n] == n) if len(run) > n else np.empty(0, int)
-        found[owners[whole]] = True
+        found |= said_again(tokens, n)
+    return found
+
+
+def said_again(
+    tokens: Tokens, stretch: int, times: int = 2, of: NDArray[np.bool_] | None = None
+) -> NDArray[np.bool_]:
+    """Say which captions have a stretch of so many words so many times in a row, [captions].
+
+    Args:
+        tokens: captions.
+        stretch: words.
+        times: 2 or more.
+        of: [vocabulary] words that count, where not all do; for stretches of one word.
+    """
+    found = np.zeros(len(tokens), bool)
+    owners = tokens.owners()
+    ids = tokens.ids
+    same = (ids[:-stretch] == ids[stretch:]) & (owners[:-stretch] == owners[stretch:])
+    if of is not None:
+        same &= of[ids[:-stretch]]
+    needed = stretch * (times - 1)
+    run = np.concatenate(([0], np.cumsum(same)))
+    if len(run) > needed:
+        found[owners[np.flatnonzero(run[needed:] - run[:-needed] == needed)]] = True
     return found
 
 

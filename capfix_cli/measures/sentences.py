@@ -18,6 +18,7 @@ from capfix_cli.core.thresholds import (
 )
 from capfix_cli.measures.caption_tokens import Tokens, tokenise
 from capfix_cli.measures.intervals import share_interval
+from capfix_cli.measures.repetition import said_again
 from capfix_cli.schemas.measured_values import Axis
 
 Flags = NDArray[np.bool_]
@@ -139,22 +140,11 @@ def looping(tokens: Tokens, function_words: Flags | None = None) -> Flags:
         tokens: captions.
         function_words: [vocabulary] words of the last kind.
     """
-    found = np.zeros(len(tokens), bool)
-    if not len(tokens.ids):
-        return found
-    owners = tokens.owners()
-    for stretch in range(1, LONGEST_STRETCH + 1):
-        same = (tokens.ids[:-stretch] == tokens.ids[stretch:]) & (
-            owners[:-stretch] == owners[stretch:]
-        )
-        needed = 2 if stretch == 1 else stretch
-        run = np.concatenate(([0], np.cumsum(same)))
-        if len(run) > needed:
-            whole = np.flatnonzero(run[needed:] - run[:-needed] == needed)
-            found[owners[whole]] = True
-        if stretch == 1 and function_words is not None and len(same):
-            twice = np.flatnonzero(same & function_words[tokens.ids[:-1]])
-            found[owners[twice]] = True
+    found = said_again(tokens, 1, times=3)
+    if function_words is not None:
+        found |= said_again(tokens, 1, of=function_words)
+    for stretch in range(2, LONGEST_STRETCH + 1):
+        found |= said_again(tokens, stretch)
     return found
 
 

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner, Memory, device_of
+from capfix_cli.core.thresholds import BATCH_TOLERANCE
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.probes.language_probe import best_temperature
@@ -248,7 +249,7 @@ def measure_ahead(captioner: Captioner, memory: Memory, captions: Sequence[Token
             continue
         spread = float(tensor.std()) or 1.0
         apart = float((tensor[:, :-1] - other[name][:, :-1]).abs().max()) / spread
-        if apart > 1e-3:
+        if apart > BATCH_TOLERANCE.value:
             layer, moved = name, apart
             break
     first = start.shape[1]

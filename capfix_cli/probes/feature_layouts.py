@@ -10,6 +10,7 @@ from torch import Tensor
 
 from capfix_cli.audio.clip_sample import PROBED, ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.probes.captioner_errors import probe_failure
 from capfix_cli.probes.captioner_variants import remembering
 from capfix_cli.probes.front_end_search import CONTRAST, References, listen_quickly
 from capfix_cli.probes.front_ends import Change, FrontEnd
@@ -31,6 +32,11 @@ class Layouts:
     best_share: float
     own_share: float
     tried: int
+
+    @property
+    def gain(self) -> float:
+        """What it listens more."""
+        return self.best_share - self.own_share
 
 
 def axes_candidates() -> list[FrontEnd]:
@@ -129,14 +135,16 @@ def try_layouts(
 
     def share(changed: Captioner) -> float:
         heard = listen_quickly(changed, sample, seed, references, clips=PROBED, contrast=CONTRAST)
-        return 0.0 if heard is None else heard.deciding_bits / heard.ceiling_bits
+        return 0.0 if heard is None else heard.deciding_share
 
     found = []
     for front in candidates:
         try:
             found.append((share(front.apply(captioner)), front))
-        except (RuntimeError, ValueError, IndexError):  # a layout that the network cannot take
-            continue
+        except Exception as error:
+            # A layout that the network cannot take; a fault of capfix keeps its traceback.
+            if probe_failure(error) is None:
+                raise
     if not found:
         raise ProbeFailed("a network that takes features in another layout")
     best_share, best = max(found, key=lambda pair: pair[0])

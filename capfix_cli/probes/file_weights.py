@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.checkpoints.weights import load_weights
 from capfix_cli.core.errors import CapfixError
-
-FEWEST_MATCHED = 0.3  # of the network's tensors: below, the file holds another network
+from capfix_cli.core.thresholds import FILE_MATCHED
 
 
 @dataclass(frozen=True)
@@ -73,10 +72,10 @@ def match_tensors(module: nn.Module, found: Mapping[str, Tensor]) -> FileMatch:
         (used if equal else unused).append(name)
     judged = [name for name in parameters if own[name].numel() > 1]
     foreign = [name for name in own if name in judged and name not in held]
-    if not judged or 1 - len(foreign) / len(judged) < FEWEST_MATCHED:
+    if not judged or 1 - len(foreign) / len(judged) < FILE_MATCHED.value:
         raise ProbeFailed("a file of weights of which the network holds a good part unchanged")
-    homes = {_home(name) for name in used} | set(used)
-    belonging = [n for n in unused if _home(n) in homes or any(_ends(n, o) for o in own)]
+    layers = _layers(used)
+    belonging = [n for n in unused if _lies_in(n, layers) or any(_ends(n, o) for o in own)]
     resized = [n for n in foreign if any(_ends(n, o) for o in unused)]
     return FileMatch(len(used), tuple(unused), tuple(belonging), tuple(foreign), tuple(resized))
 
@@ -91,14 +90,20 @@ def _equal(one: Tensor, other: Tensor) -> bool:
     return bool(torch.equal(one.to(coarser), other.to(coarser)))
 
 
-def _home(name: str) -> str:
-    """The part of a network that a tensor lies in: ``decoder.rnn`` of ``decoder.rnn.weight_ih``.
+def _layers(names: Sequence[str]) -> set[str]:
+    """The layers that tensors lie in, and the tensors themselves: ``rnn`` and ``rnn.weight_ih``.
 
-    What is put beside a layer, such as ``fc.lora_A.weight``, lies in that layer.
+    A part that has layers below it is none: what else lies in it may be another head.
     """
+    homes = {name.rpartition(".")[0] for name in names}
+    whole = {home for home in homes if not any(other.startswith(f"{home}.") for other in homes)}
+    return (whole | set(names)) - {""}
+
+
+def _lies_in(name: str, layers: set[str]) -> bool:
+    """Whether a tensor lies in a layer, at any depth, as ``fc.lora_A.default`` lies in ``fc``."""
     parts = name.split(".")
-    marks = [n for n, part in enumerate(parts) if part.startswith(("lora_", "adapter"))]
-    return ".".join(parts[: marks[0]] if marks else parts[:-1])
+    return any(".".join(parts[:depth]) in layers for depth in range(1, len(parts)))
 
 
 def _ends(one: str, other: str) -> bool:

@@ -55,7 +55,7 @@ class Tried:
     def share(self) -> float:
         """Bits as a share of their ceiling."""
         heard = self.listening
-        return 0.0 if heard is None else heard.deciding_bits / heard.ceiling_bits
+        return 0.0 if heard is None else heard.deciding_share
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ from torch.nn.utils.rnn import pad_sequence
 
 from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.core.thresholds import HUGE_MEMORY
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.probes.next_word import along
 
 FEWEST = 8
 QUIETER = 0.1  # factor on the samples: 20 dB, or 4.6 less in ln of power
-HUGE = 1_000.0  # times the usual size of a memory: what a sound network gives no clip
 SAME = 1e-6  # of probabilities: what no network gives two clips by itself
 
 
@@ -66,8 +66,8 @@ def measure_overflow(
     held = nested.select(memory, torch.tensor(rows), captioner.memory_batch_dim)
     own = _answers(captioner, held, len(rows), caption)
     size = _sizes(held, captioner.memory_batch_dim, len(rows))
-    usual = float(size.median())
-    stuck = sorted({*_stuck(own), *torch.nonzero(size > HUGE * usual).flatten().tolist()})
+    most = HUGE_MEMORY.value * float(size.median())
+    stuck = sorted({*_stuck(own), *torch.nonzero(size > most).flatten().tolist()})
     told = tuple(names[rows[place]] for place in stuck)
     if not stuck:
         return Overflow(len(rows), (), (), 0.5)
@@ -76,7 +76,7 @@ def measure_overflow(
     memory_now = captioner.encode(softer, lengths)
     now = _answers(captioner, memory_now, len(stuck), caption)
     size_now = _sizes(memory_now, captioner.memory_batch_dim, len(stuck))
-    still = {*_stuck(now), *torch.nonzero(size_now > HUGE * usual).flatten().tolist()}
+    still = {*_stuck(now), *torch.nonzero(size_now > most).flatten().tolist()}
     freed = tuple(
         name
         for row, (name, place) in enumerate(zip(told, stuck, strict=True))
@@ -86,7 +86,7 @@ def measure_overflow(
     rest = [place for place in range(len(rows)) if place not in stuck]
     pairs = [level[one] > level[other] for one in stuck for other in rest]
     louder = sum(pairs) / len(pairs) if pairs else 1.0
-    return Overflow(len(rows), told, freed, louder, bool((size[stuck] > HUGE * usual).all()))
+    return Overflow(len(rows), told, freed, louder, bool((size[stuck] > most).all()))
 
 
 def _sizes(memory: Memory, dim: int, rows: int) -> Tensor:

@@ -14,6 +14,7 @@ from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens, rows_at_once, score_sequences
 from capfix_cli.decoding.decode import EncodedBatch
+from capfix_cli.probes.captioner_errors import probe_failure
 
 Pair = tuple[Tokens, str]  # a caption and the name of the clip on which it is tried
 
@@ -105,7 +106,9 @@ class Scorer:
         rows = [tokens for _ in names for tokens in texts]
         try:
             shared = score_sequences(captioner, self._memory(number, names), rows, len(names))
-        except (RuntimeError, IndexError, ValueError):
+        except Exception as error:
+            if probe_failure(error) is None:
+                raise
             shared = None
         if not captioner.shares_memory:  # its own preparation said so
             return False

@@ -27,7 +27,7 @@ class ReferenceRows:
     Attributes:
         clips: that were looked at, in the order of their names.
         own: standard errors by which a clip fits its own references better than chance.
-        offset: rows by which another clip's references fit best; 0 for none.
+        offset: rows by which another clip's references fit best.
         shifted: standard errors by which those fit better than chance.
         matched: standard errors by which references fit the clips that other references of the
             same row were matched with; None where rows have one reference.
@@ -48,7 +48,7 @@ class ReferenceRows:
 
 
 def measure_reference_rows(
-    scorer: Scorer, references: Mapping[str, Sequence[str]], seed: int
+    scorer: Scorer, references: Mapping[str, Sequence[str]]
 ) -> ReferenceRows:
     """Score every clip with every other clip's references.
 

@@ -163,9 +163,7 @@ class WiringProbes(ProbeBase):
             raise ProbeFailed("--references CSV")
         return self._once(
             "reference-rows",
-            lambda: measure_reference_rows(
-                Scorer(self.captioner, self.chunks), references, self.seed
-            ),
+            lambda: measure_reference_rows(Scorer(self.captioner, self.chunks), references),
         )
 
     @property

@@ -112,6 +112,16 @@ class Listening:
         return self.bits if self.reference_bits is None else min(self.bits, self.reference_bits)
 
     @property
+    def deciding_share(self) -> float:
+        """The bits that the verdict uses, as a share of their ceiling."""
+        return self.deciding_bits / self.ceiling_bits
+
+    @property
+    def own_share(self) -> float:
+        """The bits on own captions, as a share of their ceiling."""
+        return self.bits / self.ceiling_bits
+
+    @property
     def deciding_interval(self) -> tuple[float, float]:
         """The 95 % interval that belongs to ``deciding_bits``."""
         if self.reference_bits is None or self.bits <= self.reference_bits:

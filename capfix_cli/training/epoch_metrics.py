@@ -18,6 +18,7 @@ from capfix_cli.captioners.base import Captioner
 from capfix_cli.core.thresholds import LISTENING_SHARE
 from capfix_cli.decoding.decode import EncodedBatch, decode_all
 from capfix_cli.decoding.decoding_options import GREEDY
+from capfix_cli.diagnosis.verdict import sentences_of
 from capfix_cli.probes.listening import listen
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.measured_values import Listening
@@ -36,6 +37,8 @@ class EpochMetrics:
         commonest: the caption given to most clips.
         commonest_share: to how many of them.
         warning: what is going wrong and why; empty where nothing shows.
+        sentences: share of the captions that are sentences.
+        degenerate: what is wrong with the others, in words; empty where most are sentences.
     """
 
     epoch: int
@@ -45,6 +48,8 @@ class EpochMetrics:
     commonest: str
     commonest_share: float
     warning: str = ""
+    sentences: float = 1.0
+    degenerate: str = ""
 
     def numbers(self) -> dict[str, float]:
         """Give what a logger takes."""
@@ -53,6 +58,7 @@ class EpochMetrics:
             "listening_identification": self.listening.identification,
             "distinct_captions": self.distinct,
             "commonest_caption": self.commonest_share,
+            "sentences": self.sentences,
         }
 
 
@@ -77,6 +83,7 @@ def look(
     """
     captions = list(decode_all(captioner, chunks, GREEDY, seed))
     texts = Counter(caption.text for caption in captions)
+    judged = sentences_of(captions, references)
     commonest, count = max(texts.items(), key=lambda row: (row[1], row[0]))
     return EpochMetrics(
         epoch,
@@ -85,6 +92,8 @@ def look(
         len(texts) / len(captions),
         commonest,
         count / len(captions),
+        sentences=judged.axis.value,
+        degenerate="" if judged.are else judged.told,
     )
 
 
@@ -92,7 +101,8 @@ def collapse_warning(history: Sequence[EpochMetrics]) -> str:
     """Say that training collapses, and why; empty where it does not, or cannot be said yet.
 
     Two looks at least, the last two both below the threshold of listening, without a rise between
-    them, and a loss that fell (where it is known).
+    them, and a loss that fell (where it is known). Or the last two heard and yet no sentences, and
+    no more of them than before: who hears nothing yet cannot be expected to write.
     """
     if len(history) < 2:
         return ""
@@ -102,7 +112,12 @@ def collapse_warning(history: Sequence[EpochMetrics]) -> str:
     bits = now.listening.deciding_bits
     deaf = max(bits, before.listening.deciding_bits) < needed
     risen = bits - before.listening.deciding_bits > LISTENING_RISE.value * ceiling
-    if not deaf or risen or not _fell(history):
+    if not _fell(history):
+        return ""
+    worse = now.sentences <= before.sentences
+    if bits >= needed and before.degenerate and now.degenerate and worse:
+        return _no_sentences(now)
+    if not deaf or risen:
         return ""
     alike = now.commonest_share >= COMMONEST_SHARE.value
     fell = "" if now.loss is None else f" while the loss fell to {now.loss:.2f}"
@@ -114,6 +129,14 @@ def collapse_warning(history: Sequence[EpochMetrics]) -> str:
     return (
         f"Training is collapsing: at epoch {now.epoch} listening is {bits:.2f} of {ceiling:.2f}"
         f" bits (needed: {needed:.2f}) and has not risen{fell}; {said}. {_cause(now, needed)}"
+    )
+
+
+def _no_sentences(now: EpochMetrics) -> str:
+    return (
+        f"Captions are no sentences at epoch {now.epoch} and the look before: {now.degenerate}."
+        " Check that the end token is a target, that labels are shifted once, and that the"
+        " decoder's state is handed on."
     )
 
 

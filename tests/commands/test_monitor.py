@@ -9,7 +9,7 @@ import pytest
 import torch
 from conftest import TINY
 
-from benchmarks.zoo.toys import CLIPS, Toy, deaf, healthy, write_clips
+from benchmarks.zoo.toys import CLIPS, Toy, Unending, deaf, healthy, write_clips
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.monitor import (
@@ -77,6 +77,15 @@ def test_a_loss_that_does_not_fall_or_listening_that_rises_is_no_collapse(tones)
     bits = [reading.listening.bits for reading in watched.history]
     assert bits == sorted(bits)
     assert 0 < bits[1] < 1.0  # below the threshold, but on its way
+
+
+def test_captions_that_are_heard_and_never_end_are_told(tones):
+    watched = Watched(Unending(healthy), tones)
+    first = watch(watched, 3.0, silent)
+    assert first.sentences == 0.0
+    assert first.warning == ""
+    with pytest.warns(CollapseWarning, match="no sentences at epoch 2"):
+        watch(watched, 2.0, silent)
 
 
 def test_varied_noise_is_told_as_such(tones):

@@ -77,7 +77,7 @@ def _reached(case: DiagnosisContext, best: Trial) -> Evidence:
             "listening on references, share of the ceiling", on_references, SOUND_LISTENING
         )
     heard = best.listening
-    share = 0.0 if heard is None else heard.bits / heard.ceiling_bits
+    share = 0.0 if heard is None else heard.own_share
     return against_threshold("listening with it, share of the ceiling", share, SOUND_LISTENING)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import LOUDER, STUCK_SHARE
+from capfix_cli.core.thresholds import FREED_SHARE, LOUDER, STUCK_SHARE
 from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import Finding, against_threshold, not_tested
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
@@ -32,7 +32,8 @@ def find(case: DiagnosisContext) -> Finding:
             ID,
             0.9,
             (visible, Evidence("the first of them", shown)),
-            mend=_mend(f"{len(lost)} of {whole} clips give scores that are not finite"),
+            mend=f"Find where numbers stop being finite: {len(lost)} of {whole} clips give none;"
+            " half precision on loud sound, or a logarithm or a division by nought on silence",
             proved=True,
         )
     if not case.ill:
@@ -52,11 +53,11 @@ def find(case: DiagnosisContext) -> Finding:
         Evidence(
             "of them, given answers of their own when 20 dB quieter",
             len(found.freed) / max(1, len(found.stuck)),
-            0.5,
+            FREED_SHARE.value,
         ),
     )
     stuck = share >= STUCK_SHARE.value
-    freed = len(found.freed) >= 0.5 * max(1, len(found.stuck))
+    freed = len(found.freed) >= FREED_SHARE.value * max(1, len(found.stuck))
     loud = found.louder >= LOUDER.value
     told = (
         f"{len(found.stuck)} of {found.clips} clips, the louder ones, get no numbers of their own"

@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import FRONT_END_TIE
 from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
-from capfix_cli.diagnosis.causes.finding import Finding, against_threshold, not_tested
+from capfix_cli.diagnosis.causes.feature_layout_finding import best_layout, find_layout
+from capfix_cli.diagnosis.causes.finding import Finding
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
-from capfix_cli.diagnosis.repairs.repair import Repair
+from capfix_cli.schemas.measured_values import Evidence
 
 if TYPE_CHECKING:
-    from capfix_cli.probes.front_ends import FrontEnd
+    from capfix_cli.probes.feature_layouts import Layouts
 
 ID = "input.padding-value"
 
 
+def _tries(case: DiagnosisContext) -> Layouts:
+    return case.probes.padding_values
+
+
 def find(case: DiagnosisContext) -> Finding:
     """Put other values behind the clips, and listen."""
-    if not case.finite:
-        return not_tested(ID, "scores that are finite numbers")
-    if not case.ill:
-        return Finding(ID, 0.0, ())
-    try:
-        found = case.probes.padding_values
-    except ProbeFailed as reason:
-        return not_tested(ID, reason.needs)
-    gain = found.best_share - found.own_share
-    evidence = (
-        against_threshold(
-            f"listening gained by {found.best.name}, share of the ceiling", gain, FRONT_END_TIE
-        ),
-    )
-    mend = f"Mend the input: {found.best.line}"
-    return Finding(ID, 0.7 if gain > FRONT_END_TIE.value else 0.0, evidence, mend=mend)
-
-
-def _other_value(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
-    front: FrontEnd = case.probes.padding_values.best
-    yield Repair(ID, front.name, front.line, front.apply(case.captioner), searched=True)
+    if case.finite and not case.ill:
+        return Finding(ID, 0.0, (Evidence("verdict", case.decision.verdict),))
+    return find_layout(case, ID, _tries)
 
 
 CAUSE = CauseSpec(
@@ -51,7 +35,7 @@ CAUSE = CauseSpec(
     needs=("padding_values",),
     explains=(*MODEL, "evaluation.padding", "input.feature-scale"),
     mend="Pad features with the value that training padded them with",
-    repair=_other_value,
+    repair=best_layout(ID, _tries),
     docs=CauseDocs(
         symptom="short clips beside long ones get poor captions; alone or masked they would not.",
         experiment=(

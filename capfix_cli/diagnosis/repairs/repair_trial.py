@@ -128,6 +128,8 @@ def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
     kept, reason = _judge(case, after)
     if held_out:
         reason += f"; on {len(judged)} clips that it was not chosen by"
+    elif repair.searched:
+        reason += "; on the clips that it was chosen by, too few others being left"
     if kept and restored is not None and restored.share < PROVED_FROM.value:
         kept, reason = False, f"it restores {100 * restored.share:.0f} % of what is missing"
     return RepairTrial(
@@ -217,7 +219,7 @@ def _judge(case: DiagnosisContext, after: DecodingOutcome) -> tuple[bool, str]:
     if before is None:
         return True, f"it listens ({bits}); {change}"
     better = _RANKS[after.decision.verdict] >= _RANKS[was]
-    share = new.deciding_bits / new.ceiling_bits
+    share = new.deciding_share
     # Some faults are noise, which reads as diversity: without it captions may well differ less.
     if share < (0.9 if better else 1.0) * case.listening_share:
         return False, f"it listens no more than before ({bits}); {change}"

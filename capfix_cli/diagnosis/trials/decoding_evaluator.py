@@ -185,7 +185,7 @@ class DecodingEvaluator:
         if limit is not None and limit < LISTENING_SHARE.value * greedy.ceiling_bits:
             return False
         best = max((merit(trial)[1] for trial in trials), default=0.0)
-        best = max(best, greedy.bits / greedy.ceiling_bits)
+        best = max(best, greedy.own_share)
         return best >= SEARCH_FROM.value * LISTENING_SHARE.value
 
     def search(

@@ -21,21 +21,6 @@ from capfix_cli.probes.captioner_variants import derive, on_features, on_wavefor
 from capfix_cli.schemas.diagnosis_record import Cause, ModelSummary
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return ears.write_tones(tmp_path_factory.mktemp("tones") / "clips")
-
-
-@pytest.fixture(scope="module")
-def uneven(tmp_path_factory):
-    return ears.write_tones(tmp_path_factory.mktemp("uneven") / "clips", uneven=True)
-
-
-@pytest.fixture(scope="module")
-def ear(folder):
-    return ears.Ear(folder)
-
-
 def examined(captioner, folder, references=None, training=None, pairs_fit=True):
     heard = encode_and_caption(captioner, str(folder), batch_size=16, seed=0)
     loaded = Loaded(captioner, ModelSummary("ear", "adapter", None, None, {}))

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 import torch
 from conftest import TINY
-from test_causes_finders import constant, examined, names
+from test_causes_finders import by_logits, constant, examined, names
 from torch import nn
 
 from benchmarks.zoo import ears
@@ -20,28 +20,6 @@ from capfix_cli.diagnosis.diagnose import run_diagnosis
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.probes.captioner_variants import derive, on_features
 from capfix_cli.schemas.diagnosis_record import ModelSummary
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return ears.write_tones(tmp_path_factory.mktemp("tones") / "clips")
-
-
-@pytest.fixture(scope="module")
-def uneven(tmp_path_factory):
-    return ears.write_tones(tmp_path_factory.mktemp("uneven") / "clips", uneven=True)
-
-
-@pytest.fixture(scope="module")
-def ear(folder):
-    return ears.Ear(folder)
-
-
-def by_logits(ear, change):
-    def logits(self, prefix, memory):
-        return change(prefix, memory)
-
-    return derive(ear, logits=logits)
 
 
 def proved(found, cause):
