@@ -16,7 +16,8 @@ from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens
 from capfix_cli.probes.next_word import along
 
-FEWEST = 8
+FEWEST = 8  # clips
+CLIPS = 16  # that are encoded where no batch has enough of them
 QUIETER = 0.1  # factor on the samples: 20 dB, or 4.6 less in ln of power
 SAME = 1e-6  # of probabilities: what no network gives two clips by itself
 
@@ -59,7 +60,7 @@ def measure_overflow(
         ProbeFailed: there are too few clips.
     """
     waveforms = dict(zip(sample.names, sample.waveforms, strict=True))
-    rows = [row for row, name in enumerate(names) if name in waveforms]
+    rows = [row for row, name in enumerate(names) if name in waveforms][:CLIPS]
     if len(rows) < FEWEST:
         raise ProbeFailed(f"the waveforms of at least {FEWEST} clips")
     heard = [waveforms[names[row]] for row in rows]

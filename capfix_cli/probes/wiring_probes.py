@@ -26,7 +26,7 @@ from capfix_cli.probes.front_ends import FrontEnd
 from capfix_cli.probes.length_probe import CutShort, measure_cut
 from capfix_cli.probes.listening import ending
 from capfix_cli.probes.network_modules import watched
-from capfix_cli.probes.overflow import Overflow, measure_overflow
+from capfix_cli.probes.overflow import CLIPS, FEWEST, Overflow, measure_overflow
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.probes.probe_base import ProbeBase
 from capfix_cli.probes.prompts import Prompts, measure_prompts
@@ -135,7 +135,17 @@ class WiringProbes(ProbeBase):
         """Clips that get no numbers of their own."""
 
         def make() -> Overflow:
-            memory, _, names = self.followed
+            known = set(self.sample.names)
+            # Batches go by length: the one that has most of the clips whose waveforms are at hand.
+            chunk = max(
+                self.chunks, key=lambda chunk: len(known.intersection(chunk.names)), default=None
+            )
+            if chunk is not None and len(known.intersection(chunk.names)) >= FEWEST:
+                memory, names = chunk.memory, chunk.names
+            else:
+                waveforms, lengths, names = self.sample.padded(CLIPS)
+                with torch.inference_mode():
+                    memory = self.captioner.encode(waveforms, lengths)
             return measure_overflow(self.captioner, memory, names, self.sample, self.typical)
 
         return self._once("overflow", make)

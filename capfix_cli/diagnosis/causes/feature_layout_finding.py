@@ -44,6 +44,12 @@ def best_layout(cause: str, tries: Tries) -> Callable[[DiagnosisContext, str], I
 
     def make(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
         front = tries(case).best
-        yield Repair(cause, front.name, front.line, front.apply(case.captioner), searched=True)
+        yield Repair(
+            cause,
+            front.name,
+            front.line,
+            front.apply(case.captioner),
+            searched=case.probes.sample.names,
+        )
 
     return make

@@ -133,4 +133,6 @@ def best_front_end(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     if best is not None and best.front_end is not None:
         front = best.front_end
         changed = front.apply(case.captioner)
-        yield Repair(front.cause, front.name, front.line, changed, searched=True)
+        yield Repair(
+            front.cause, front.name, front.line, changed, searched=case.probes.sample.names
+        )

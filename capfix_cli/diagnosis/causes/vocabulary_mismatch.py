@@ -102,8 +102,8 @@ def _matched_words(case: DiagnosisContext) -> Iterator[Repair]:
     references, captioner = case.references, case.captioner
     if references is None or not _lists_words(case):
         return
-    searched = set(case.probes.sample.names)
-    captions = [c for c in case.clips.captions if c.file_name in searched]
+    sample = set(case.probes.sample.names)
+    captions = [c for c in case.clips.captions if c.file_name in sample]
     listed = match_words(captioner, captions, references)
     if listed is None:
         return
@@ -119,7 +119,7 @@ def _matched_words(case: DiagnosisContext) -> Iterator[Repair]:
         f"give the word list of training: token {first} is {listed[first]!r} and not"
         f" {captioner.vocabulary[first]!r}, and {len(moved) - 1} more",
         changed,
-        searched=True,
+        searched=case.probes.sample.names,
     )
 
 

@@ -63,12 +63,13 @@ def _other_prefix(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     from capfix_cli.probes.prompts import with_prefix
 
     best = case.probes.prompts.best
+    _, _, names = case.probes.followed
     yield Repair(
         ID,
         f"opened with {_words(case, best)}",
         f"start tokens = {list(best)}  # {_words(case, best)}",
         with_prefix(case.captioner, best),
-        searched=True,
+        searched=names,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 
 from capfix_cli.captioners.base import Captioner
@@ -20,8 +20,7 @@ class Repair:
         line: the line to change in one's own code.
         captioner: the repaired one.
         one_by_one: encode clips alone, so that nothing is padded.
-        searched: whether it was chosen among others by the clips of the sample: it is then judged
-            on other clips.
+        searched: names of the clips that it was chosen among others by: it is judged on others.
         applied: to be entered while it is tried; weights are put back afterwards.
     """
 
@@ -30,7 +29,7 @@ class Repair:
     line: str
     captioner: Captioner
     one_by_one: bool = False
-    searched: bool = False
+    searched: Collection[str] = ()
     applied: Callable[[], contextlib.AbstractContextManager[None]] = contextlib.nullcontext
 
 

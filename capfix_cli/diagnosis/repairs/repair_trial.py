@@ -112,8 +112,7 @@ def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
         None where the repaired captioner cannot be judged.
     """
     most = min(case.evaluator.scale.clips, MAX_REPAIR_CLIPS)
-    if repair.searched:
-        most += len(case.probes.sample.names)  # which do not count, having been searched on
+    most += len(repair.searched)  # which do not count, having been searched on
     try:
         applied = _apply(repair, case, most)
     except Exception as error:
@@ -171,19 +170,18 @@ def _apply(
         if not clips.finite or len(clips.captions) < 2:
             return None
         scorer = Scorer(repair.captioner, clips.chunks)
-        judged, held_out = _held_out(clips.captions, case, searched=repair.searched)
+        judged, held_out = _held_out(clips.captions, repair)
         after = DecodingEvaluator(scorer, case.references, case.seed).judge(judged)
     return clips, judged, held_out, after
 
 
 def _held_out(
-    captions: Sequence[ClipCaption], case: DiagnosisContext, *, searched: bool
+    captions: Sequence[ClipCaption], repair: Repair
 ) -> tuple[Sequence[ClipCaption], bool]:
     """Leave out the clips that a mend was chosen by, where enough others are left to judge it."""
-    if not searched:
+    if not repair.searched:
         return captions, False
-    used = set(case.probes.sample.names)
-    others = [caption for caption in captions if caption.file_name not in used]
+    others = [caption for caption in captions if caption.file_name not in repair.searched]
     return (others, True) if len(others) >= MIN_CLIPS.value else (captions, False)
 
 
