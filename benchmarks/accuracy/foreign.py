@@ -248,7 +248,8 @@ def main(words: Sequence[str] | None = None) -> int:
             file.write(json.dumps(row) + "\n")
         print(f"{number + 1}/{len(listed)} {job.key}: {_short(row)}", flush=True)
     rows = [done[job.key] for job in listed if job.key in done]
-    figures = summarise(rows)
+    # Answers may be older than the commit at which they are summed up: their code is named.
+    figures = summarise(rows) | {"codes": sorted({str(row["code"]) for row in rows})}
     print("\n".join(lines(figures)))
     name = "accuracy/foreign" + ("-without-references" if given.without_references else "")
     write_result(name, figures, RESULTS if given.publish else given.work)

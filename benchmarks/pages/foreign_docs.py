@@ -53,7 +53,9 @@ def page() -> str:
     every = figures["all"]
     parts = [
         INTRODUCTION,
-        f"Measured on {result['date']}, commit `{result['commit'] or 'unknown'}`:"
+        f"Summed up on {result['date']} at commit `{result['commit'] or 'unknown'}`, from answers"
+        f" of {len(figures['codes'])} state of the code (digest"
+        f" {', '.join(f'`{code}`' for code in figures['codes'])}), which may be older:"
         f" {len(figures['sound captioners'])} sound captioners,"
         f" {every['first']['of']} faulty ones.\n",
         "## In all\n",
