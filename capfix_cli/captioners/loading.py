@@ -96,6 +96,11 @@ def _load(path: str, adapter: str | None, device: str) -> Loaded:
         opened = open_checkpoint(path)
         if not checkpoint.is_own(opened.data):
             raise _no_network(path, _contents(opened.data))
+        if given().prompt is not None:
+            raise CapfixError(
+                f"{path} is one of capfix's own captioners, which take no prompt.",
+                "Leave --prompt out.",
+            )
         captioner = checkpoint.build(opened.data, path, device)
         known = facts(captioner, opened.data.get("training", {}))
         summary = ModelSummary(path, opened.format, opened.sha256, None, known)

@@ -18,6 +18,7 @@ class ModelOptions:
         eos: the token that ends them, likewise.
         pad: the token that fills batches, likewise.
         trust: whether code that belongs to the checkpoint may run.
+        prompt: what a captioner that takes an instruction is told; None where its own one serves.
     """
 
     vocabulary: str | None = None
@@ -25,6 +26,7 @@ class ModelOptions:
     eos: str | None = None
     pad: str | None = None
     trust: bool = False
+    prompt: str | None = None
 
 
 NO_MODEL_OPTIONS = ModelOptions()

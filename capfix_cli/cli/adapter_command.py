@@ -54,13 +54,14 @@ def check(
     eos: options.EosOption = None,
     pad: options.PadOption = None,
     trust: options.TrustOption = False,
+    prompt: options.PromptOption = None,
     device: options.DeviceOption = "cpu",
     as_json: options.JsonOption = False,
 ) -> None:
     """Try an adapter on synthetic audio, clause by clause of the contract."""
     from capfix_cli.captioners.adapters import load_with_adapter
     from capfix_cli.captioners.contract.contract_check import check_contract
-    from capfix_cli.checkpoints.model_options import use
+    from capfix_cli.checkpoints.model_options import ModelOptions, use
 
     if adapter.endswith(".py"):
         adapter += ":load"
@@ -69,7 +70,8 @@ def check(
             f"{adapter} is no Python file.",
             "The adapter comes first: capfix adapter check FILE.py MODEL",
         )
-    with use(options.about_model(model or None, vocabulary, bos, eos, pad, trust)):
+    given = ModelOptions(vocabulary, bos, eos, pad, trust, prompt)
+    with use(options.about_model(model or None, given)):
         captioner = load_with_adapter(adapter, model, device)
     if captioner.module is not None:
         captioner.module.eval()

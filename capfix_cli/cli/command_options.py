@@ -37,6 +37,10 @@ PadOption = Annotated[
 TrustOption = Annotated[
     bool, typer.Option("--trust", help="Run the code that belongs to the model; it can do harm.")
 ]
+PromptOption = Annotated[
+    str | None,
+    typer.Option("--prompt", metavar="TEXT", help="What a captioner that takes words is told."),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="Where to compute: cpu, cuda, ...")]
 BatchOption = Annotated[int, typer.Option("--batch-size", min=1, help="Clips at once.")]
 SeedOption = Annotated[int, typer.Option("--seed", min=0, help="The same seed, the same output.")]
@@ -68,23 +72,14 @@ FailOnOption = Annotated[
 ]
 
 
-def about_model(
-    model: str | None,
-    vocabulary: str | None,
-    bos: str | None,
-    eos: str | None,
-    pad: str | None,
-    trust: bool,
-) -> ModelOptions:
-    """Gather the options about the model; under ``--trust`` say what will be imported."""
-    from capfix_cli.checkpoints.model_options import ModelOptions
-
-    if trust and model is not None:
+def about_model(model: str | None, given: ModelOptions) -> ModelOptions:
+    """Give the options about the model; under ``--trust`` say what will be imported."""
+    if given.trust and model is not None:
         from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
 
         imports = ", ".join(read_whole(model).imports) or "nothing"
         typer.echo(f"--trust: {model} imports {imports}", err=True)
-    return ModelOptions(vocabulary, bos, eos, pad, trust)
+    return given
 
 
 def settings(

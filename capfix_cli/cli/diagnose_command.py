@@ -34,6 +34,7 @@ def command(
     eos: options.EosOption = None,
     pad: options.PadOption = None,
     trust: options.TrustOption = False,
+    prompt: options.PromptOption = None,
     device: options.DeviceOption = "cpu",
     batch_size: options.BatchOption = 32,
     seed: options.SeedOption = 0,
@@ -47,8 +48,10 @@ def command(
         raise CapfixError("--train-audio needs captions.", "Add --train-captions CSV.")
     with Watcher(quiet=quiet) as progress:
         from capfix_cli import api as pipeline
+        from capfix_cli.checkpoints.model_options import ModelOptions
 
-        given = options.about_model(model, vocabulary, bos, eos, pad, trust)
+        given = ModelOptions(vocabulary, bos, eos, pad, trust, prompt)
+        given = options.about_model(model, given)
         settings = replace(
             options.settings(adapter, device, batch_size, seed, references, given),
             train_captions=train_captions,

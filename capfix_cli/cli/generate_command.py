@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
-from dataclasses import astuple
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +56,7 @@ def command(
     eos: options.EosOption = None,
     pad: options.PadOption = None,
     trust: options.TrustOption = False,
+    prompt: options.PromptOption = None,
     device: options.DeviceOption = "cpu",
     batch_size: options.BatchOption = 32,
     seed: options.SeedOption = 0,
@@ -66,7 +66,7 @@ def command(
     """Caption a folder of clips, decoding as told or as the latest run found best."""
     from capfix_cli.checkpoints.model_options import ModelOptions
 
-    given = ModelOptions(vocabulary, bos, eos, pad, trust)
+    given = ModelOptions(vocabulary, bos, eos, pad, trust, prompt)
     chosen = options.decoding_of(context, decoding)
     speaks = _speaks(output)
     quiet = quiet or not speaks
@@ -101,7 +101,7 @@ def _generate(
 
             delivery = Delivery(target)
             _deliver_to(delivery, table, rows if as_json else None)
-            given = options.about_model(work.model, *astuple(work.given))
+            given = options.about_model(work.model, work.given)
             settings = options.settings(work.adapter, device, batch_size, seed, None, given)
             generated = pipeline.generate(
                 *(str(work.model), str(work.audio), work.options, settings, progress),

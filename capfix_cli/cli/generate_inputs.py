@@ -52,8 +52,6 @@ def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
     Raises:
         CapfixError: there is none to take it from.
     """
-    from capfix_cli.checkpoints.model_options import ModelOptions
-
     if work.model is not None and work.audio is not None:
         return work if work.decoding is not None else _with_best(work, _own_run(work.model))
     run = _latest(work.model, work.audio)
@@ -61,17 +59,12 @@ def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
     if work.model is None:
         # Trust is given anew each time; what the words are stays as it was told.
         told, own = known.get("given") or {}, work.given
+        names = ("vocabulary", "bos", "eos", "pad", "prompt")
         work = replace(
             work,
             model=str(known["model"]),
             adapter=work.adapter or known.get("adapter"),
-            given=ModelOptions(
-                own.vocabulary or told.get("vocabulary"),
-                own.bos or told.get("bos"),
-                own.eos or told.get("eos"),
-                own.pad or told.get("pad"),
-                own.trust,
-            ),
+            given=replace(own, **{name: getattr(own, name) or told.get(name) for name in names}),
         )
     work = replace(work, audio=work.audio or str(known["audio"]))
     if not quiet:

@@ -78,7 +78,7 @@ def build_manifest(
     given: ModelOptions = NO_MODEL_OPTIONS,
 ) -> GenerationManifest:
     """Gather what a command's captions are made with, its paths from the root."""
-    told = {name: getattr(given, name) for name in ("vocabulary", "bos", "eos", "pad")}
+    told = {name: getattr(given, name) for name in ("vocabulary", "bos", "eos", "pad", "prompt")}
     told["vocabulary"] = told["vocabulary"] and _whole_path(told["vocabulary"])
     if adapter is not None:
         file, colon, factory = adapter.rpartition(":")
