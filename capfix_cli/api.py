@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from capfix_cli import __version__
-from capfix_cli.audio.clip_set import ClipSet, ClipSource
+from capfix_cli.audio.clip_set import ClipSet, ClipSource, source_path
 from capfix_cli.captioners.adapters import attribute_adapter_errors
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
@@ -83,7 +83,7 @@ def _diagnose(
             seed=settings.seed,
             progress=progress,
         )
-        require_enough(clips.audio.clips, len(clips.audio.skipped))
+        require_enough(clips.audio.clips, clips.audio.skipped)
         references = files.references_of(clips.captions)
         training = _training(loaded, clips, files, references, settings, progress=progress)
         if training is not None:
@@ -110,7 +110,7 @@ def _diagnose(
             record,
             run=run.id,
             recipe=str(path) if recipe is not None else None,
-            notes=(*files.notes, *record.notes),
+            notes=(*files.notes, *clips.notes, *record.notes),
         )
         _store(run, clips, diagnosis, references or {}, settings)
     return diagnosis
@@ -195,7 +195,7 @@ def _recipe(examined: DiagnosisResult, loaded: Loaded, run: str, audio: str) -> 
             "model": str(Path(summary.path).resolve()),
             "sha256": summary.sha256,
             "verdict": examined.decision.verdict,
-            "audio": str(Path(audio).resolve()),
+            "audio": source_path(audio),
             "adapter": summary.adapter,
             "vocabulary": {"size": len(captioner.vocabulary)},
         },
@@ -271,7 +271,7 @@ def _store(
             "command": list(settings.command),
             "seed": settings.seed,
             "model": str(Path(diagnosis.model.path).resolve()),
-            "audio": str(Path(diagnosis.audio.folder).resolve()),
+            "audio": source_path(diagnosis.audio.folder),
             "adapter": settings.adapter,
             "device": settings.device,
             "batch_size": settings.batch_size,

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import math
 import os
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
+import numpy as np
 import soundfile
 import torch
 import torchaudio
+from numpy.typing import NDArray
 from torch import Tensor
 
-from capfix_cli.audio.audio_files import Clip, unreadable
+from capfix_cli.audio.audio_files import Clip, is_converted, unreadable
+from capfix_cli.audio.converted_audio import NotConverted, decode
 from capfix_cli.core.thresholds import SILENT_PEAK
 from capfix_cli.schemas.clip_records import SkippedClip
 
@@ -32,12 +37,14 @@ class Waveform:
         samples: [samples] float32 mono at the captioner's rate.
         digest: of the samples as they are in the file; equal for equal audio.
         seconds: length.
+        lengthened: whether it was shorter than the captioner's minimum and zeros were added.
     """
 
     name: str
     samples: Tensor
     digest: bytes
     seconds: float
+    lengthened: bool = False
 
 
 @dataclass(frozen=True)
@@ -68,24 +75,32 @@ def read_waveform(clip: Clip, sample_rate: int, min_samples: int = 1) -> Wavefor
     Args:
         clip: the file.
         sample_rate: Hz wanted.
-        min_samples: fewer than these, at that rate, are less than one frame.
+        min_samples: a clip that has fewer, at that rate, gets zeros at its end up to these.
 
     Returns:
         [samples] float32, the mean of the channels; or the reason, for files that cannot be read,
-        hold nothing, silence or numbers that are not finite, or are too short.
+        hold nothing, silence or numbers that are not finite.
     """
     try:
-        # As bytes: a file's name need not be text in any encoding.
-        name = os.fsencode(clip.path)
-        data, rate = soundfile.read(name, dtype="float32", always_2d=True)
+        mono, rate = _decode(clip.path)
+    except NotConverted as error:
+        return SkippedClip(clip.name, str(error))
     except (OSError, RuntimeError) as error:
         return SkippedClip(clip.name, unreadable(error))
-    mono = data.mean(axis=1)
     samples = usable_samples(clip.name, torch.from_numpy(mono), rate, sample_rate, min_samples)
     if isinstance(samples, SkippedClip):
         return samples
     digest = hashlib.blake2b(mono.tobytes(), digest_size=12).digest()
-    return Waveform(clip.name, samples, digest, len(mono) / rate)
+    short = math.ceil(len(mono) * sample_rate / rate) < min_samples
+    return Waveform(clip.name, samples, digest, len(mono) / rate, short)
+
+
+def _decode(path: Path) -> tuple[NDArray[np.float32], int]:
+    if is_converted(path):
+        return decode(path)
+    # As bytes: a file's name need not be text in any encoding.
+    data, rate = soundfile.read(os.fsencode(path), dtype="float32", always_2d=True)
+    return data.mean(axis=1), rate
 
 
 def usable_samples(
@@ -98,7 +113,8 @@ def usable_samples(
         mono: [samples] float32, the mean of its channels.
         rate: Hz; 0 where it is not known.
         sample_rate: Hz wanted.
-        min_samples: fewer than these, at that rate, are less than one frame.
+        min_samples: what has fewer, at that rate, gets zeros at its end up to these, as the
+            shorter clips of a batch do: a captioner that hears a frame at a time hears one.
     """
     if mono.numel() == 0:
         return SkippedClip(name, "empty: no samples", "empty")
@@ -109,10 +125,8 @@ def usable_samples(
     if not rate:
         return SkippedClip(name, "of an unknown sample rate", "unknown-rate")
     samples: Tensor = mono if rate == sample_rate else _resampler(rate, sample_rate)(mono)
-    if samples.shape[0] < min_samples:
-        milliseconds = 1000 * samples.shape[0] / sample_rate
-        return SkippedClip(name, f"shorter than one frame ({milliseconds:.1f} ms)", "too-short")
-    return samples
+    missing = min_samples - samples.shape[0]
+    return torch.nn.functional.pad(samples, (0, missing)) if missing > 0 else samples
 
 
 @functools.lru_cache(maxsize=16)
@@ -162,7 +176,7 @@ def iterate_batches(
         clips: in any order.
         sample_rate: Hz of the waveforms.
         batch_size: clips, as :func:`plan_batches` takes it.
-        min_samples: fewer than these, at that rate, are less than one frame.
+        min_samples: as :func:`read_waveform` takes it.
         workers: threads that decode.
 
     Yields:

@@ -1,4 +1,4 @@
-"""Which files of a folder are clips, and how long they are."""
+"""Which audio files are clips, and how long they are."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from pathlib import Path
 
 import soundfile
 
-from capfix_cli.core.errors import CapfixError
+from capfix_cli.audio.audio_sources import AudioSource, FoundFile, find_files
+from capfix_cli.audio.converted_audio import (
+    CONVERTED,
+    NotConverted,
+    can_convert,
+    cannot_convert,
+    stream_of,
+)
 from capfix_cli.schemas.clip_records import SkippedClip
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
 WORKERS = 4  # headers are read faster than disks answer one by one
 
 Progress = Callable[[int, int], None]  # done, in all
@@ -36,70 +42,65 @@ class Clip:
     sample_rate: int
 
 
-def list_files(folder: str | Path) -> list[Path]:
-    """Find the audio files of a folder and of the folders in it, links followed.
-
-    Returns:
-        Paths that begin with the folder as it was given, sorted; hidden files are left out.
-
-    Raises:
-        CapfixError: no such folder, or no audio file in it.
-    """
-    folder = Path(folder)
-    if not folder.is_dir():
-        what = "is a file, not a folder" if folder.exists() else "is not there"
-        raise CapfixError(f"The audio folder {folder} {what}.", "Give a folder of clips.")
-    found = [
-        Path(place, name)
-        for place, _, names in os.walk(folder, followlinks=True)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not name.startswith(".")
-    ]
-    if not found:
-        kinds = ", ".join(suffix[1:].upper() for suffix in SUFFIXES)
-        raise CapfixError(
-            f"The folder {folder} has no audio files.", f"capfix reads {kinds}, in subfolders too."
-        )
-    return sorted(found)
-
-
 def read_headers(
-    folder: str | Path, progress: Progress | None = None
+    source: str | Path, progress: Progress | None = None
 ) -> tuple[list[Clip], list[SkippedClip]]:
-    """Read the header of every audio file of a folder; no samples are decoded.
+    """Read the header of every audio file of a folder or a list; no samples are decoded.
 
     Commands ask :func:`capfix_cli.audio.clip_set.open_clips`, which does so once.
 
     Args:
-        folder: of the files.
+        source: as :func:`capfix_cli.audio.audio_sources.find_files` takes it.
         progress: called with files done and in all.
 
     Returns:
         The clips, by path, and the files whose header cannot be read or that hold no sample.
 
     Raises:
-        CapfixError: no such folder, or no audio file in it.
+        CapfixError: nothing there, no audio in it, or only files that nothing here can decode.
     """
-    files = list_files(folder)
+    found = find_files(source)
+    _check_decoders(found)
     clips: list[Clip] = []
-    skipped: list[SkippedClip] = []
+    skipped = list(found.absent)
     with ThreadPoolExecutor(WORKERS) as pool:
-        for done, outcome in enumerate(pool.map(lambda path: _header(path, folder), files), 1):
+        for done, outcome in enumerate(pool.map(_header, found.files), 1):
             if isinstance(outcome, Clip):
                 clips.append(outcome)
             else:
                 skipped.append(outcome)
             if progress is not None:
-                progress(done, len(files))
+                progress(done, len(found.files))
     return clips, skipped
 
 
-def _header(path: Path, folder: str | Path) -> Clip | SkippedClip:
-    name = path.relative_to(folder).as_posix()
+def _check_decoders(found: AudioSource) -> None:
+    """Refuse a source of which no file can be decoded on this machine.
+
+    Raises:
+        CapfixError: with the command that converts them.
+    """
+    needy = [file.path for file in found.files if is_converted(file.path)]
+    if needy and len(needy) == len(found.files) and not can_convert():
+        raise cannot_convert(found.label, needy)
+
+
+def is_converted(path: Path) -> bool:
+    """Say whether a file is decoded by ffmpeg or torchcodec rather than by soundfile."""
+    return path.suffix.lower() in CONVERTED
+
+
+def _header(file: FoundFile) -> Clip | SkippedClip:
+    name, path = file.name, file.path
     try:
         if path.stat().st_size == 0:
             return SkippedClip(name, "empty file", "empty")
+        if is_converted(path):
+            stream = stream_of(path)
+            return Clip(name, path, stream.seconds, stream.sample_rate)
         info = soundfile.info(os.fsencode(path))
+    except NotConverted as error:
+        return SkippedClip(name, str(error))
     except (OSError, RuntimeError) as error:  # soundfile's own errors are RuntimeErrors
         return SkippedClip(name, unreadable(error))
     if info.frames == 0:

@@ -1,4 +1,4 @@
-"""The clips of a folder, found and measured once: whoever works on them is handed this."""
+"""The clips of a folder or a list, found and measured once: whoever works on them has this."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from capfix_cli.audio.audio_files import Clip, read_headers
+from capfix_cli.audio.audio_sources import PIPED, STANDARD_INPUT
 from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.core.randomness import drawn_order
 from capfix_cli.schemas.clip_records import SkippedClip
@@ -13,10 +14,10 @@ from capfix_cli.schemas.clip_records import SkippedClip
 
 @dataclass(frozen=True)
 class ClipSet:
-    """A folder's audio files by their headers; no samples are decoded.
+    """Audio files by their headers; no samples are decoded.
 
     Attributes:
-        folder: as it was given.
+        folder: the source as it was given: a folder, a list, a pattern, ``standard input``.
         clips: files whose header could be read and that hold samples, by path.
         skipped: the other audio files, by path, with the reason.
     """
@@ -50,8 +51,13 @@ class ClipSet:
         return drawn[:size], drawn[size:]
 
 
+def source_path(folder: str) -> str:
+    """Give where clips are from the root, as runs and recipes keep it; a pipe has no place."""
+    return folder if folder in {"", PIPED} else str(Path(folder).resolve())
+
+
 NO_CLIPS = ClipSet("", ())
-ClipSource = str | Path | ClipSet  # a folder of audio, or what was found in it
+ClipSource = str | Path | ClipSet  # where audio is, or what was found there
 
 
 def open_clips(
@@ -62,14 +68,15 @@ def open_clips(
     """Find the clips of a folder and read their headers; a set that is open already is given back.
 
     Args:
-        source: folder, or a set.
+        source: as :func:`capfix_cli.audio.audio_sources.find_files` takes it, or a set.
         progress: called as headers are read.
         stage: what ``progress`` is told.
 
     Raises:
-        CapfixError: no such folder, or no audio file in it.
+        CapfixError: nothing there, or no audio file in it.
     """
     if isinstance(source, ClipSet):
         return source
     clips, skipped = read_headers(source, lambda done, total: progress(stage, done, total))
-    return ClipSet(str(source), tuple(clips), tuple(skipped))
+    label = PIPED if str(source) == STANDARD_INPUT else str(source)
+    return ClipSet(label, tuple(clips), tuple(skipped))

@@ -43,7 +43,21 @@ def read_rows(path: str | Path) -> tuple[list[Row], list[str]]:
     """
     path = Path(path)
     notes: list[str] = []
-    text = _text(path, _bytes(path), notes)
+    return rows_of_text(path, decode_text(path, _bytes(path), notes), notes)
+
+
+def rows_of_text(path: str | Path, text: str, notes: list[str]) -> tuple[list[Row], list[str]]:
+    """Read the rows of a text that was read already, as :func:`read_rows` does.
+
+    Args:
+        path: of the file, for messages and by its suffix.
+        text: what it holds.
+        notes: what had to be mended so far; more are added.
+
+    Raises:
+        CapfixError: empty, or not what it looks like.
+    """
+    path = Path(path)
     if not text.strip():
         raise CapfixError(f"{path} is empty.", "Give a CSV or JSONL file with a caption a row.")
     first = text.lstrip()[0]
@@ -79,7 +93,12 @@ def _bytes(path: Path) -> bytes:
         raise CapfixError(f"{path} is a damaged gzip file: {error}.", "Pack it anew.") from error
 
 
-def _text(path: Path, data: bytes, notes: list[str]) -> str:
+def decode_text(path: str | Path, data: bytes, notes: list[str]) -> str:
+    """Decode a file's bytes in whatever encoding they are; what had to be mended goes to notes.
+
+    Raises:
+        CapfixError: marked as an encoding that it is not in.
+    """
     for mark, encoding in WIDE:
         if data.startswith(mark):
             try:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 # Endings of a clip's name that may differ between a captions file and the audio.
 SUFFIXES = (
-    *(".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aac", ".opus", ".webm", ".mp4"),
+    *(".wav", ".flac", ".ogg", ".mp3", ".m4a", ".aac", ".opus", ".webm", ".mp4", ".aiff", ".aif"),
+    *(".mkv", ".mov", ".avi"),
     *(".npy", ".npz", ".pt", ".hdf5"),
 )
 

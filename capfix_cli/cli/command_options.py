@@ -17,9 +17,35 @@ if TYPE_CHECKING:
     from capfix_cli.decoding.decoding_options import DecodingOptions
     from capfix_cli.schemas.diagnosis_record import Diagnosis
 
+AUDIO_HELP = "Clips: a folder, a file, a list (text, CSV, JSONL), a pattern, or - for a pipe."
+
+
+def not_empty(context: typer.Context, option: typer.CallbackParam, value: str | None) -> str | None:
+    """Refuse an option that was given nothing, as an unset variable of a shell gives.
+
+    Raises:
+        CapfixError: names the option.
+    """
+    if value is not None and not value.strip():
+        raise CapfixError(
+            f"{option.opts[0]} is empty: was a variable of the shell not set?",
+            f"Give {option.opts[0]} a value, or leave it out.",
+        )
+    return value
+
+
 AdapterOption = Annotated[
     str | None,
     typer.Option("--adapter", metavar="FILE.py:FACTORY", help="Your own loader of the model."),
+]
+AudioOption = Annotated[
+    str, typer.Option("--audio", metavar="PATH", callback=not_empty, help=AUDIO_HELP)
+]
+TrainAudioOption = Annotated[
+    str | None,
+    typer.Option(
+        "--train-audio", metavar="PATH", callback=not_empty, help="The clips of --train-captions."
+    ),
 ]
 VocabularyOption = Annotated[
     str | None,
@@ -56,7 +82,13 @@ ModelOrLatest = Annotated[
     str | None, typer.Argument(help="A checkpoint; the latest run's if none.")
 ]
 AudioOrLatest = Annotated[
-    str | None, typer.Option("--audio", metavar="DIR", help="Clips; the latest run's if none.")
+    str | None,
+    typer.Option(
+        "--audio",
+        metavar="PATH",
+        callback=not_empty,
+        help="Clips, as diagnose takes them; the latest run's if none.",
+    ),
 ]
 CaptionFileOption = Annotated[
     str | None,

@@ -14,16 +14,13 @@ from capfix_cli.core.errors import CapfixError
 
 def command(
     model: Annotated[str, typer.Argument(help="A checkpoint.", show_default=False)],
-    audio: Annotated[str, typer.Option("--audio", metavar="DIR", help="A folder of clips.")],
+    audio: options.AudioOption,
     references: options.ReferencesOption = None,
     train_captions: Annotated[
         str | None,
         typer.Option("--train-captions", metavar="CSV", help="Captions that it was trained on."),
     ] = None,
-    train_audio: Annotated[
-        str | None,
-        typer.Option("--train-audio", metavar="DIR", help="The clips of --train-captions."),
-    ] = None,
+    train_audio: options.TrainAudioOption = None,
     training_config: Annotated[
         str | None,
         typer.Option("--training-config", metavar="YAML", help="Settings it was trained with."),

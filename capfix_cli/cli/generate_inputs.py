@@ -52,6 +52,8 @@ def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
     Raises:
         CapfixError: there is none to take it from.
     """
+    from capfix_cli.audio.audio_sources import PIPED
+
     if work.model is not None and work.audio is not None:
         return work if work.decoding is not None else _with_best(work, _own_run(work.model))
     run = _latest(work.model, work.audio)
@@ -66,7 +68,12 @@ def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
             adapter=work.adapter or known.get("adapter"),
             given=replace(own, **{name: getattr(own, name) or told.get(name) for name in names}),
         )
-    work = replace(work, audio=work.audio or str(known["audio"]))
+    audio = work.audio or str(known["audio"])
+    if audio == PIPED:
+        raise CapfixError(
+            f"The clips of the run {run.id} came through a pipe.", "Give --audio again."
+        )
+    work = replace(work, audio=audio)
     if not quiet:
         typer.echo(f"Run {run.id}: {work.model} on {work.audio}", err=True)
     of_run = Path(str(work.model)).resolve() == Path(str(known["model"])).resolve()

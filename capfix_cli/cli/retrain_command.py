@@ -21,11 +21,17 @@ CaptionsOption = Annotated[
     typer.Option("--captions", metavar="FILE", help="Training captions, as `measure` reads them."),
 ]
 TrainingAudioOption = Annotated[
-    str | None, typer.Option("--audio", metavar="DIR", help="The training clips.")
+    str | None,
+    typer.Option("--audio", metavar="PATH", callback=options.not_empty, help="The training clips."),
 ]
 TestAudioOption = Annotated[
     str | None,
-    typer.Option("--test-audio", metavar="DIR", help="Clips to diagnose on; the run's if none."),
+    typer.Option(
+        "--test-audio",
+        metavar="PATH",
+        callback=options.not_empty,
+        help="Clips to diagnose on; the run's if none.",
+    ),
 ]
 ModelOption = Annotated[
     str | None,

@@ -14,6 +14,7 @@ from capfix_cli.audio.audio_files import Clip
 from capfix_cli.audio.clip_sample import PROBED, Sample
 from capfix_cli.audio.clip_set import NO_CLIPS, ClipSet, ClipSource, open_clips
 from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.captions.captions_file import printable
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.decoding import nested_tensors as nested
@@ -43,6 +44,8 @@ class EncodedClips:
         broken: clips that the captioner gives no finite numbers for; where they are the fewer,
             they are left out of all else and told among the skipped.
         clip_set: the files that were gone through.
+        lengthened: clips that zeros were added to, since they were shorter than the captioner's
+            minimum.
     """
 
     audio: AudioSummary
@@ -53,6 +56,23 @@ class EncodedClips:
     sample: Sample = NO_SAMPLE
     broken: tuple[str, ...] = ()
     clip_set: ClipSet = NO_CLIPS
+    lengthened: tuple[str, ...] = ()
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of how clips were read."""
+        return (
+            (lengthened_note(self.lengthened[0], len(self.lengthened)),) if self.lengthened else ()
+        )
+
+
+def lengthened_note(first: str, count: int) -> str:
+    """Say that clips got zeros at their end, and by which rule."""
+    clips = "clip is" if count == 1 else "clips are"
+    return (
+        f"{count} {clips} shorter than the shortest that the captioner takes and got zeros at the"
+        f" end up to that length ({printable(first)})."
+    )
 
 
 NOT_FINITE = "the captioner's scores for it are not finite numbers"
@@ -126,6 +146,7 @@ class _Pass:
         self.digests: list[bytes] = []
         self.broken: list[tuple[EncodedBatch, list[ClipCaption]]] = []
         self.seconds = 0.0
+        self.lengthened: list[str] = []
 
     @property
     def count(self) -> int:
@@ -146,6 +167,7 @@ class _Pass:
         if chunk is not None and kept:
             self.chunks.append(chunk)
         self.digests.extend(clip.digest for clip in batch.clips)
+        self.lengthened += [clip.name for clip in batch.clips if clip.lengthened]
         self.seconds += sum(clip.seconds for clip in batch.clips)
         wanted = {clip.name for clip in batch.clips} & self.probed.keys()
         self.waveforms |= {c.name: c.samples for c in batch.clips if c.name in wanted}
@@ -182,6 +204,7 @@ class _Pass:
             ),
             broken=tuple(sorted(names)),
             clip_set=clips,
+            lengthened=tuple(sorted(self.lengthened)),
         )
 
 

@@ -79,7 +79,7 @@ def open_given_files(
         CapfixError: one cannot be used, or none of its rows is of a clip that is there.
     """
     clips = open_clips(audio, progress)
-    require_enough(len(clips), len(clips.skipped))
+    require_enough(len(clips), clips.skipped)
     texts = fit = trained_on = train_clips = None
     if settings.references is not None:
         texts = read_references(settings.references)

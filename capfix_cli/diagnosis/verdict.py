@@ -6,11 +6,12 @@ import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from capfix_cli.captions.captions_file import printable
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.thresholds import LISTENING_SHARE, MIN_CLIPS
 from capfix_cli.measures.measure_table import Judgement
 from capfix_cli.measures.sentences import SentenceJudgement, judge_sentences
-from capfix_cli.schemas.clip_records import ClipCaption
+from capfix_cli.schemas.clip_records import ClipCaption, SkippedClip, count_reasons
 from capfix_cli.schemas.measured_values import Axis, Evidence, Listening, Verdict
 
 
@@ -147,7 +148,7 @@ def listening_axis(listening: Listening) -> Axis:
     )
 
 
-def require_enough(usable: int, skipped: int) -> None:
+def require_enough(usable: int, skipped: Sequence[SkippedClip]) -> None:
     """Refuse to judge a captioner by a handful of clips.
 
     Raises:
@@ -156,8 +157,8 @@ def require_enough(usable: int, skipped: int) -> None:
     needed = int(MIN_CLIPS.value)
     if usable >= needed:
         return
-    left = f" ({skipped} skipped)" if skipped else ""
+    left = f" ({printable(count_reasons(skipped))})" if skipped else ""
     raise CapfixError(
-        f"A verdict needs at least {needed} usable clips and the folder has {usable}{left}.",
+        f"A verdict needs at least {needed} usable clips and there are {usable}{left}.",
         f"Add {needed - usable} more.",
     )

@@ -25,7 +25,7 @@ from capfix_cli.generation.partial_output import (
     part_paths,
 )
 from capfix_cli.generation.publishing import find_lines, publish
-from capfix_cli.schemas.clip_records import ClipCaption, SkippedClip
+from capfix_cli.schemas.clip_records import ClipCaption, SkippedClip, count_reasons
 
 
 def ignored(captions: Sequence[ClipCaption]) -> None:
@@ -62,7 +62,8 @@ class Generated:
         skipped: files that have none, with the reason, by path.
         empty: captions of this pass without a word.
         unended: captions of this pass that were cut off at the longest length.
-        numberless: clips of this pass whose scores were no numbers.
+        non_finite: clips of this pass whose scores were no numbers.
+        lengthened: clips of this pass that zeros were added to, for the captioner's minimum.
         made: captions of this pass.
         captions: by file name, where nobody else took them.
     """
@@ -72,6 +73,7 @@ class Generated:
     empty: int = 0
     truncated: int = 0
     non_finite: int = 0
+    lengthened: int = 0
     made: int = 0
     captions: tuple[ClipCaption, ...] = ()
 
@@ -84,6 +86,7 @@ class _Counts:
     empty: int = 0
     truncated: int = 0
     non_finite: int = 0
+    lengthened: int = 0
     skipped: list[SkippedClip] = field(default_factory=list)
 
     def add(self, batch: Captioned) -> None:
@@ -91,9 +94,10 @@ class _Counts:
         self.empty += sum(not caption.text for caption in batch.captions)
         self.truncated += sum(not caption.ended for caption in batch.captions)
         self.non_finite += batch.non_finite
+        self.lengthened += batch.lengthened
 
     def to_dict(self) -> dict[str, Any]:
-        names = ("made", "empty", "truncated", "non_finite")
+        names = ("made", "empty", "truncated", "non_finite", "lengthened")
         return {name: getattr(self, name) for name in names}
 
 
@@ -230,15 +234,17 @@ def _generated(
         raise _unusable(folder, skipped)
     sums = [
         sum(getattr(counts, name) for counts in everyone)
-        for name in ("empty", "truncated", "non_finite", "made")
+        for name in ("empty", "truncated", "non_finite", "lengthened", "made")
     ]
     return Generated(clips, tuple(sorted(skipped, key=lambda clip: clip.path)), *sums)
 
 
 def _unusable(folder: str, skipped: Sequence[SkippedClip]) -> CapfixError:
     first = min(skipped, key=lambda clip: clip.path)
-    more = f" and {len(skipped) - 1} more" if len(skipped) > 1 else ""
+    why = f"{first.path}: {first.reason}"
+    if len(skipped) > 1:
+        why = f"{why}; {count_reasons(skipped)}"
     return CapfixError(
-        f"No file of {folder} can be captioned ({printable(first.path)}: {first.reason}{more}).",
+        f"No file of {folder} can be captioned ({printable(why)}).",
         "Give a folder with usable clips.",
     )

@@ -34,11 +34,13 @@ class Captioned:
         captions: of its usable clips.
         skipped: its files that are none.
         non_finite: clips for which the captioner gave no usable numbers.
+        lengthened: clips that zeros were added to, for the captioner's minimum.
     """
 
     captions: tuple[ClipCaption, ...]
     skipped: tuple[SkippedClip, ...]
     non_finite: int = 0
+    lengthened: int = 0
 
 
 def deal(
@@ -106,7 +108,8 @@ def caption(
             # Scores that are no numbers leave nothing to say, or are there from the first batch on.
             look = first or any(not caption.text for caption in captions)
             count = len(rows_not_finite(captioner, chunk)) if look else 0
-            yield Captioned(tuple(captions), batch.skipped, count)
+            short = sum(clip.lengthened for clip in batch.clips)
+            yield Captioned(tuple(captions), batch.skipped, count, short)
             first = False
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from capfix_cli.captions.captions_file import printable
 from capfix_cli.generation.caption_folder import Delivery, Generated
 from capfix_cli.generation.partial_output import part_path
+from capfix_cli.schemas.clip_records import count_reasons
 
 
 def tell(generated: Generated, delivery: Delivery) -> list[str]:
@@ -16,7 +17,16 @@ def tell(generated: Generated, delivery: Delivery) -> list[str]:
     if generated.skipped:
         first, count = generated.skipped[0], len(generated.skipped)
         files = "file" if count == 1 else "files"
-        notes.append(f"{count:,} {files} skipped ({printable(first.path)}: {first.reason})")
+        why = f"{printable(first.path)}: {first.reason}"
+        if len({clip.reason for clip in generated.skipped}) > 1:
+            why = f"{why}; {printable(count_reasons(generated.skipped))}"
+        notes.append(f"{count:,} {files} skipped ({why})")
+    if generated.lengthened:
+        clips = "clip was" if generated.lengthened == 1 else "clips were"
+        notes.append(
+            f"{generated.lengthened:,} {clips} shorter than the captioner's minimum and got zeros"
+            " at the end"
+        )
     if generated.non_finite:
         clips = "clip" if generated.non_finite == 1 else "clips"
         notes.append(

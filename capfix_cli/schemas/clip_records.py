@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -23,6 +25,24 @@ class SkippedClip:
     path: str
     reason: str
     kind: SkippedKind = "unreadable"
+
+
+def count_reasons(skipped: Iterable[SkippedClip]) -> str:
+    """Count why clips were skipped, the commonest reason first; empty where none was.
+
+    >>> count_reasons([SkippedClip("a", "silent", "silent"), SkippedClip("b", "silent", "silent")])
+    '2 skipped: silent'
+    """
+    counts = Counter(clip.reason for clip in skipped)
+    if not counts:
+        return ""
+    told = [
+        reason if len(counts) == 1 else f"{count} {reason}"
+        for reason, count in counts.most_common(3)
+    ]
+    rest = sum(counts.values()) - sum(count for _, count in counts.most_common(3))
+    more = [f"{rest} for other reasons"] if rest else []
+    return f"{sum(counts.values())} skipped: {', '.join([*told, *more])}"
 
 
 @dataclass(frozen=True)

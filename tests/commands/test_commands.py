@@ -222,7 +222,7 @@ def bad_inputs(model, world, tmp_path):
         (("diagnose", model), "Missing option '--audio'"),
         (("diagnose", model, "--audio", empty), "no audio files"),
         (("diagnose", model, "--audio", "nowhere"), "is not there"),
-        (("diagnose", model, "--audio", few), "at least 20 usable clips and the folder has 7"),
+        (("diagnose", model, "--audio", few), "at least 20 usable clips and there are 7"),
         (("diagnose", model, *audio, "--device", "tpu9"), "device 'tpu9' cannot be used"),
         (("diagnose", model, *audio, "--seed", "x"), "'--seed'"),
         (("diagnose", model, *audio, "--batch-size", "0"), "'--batch-size'"),

@@ -637,7 +637,7 @@ def test_nothing_usable_is_a_clear_line_and_no_file(capfix, clips, tmp_path):
     words = ("generate", "toy", "--audio", clips, "--adapter", HEALTHY)
     for more in ((), ("-o", "a.csv"), ("--json",), ("--contrast", "1", "-o", "a.csv")):
         complaint = capfix(*words, *more).complaint
-        assert "can be captioned (00.wav: silent and 29 more)" in complaint
+        assert "can be captioned (00.wav: silent; 30 skipped: silent)" in complaint
     for path in clips.iterdir():
         path.write_bytes(b"no audio")
     assert "can be captioned (00.wav: unreadable" in capfix(*words, "-o", "a.csv").complaint

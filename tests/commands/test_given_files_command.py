@@ -18,9 +18,9 @@ def headers(monkeypatch):
     read = Counter()
     once = audio_files._header
 
-    def counted(path, place):
-        read[path] += 1
-        return once(path, place)
+    def counted(file):
+        read[file.path] += 1
+        return once(file)
 
     monkeypatch.setattr(audio_files, "_header", counted)
     return read

@@ -41,14 +41,24 @@ def test_every_unusable_file_is_listed_with_its_reason(tmp_path):
     (tmp_path / "zero.wav").write_bytes(b"")
     (tmp_path / "notes.txt").write_text("not audio, and not counted")
     batches, skipped = everything(tmp_path, min_samples=320)
-    assert [name for batch in batches for name in batch.names] == ["good.wav"]
-    assert set(skipped) == {f"{n}.wav" for n in ("silent", "short", "none", "nan", "text", "zero")}
+    assert [name for batch in batches for name in batch.names] == ["short.wav", "good.wav"]
+    assert set(skipped) == {f"{n}.wav" for n in ("silent", "none", "nan", "text", "zero")}
     assert skipped["silent.wav"] == "silent"
     assert skipped["nan.wav"].startswith("non-finite")
-    assert skipped["short.wav"].startswith("shorter than one frame")
     assert skipped["text.wav"].startswith("unreadable")
     assert skipped["none.wav"].startswith("empty")
     assert skipped["zero.wav"].startswith("empty")
+
+
+def test_a_clip_below_the_minimum_gets_zeros_at_its_end(tmp_path):
+    soundfile.write(tmp_path / "a.wav", tone(0.01), RATE, subtype="FLOAT")
+    soundfile.write(tmp_path / "b.wav", tone(0.02), RATE, subtype="FLOAT")
+    ((batch,), skipped) = everything(tmp_path, min_samples=320)
+    assert not skipped
+    assert [clip.lengthened for clip in batch.clips] == [True, False]
+    assert batch.lengths.tolist() == [320, 320]
+    assert batch.waveforms[0, :160].numpy() == pytest.approx(tone(0.01), abs=1e-6)
+    assert batch.waveforms[0, 160:].abs().max() == 0
 
 
 def test_subfolders_and_all_four_formats_are_read(tmp_path):

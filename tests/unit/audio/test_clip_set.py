@@ -31,9 +31,9 @@ def headers(monkeypatch):
     read = []
     once = audio_files._header
 
-    def counted(path, place):
-        read.append(path.name)
-        return once(path, place)
+    def counted(file):
+        read.append(file.name)
+        return once(file)
 
     monkeypatch.setattr(audio_files, "_header", counted)
     return read
