@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from capfix_cli.checkpoints.formats.file_format import read_content
+from capfix_cli.checkpoints.formats.file_format import how_to_get, read_content
 from capfix_cli.checkpoints.safe_pickle.safe_unpickler import is_dangerous
 from capfix_cli.core.errors import CapfixError
 
@@ -44,7 +44,7 @@ def open_checkpoint(path: str) -> Opened:
     """
     file = Path(path)
     if not file.exists():
-        raise CapfixError(f"There is no model at {path}.", "Give the path of a checkpoint file.")
+        raise CapfixError(f"There is no model at {path}.", how_to_get(path))
     if file.is_dir():
         raise CapfixError(
             f"{path} is a folder, not a checkpoint file.",

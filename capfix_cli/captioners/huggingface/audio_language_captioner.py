@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import copy
 import inspect
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,7 +20,7 @@ from capfix_cli.captioners.base import Captioner, Memory, State
 from capfix_cli.captioners.huggingface.audio_placement import (
     AudioPlacement,
     Inputs,
-    find_placement,
+    find_placements,
 )
 from capfix_cli.captioners.huggingface.audio_prompt import AudioPrompt
 from capfix_cli.captioners.huggingface.end_tokens import EndTokens
@@ -95,11 +96,12 @@ class AudioLanguageCaptioner(Captioner):
         if "mask" in memory:
             return memory
         key = memory["audio"]
-        prepared = self.kept.find(key)
+        training = self.module.training  # type: ignore[union-attr]
+        prepared = self.kept.find(key, training)
         if prepared is None:
             with torch.inference_mode():
                 prepared = self._place(memory)
-            self.kept.keep(key, prepared)
+            self.kept.keep(key, training, prepared)
         return prepared
 
     def start(self, memory: Memory) -> State:
@@ -128,8 +130,9 @@ class AudioLanguageCaptioner(Captioner):
         return self.never + self.never_first if position == 0 else self.never
 
     def detokenize(self, ids: Sequence[int]) -> str:
-        """Text of the ids, special tokens left out."""
-        return " ".join(self.tokenizer.decode(list(ids), skip_special_tokens=True).split())
+        """Text of the ids, special tokens and the prompt's end left out."""
+        said = list(itertools.dropwhile(lambda token: token == self.bos_id, ids))
+        return " ".join(self.tokenizer.decode(said, skip_special_tokens=True).split())
 
     def tokenize(self, text: str) -> list[int]:
         """Ids of a text, without special tokens."""
@@ -165,12 +168,12 @@ class AudioLanguageCaptioner(Captioner):
             CapfixError: neither way of going word by word gives the scores of ``generate``.
         """
         alike = self._fed(*_noise(self.sample_rate, 1, 1))
-        self.placement = find_placement(self.module, alike)
-        self._read_skeleton(alike)
+        placements = find_placements(self.module, alike)
         waveforms, lengths = _noise(self.sample_rate, 1, 1.7)
         theirs, words = self._generated(waveforms, lengths)
-        for placement in dict.fromkeys((self.placement, None)):
+        for placement in (*placements, None):
             self.placement = placement
+            self._read_skeleton(alike)
             apart = self._apart(waveforms, lengths, theirs, words)
             if apart <= BATCH_TOLERANCE.value:
                 return
@@ -180,6 +183,7 @@ class AudioLanguageCaptioner(Captioner):
             "Give an adapter around it: docs/adapters.md.",
         )
 
+    @torch.inference_mode()
     def _apart(self, waveforms: Tensor, lengths: Tensor, theirs: Tensor, words: Tensor) -> float:
         """How far scores are from those of generate, over their spread; infinite where none are."""
         prefix = torch.cat([self.start_prefix(len(words)), words[:, :-1].cpu()], dim=1)

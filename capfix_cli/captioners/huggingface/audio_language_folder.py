@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,8 @@ from capfix_cli.core.errors import CapfixError
 
 # Files of which a processor is read, the tokenizer's apart.
 _PROCESSOR_FILES = ("processor_config.json", "preprocessor_config.json")
+# Families whose words come along with the audio: there is nothing to open a caption with.
+_STREAMING = frozenset({"voxtral_realtime", "kyutai_speech_to_text"})
 
 
 def find_class(config: Mapping[str, Any]) -> Any | None:
@@ -26,7 +29,8 @@ def find_class(config: Mapping[str, Any]) -> Any | None:
     from transformers.models.auto import modeling_auto
 
     names: dict[str, Any] = dict(modeling_auto.MODEL_FOR_MULTIMODAL_LM_MAPPING_NAMES)
-    names |= modeling_auto.MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.items() - names.items()
+    for kind, name in modeling_auto.MODEL_FOR_SEQ_TO_SEQ_CAUSAL_LM_MAPPING_NAMES.items():
+        names.setdefault(kind, name)  # Audio Flamingo's stand there alone
     listed = config.get("architectures")
     candidates = [str(n) for n in listed] if isinstance(listed, list) else []
     part = config.get("thinker_config")
@@ -35,7 +39,7 @@ def find_class(config: Mapping[str, Any]) -> Any | None:
         kinds = [part.get("model_type"), f"{config.get('model_type')}_thinker"]
     else:
         kinds = [config.get("model_type")]
-    candidates += [names[kind] for kind in kinds if kind in names]
+    candidates += [names[kind] for kind in kinds if isinstance(kind, str) and kind in names]
     for name in candidates:
         found = getattr(transformers, name, None)
         if found is not None and _hears_and_reads(found):
@@ -52,8 +56,6 @@ def _hears_and_reads(kind: Any) -> bool:
 
 
 def _is_encoder_decoder(kind: Any) -> bool:
-    import inspect
-
     return "decoder_input_ids" in inspect.signature(kind.forward).parameters
 
 
@@ -70,6 +72,12 @@ def load_audio_language(path: str, device: str, kind: Any) -> AudioLanguageCapti
     """
     import transformers
 
+    if kind.config_class.model_type in _STREAMING:
+        raise CapfixError(
+            f"{path} is a {kind.config_class.model_type}, which speaks while it listens: it takes"
+            " no prompt, and its words are bound to frames of audio.",
+            "Give its captions as a file to `capfix measure`, or an adapter around it.",
+        )
     if not any((Path(path) / name).is_file() for name in _PROCESSOR_FILES):
         raise CapfixError(
             f"{path} has no processor: neither {' nor '.join(_PROCESSOR_FILES)}.",
@@ -77,7 +85,8 @@ def load_audio_language(path: str, device: str, kind: Any) -> AudioLanguageCapti
         )
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": given().trust}
     with plainly(path):
-        processor: Any = transformers.AutoProcessor.from_pretrained(path, **options)
+        processors: Any = transformers.AutoProcessor
+        processor = processors.from_pretrained(path, **options)
     if not hasattr(processor, "tokenizer") or extractor_of(processor) is None:
         raise CapfixError(
             f"The processor of {path} is a {type(processor).__name__}, which does not take audio"
@@ -86,7 +95,9 @@ def load_audio_language(path: str, device: str, kind: Any) -> AudioLanguageCapti
         )
     model = load_model(kind, path, device, **options)
     _check_audio(model, path)
-    return AudioLanguageCaptioner(model, AudioPrompt(processor, given().prompt or PROMPT, path), path)
+    return AudioLanguageCaptioner(
+        model, AudioPrompt(processor, given().prompt or PROMPT, path), path
+    )
 
 
 def load_model(kind: Any, path: str, device: str, **options: Any) -> Any:

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from capfix_cli.core.errors import CapfixError
@@ -66,10 +65,12 @@ class AudioPrompt:
 
     def _with_text(self, clips: Sequence[np.ndarray]) -> Any:
         assert self.text is not None
-        options: dict[str, Any] = {"return_tensors": "pt", "padding": True}
+        # Of the texts alone: how audio is padded, the processor knows best.
+        options: dict[str, Any] = {"return_tensors": "pt", "text_kwargs": {"padding": True}}
         begin = getattr(self.tokenizer, "bos_token", None)
         if begin and self.text.startswith(begin):
-            options["add_special_tokens"] = False  # as apply_chat_template does: it has them
+            # As apply_chat_template does: it has them.
+            options["text_kwargs"]["add_special_tokens"] = False
         texts = [self.text] * len(clips)
         try:
             return self.processor(

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
+from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.huggingface import audio_language_folder
+from capfix_cli.captioners.huggingface.audio_language_folder import load_model
 from capfix_cli.captioners.huggingface.huggingface_captioner import (
     HuggingFaceCaptioner,
     Inputs,
     SpectrogramCaptioner,
     forced_prefix,
 )
+from capfix_cli.captioners.huggingface.loading_errors import plainly
 from capfix_cli.checkpoints.formats.checkpoint_folder import read_json, weight_files
 from capfix_cli.checkpoints.formats.file_format import read_content
 from capfix_cli.checkpoints.model_options import given
@@ -29,12 +30,12 @@ def is_folder(path: str) -> bool:
     return (Path(path) / "config.json").is_file()
 
 
-def load_folder(path: str, device: str) -> HuggingFaceCaptioner:
+def load_folder(path: str, device: str) -> Captioner:
     """Load a captioner from a local folder; nothing is downloaded, and no code of it is run.
 
     Raises:
-        CapfixError: the ``hf`` extra is missing, the folder is incomplete, is no encoder-decoder
-            over audio, or brings code of its own and ``--trust`` was not given.
+        CapfixError: the ``hf`` extra is missing, the folder is incomplete, turns no audio into
+            text, or brings code of its own and ``--trust`` was not given.
     """
     config = read_json(Path(path) / "config.json")
     _check(path, config)
@@ -45,29 +46,48 @@ def load_folder(path: str, device: str) -> HuggingFaceCaptioner:
             f"{path} is a Hugging Face model, which needs transformers.",
             "Install it: pip install 'capfix[hf]'",
         ) from error
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": given().trust}
-    with _quiet(transformers):
-        try:
-            model, loading = transformers.AutoModelForSpeechSeq2Seq.from_pretrained(
-                path, output_loading_info=True, **options
-            )
-            kind: Any = transformers.AutoFeatureExtractor
-            extractor = kind.from_pretrained(path, **options)
-            tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
-        except Exception as error:  # transformers raises nearly everything
-            first = " ".join(str(error).split())[:200] or type(error).__name__
-            raise CapfixError(
-                f"transformers cannot load {path}: {first}.",
-                "It must be a whole folder: config, weights, preprocessor and tokenizer files.",
-            ) from error
-    wrong = [*loading["missing_keys"], *(key[0] for key in loading["mismatched_keys"])]
-    if wrong:
+    kind = audio_language_folder.find_class(config)
+    if kind is not None:
+        return audio_language_folder.load_audio_language(path, device, kind)
+    refuse_code(path, config)
+    _refuse_others(path, config, transformers)
+    if given().prompt is not None:
         raise CapfixError(
-            f"The weights of {path} lack {len(wrong)} tensors of its config: "
-            f"{', '.join(sorted(wrong)[:3])}.",
-            "Weights and config.json must be of the same model.",
+            f"{path} is a {config['model_type']}, an encoder-decoder that takes no prompt.",
+            "Leave --prompt out.",
         )
-    model.to(device).eval()
+    return _load_encoder_decoder(path, device, config)
+
+
+def _refuse_others(path: str, config: dict[str, Any], transformers: Any) -> None:
+    """Refuse what transformers does not know, or knows as something that gives no text of audio."""
+    from transformers.models.auto import modeling_auto
+
+    kind = config["model_type"]
+    if kind not in transformers.CONFIG_MAPPING and not config.get("auto_map"):
+        raise CapfixError(
+            f"The model_type of {path} is {kind!r}, which transformers {transformers.__version__}"
+            " does not know.",
+            "A newer one may: pip install --upgrade transformers; else give an adapter.",
+        )
+    known = modeling_auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES
+    if kind not in known and not config.get("auto_map"):
+        raise CapfixError(
+            f"{path} is a {kind}, of which transformers makes nothing that turns audio into text.",
+            "Give the whole captioner, or an adapter around it: docs/adapters.md.",
+        )
+
+
+def _load_encoder_decoder(path: str, device: str, config: dict[str, Any]) -> HuggingFaceCaptioner:
+    import transformers
+
+    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": given().trust}
+    kind: Any = transformers.AutoModelForSpeechSeq2Seq
+    model = load_model(kind, path, device, **options)
+    with plainly(path):
+        extractors: Any = transformers.AutoFeatureExtractor
+        extractor = extractors.from_pretrained(path, **options)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
     # Read from the file: transformers 5 drops it from its own config on the way in.
     generation = Path(path) / "generation_config.json"
     told = read_json(generation).get("forced_decoder_ids") if generation.is_file() else None
@@ -128,15 +148,7 @@ def load_tokenizer(
 
 
 def _check(path: str, config: dict[str, Any]) -> None:
-    """Refuse before loading what would run code, or is no captioner."""
-    kind = config.get("model_type")
-    if config.get("auto_map") and not given().trust:
-        told = config["auto_map"]
-        names = ", ".join(map(str, told.values())) if isinstance(told, dict) else str(told)
-        raise CapfixError(
-            f"{path} brings code of its own ({names:.200}), which was not run.",
-            "If you trust who made it, add --trust.",
-        )
+    """Refuse before loading what is no captioner, or would run code that nobody asked for."""
     for _, file in weight_files(path):
         content = read_content(file)
         if content.refused:
@@ -144,25 +156,23 @@ def _check(path: str, config: dict[str, Any]) -> None:
                 f"{file} was refused: {content.refused}.", "Save the model as safetensors."
             )
     role = role_of(config)
+    if role is None or role[0] != "audio-language":
+        refuse_code(path, config)  # audio language models of transformers' own run without it
     if role is not None and role[0] in WHAT:
         raise CapfixError(f"{path} is {WHAT[role[0]]} ({role[1]}).", TO_DO[role[0]])
-    if kind is None:
+    if not isinstance(config.get("model_type"), str):
         raise CapfixError(f"{path}/config.json names no model_type.", "Copy the folder again.")
 
 
-@contextlib.contextmanager
-def _quiet(transformers: Any) -> Iterator[None]:
-    """Keep progress bars and advice of transformers out of capfix's output."""
-    logging = transformers.utils.logging
-    before = logging.get_verbosity()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.set_verbosity(before)
+def refuse_code(path: str, config: dict[str, Any]) -> None:
+    """Refuse a folder that brings code of its own, unless the user trusts it."""
+    told = config.get("auto_map")
+    if told and not given().trust:
+        names = ", ".join(map(str, told.values())) if isinstance(told, dict) else str(told)
+        raise CapfixError(
+            f"{path} brings code of its own ({names:.200}), which was not run.",
+            "If you trust who made it, add --trust.",
+        )
 
 
 def _extraction(extractor: Any) -> Inputs:

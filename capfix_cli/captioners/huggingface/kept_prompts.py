@@ -20,19 +20,19 @@ class KeptPrompts:
     """
 
     def __init__(self) -> None:
-        self._of: dict[int, tuple[weakref.ref[Tensor], Any, int]] = {}
+        self._of: dict[tuple[int, bool], tuple[weakref.ref[Tensor], Any, int]] = {}
 
-    def find(self, key: Tensor) -> Any | None:
-        """Give what was kept of this very tensor."""
-        held = self._of.get(id(key))
+    def find(self, key: Tensor, training: bool) -> Any | None:
+        """Give what was kept of this very tensor, with the network in this mode."""
+        held = self._of.get((id(key), training))
         return held[1] if held is not None and held[0]() is key else None
 
-    def keep(self, key: Tensor, prepared: Any) -> None:
+    def keep(self, key: Tensor, training: bool, prepared: Any) -> None:
         """Keep it while there is room and the tensor is in use."""
         size = _bytes(prepared)
         if size + sum(held[2] for held in self._of.values()) > MOST_BYTES:
             return
-        number, store = id(key), self._of
+        number, store = (id(key), training), self._of
         store[number] = (weakref.ref(key, lambda _: store.pop(number, None)), prepared, size)
 
 

@@ -40,7 +40,9 @@ _PACKAGES = {
     "fbgemm-gpu": "fbgemm-gpu",
 }
 _LIBRARY = re.compile(
-    r"(?<![\w-])(" + "|".join(sorted(map(re.escape, _PACKAGES), key=len, reverse=True)) + r")(?![\w-])"
+    r"(?<![\w-])("
+    + "|".join(sorted(map(re.escape, _PACKAGES), key=len, reverse=True))
+    + r")(?![\w-])"
 )
 
 

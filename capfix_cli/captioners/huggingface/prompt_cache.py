@@ -14,7 +14,6 @@ import torch
 from torch import Tensor
 
 Pairs = tuple[tuple[Tensor, Tensor], ...]  # keys and values of each layer that has any
-NONE = -1  # stands where a layer keeps nothing of its own
 
 
 class PromptCaches:
@@ -26,7 +25,7 @@ class PromptCaches:
 
     def __init__(self, filled: Any) -> None:
         self.layers = [_emptied(layer) for layer in filled.layers]
-        self.shared = all(_is_plain(layer) for layer in filled.layers)
+        self.shared = all(_is_plain(layer) or _is_empty(layer) for layer in filled.layers)
         self.outer = copy.copy(filled)
 
     def split(self, filled: Any) -> tuple[Any, Any]:
@@ -37,7 +36,7 @@ class PromptCaches:
         if not self.shared:
             return (), _held(filled)
         pairs = tuple(
-            (layer.keys, layer.values) if layer.is_initialized else () for layer in filled.layers
+            () if _is_empty(layer) else (layer.keys, layer.values) for layer in filled.layers
         )
         return pairs, tuple((k[0][:, :, :0], k[1][:, :, :0]) if k else () for k in pairs)
 
@@ -57,7 +56,7 @@ class PromptCaches:
             return cache
         kind = _make_layer()
         cache.layers = [
-            kind(layer, base, own, length)
+            kind(layer, base, own, length) if base else layer
             for layer, base, own in zip(self.layers, prompt, said, strict=True)
         ]
         return cache
@@ -66,7 +65,7 @@ class PromptCaches:
         """Give what the rows go on from after a call."""
         if not self.shared:
             return _held(cache)
-        return tuple((layer.own if layer.own is not None else ()) for layer in cache.layers)
+        return tuple(getattr(layer, "own", ()) for layer in cache.layers)
 
 
 def _is_plain(layer: Any) -> bool:
@@ -74,6 +73,11 @@ def _is_plain(layer: Any) -> bool:
 
     sliding: Any = cache_utils.DynamicSlidingWindowLayer
     return type(layer) in {cache_utils.DynamicLayer, sliding}
+
+
+def _is_empty(layer: Any) -> bool:
+    """Say whether a layer keeps nothing, since it uses another's keys."""
+    return layer.keys is None and not any(isinstance(v, Tensor) for v in vars(layer).values())
 
 
 def _emptied(layer: Any) -> Any:
@@ -125,22 +129,21 @@ def _make_layer() -> Any:
 
         Args:
             like: the layer that the model itself would use.
-            prompt: keys and values [B, heads, T, width] of the clips; () where another layer's are
-                used.
+            prompt: keys and values [B, heads, T, width] of the clips.
             own: of the rows' own words, [R, heads, t, width].
             length: places of the prompt, of which a sliding window may have kept fewer.
         """
 
         def __init__(self, like: Any, prompt: Any, own: Any, length: int) -> None:
             super().__init__()
-            self.prompt, self.own = prompt, own or None
+            self.prompt, self.own = prompt, own
             self.is_sliding = like.is_sliding
             self.window = like.sliding_window if like.is_sliding else None
-            self.is_initialized = bool(prompt)
-            self.length = length + (own[0].shape[2] if own else 0)
+            self.is_initialized = True
+            self.length: int = length + own[0].shape[2]
 
         def lazy_initialization(self, key_states: Tensor, value_states: Tensor) -> None:
-            raise ValueError("a layer without a prompt was asked for keys")
+            raise ValueError("a layer over a prompt holds keys from the start")
 
         def update(
             self, key_states: Tensor, value_states: Tensor, *args: Any, **kwargs: Any
@@ -160,7 +163,8 @@ def _make_layer() -> Any:
                 if self.window is not None:
                     joined = joined[:, :, -(self.window - 1 + places) :]
                 whole.append(joined)
-            return whole[0], whole[1]
+            self.keys, self.values = whole
+            return self.keys, self.values
 
         def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
             if self.window is None:

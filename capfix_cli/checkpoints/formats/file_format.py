@@ -28,7 +28,7 @@ from capfix_cli.checkpoints.safe_pickle.safe_unpickler import (
 )
 from capfix_cli.core.errors import CapfixError
 
-__all__ = ["Content", "is_pickle", "read_content"]
+__all__ = ["Content", "how_to_get", "is_pickle", "read_content"]
 
 LEGACY_PROTOCOL = 1001
 # Before protocol 2 pickles had no mark of their own. What Python 2 wrote unasked (protocol 0) is
@@ -38,6 +38,11 @@ _OLD_PICKLE = re.compile(
     rb"\([dl]p\d+\n|\((?=[SVUXI(])|[\]}]q."
     rb"|c[A-Za-z_][\w.]*\n[A-Za-z_]\w*\n(?=\(|\)|p\d+\n|q)",
     re.DOTALL,
+)
+# An id of the Hub: owner and name, and no suffix of a file of weights.
+_HUB_ID = re.compile(
+    r"[A-Za-z0-9][\w.-]*/(?![^/]*\.(?:pt|pth|pkl|bin|ckpt|safetensors|npz?|h5|tar|zip|gz|json)$)"
+    r"[A-Za-z0-9][\w.-]*"
 )
 _PICKLE_HEAD = 256  # bytes that tell one
 # First bytes -> what the file is and what to do with it.
@@ -89,7 +94,7 @@ def read_content(path: Path) -> Content:
     """
     try:
         if not path.exists():
-            raise CapfixError(f"There is no file {path}.", "Give the path of a checkpoint.")
+            raise CapfixError(f"There is no file {path}.", how_to_get(str(path)))
         if path.is_dir():
             raise CapfixError(f"{path} is a folder.", "Give the checkpoint file inside it.")
         if not path.is_file():  # opening a pipe would wait for ever
@@ -209,3 +214,13 @@ def _legacy_places(
         places[key] = TensorPlace(path, start, elements * item, big)
         file.seek(start + elements * item)
     return places, True
+
+
+def how_to_get(path: str) -> str:
+    """Say what to give in place of a path that leads nowhere: a Hub's id is downloaded first."""
+    if _HUB_ID.fullmatch(path) and not Path(path).parent.exists():
+        name = Path(path).name
+        return (
+            f"If it is a model of the Hub: hf download {path} --local-dir {name}, then give {name}."
+        )
+    return "Give the path of a checkpoint file."

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from capfix_cli.schemas.inspection_record import Fact
 
-Role = Literal["decoder-only", "text-only", "encoder-only", "encoder-decoder"]
+Role = Literal["decoder-only", "text-only", "encoder-only", "encoder-decoder", "audio-language"]
 
 # model_type of models that continue a text, by their first words: gpt2, gpt_neox, llama, qwen2_moe.
 _DECODERS = re.compile(
@@ -21,7 +21,8 @@ _DECODERS = re.compile(
 _SPEECH = re.compile(
     r"^(whisper|speech-encoder-decoder|speech_to_text|speecht5|moonshine\w*|seamless_m4t(_v2)?)$"
 )
-# A language model that takes audio among its tokens is neither: qwen2_audio, granite_speech.
+# Language models that take audio among their tokens, by their names where no part of the config
+# tells: qwen2_audio, granite_speech.
 _AUDIO = re.compile(r"audio|speech|asr|omni|voxtral")
 _TEXT = re.compile(
     r"^(bart|mbart|t5|mt5|umt5|longt5|switch_transformers|pegasus(_x)?|marian|m2m_100|led|fsmt"
@@ -33,6 +34,15 @@ _ENCODERS = re.compile(
     r"|audio-spectrogram-transformer|wav2vec2(-bert|-conformer)?|hubert|wavlm|data2vec-audio"
     r"|unispeech(-sat)?|sew(-d)?|clap|vit|clip)$"
 )
+# Parts of a config that describe an encoder of sound, and the token that stands for it.
+_EARS = (
+    "audio_config",
+    "encoder_config",
+    "acoustic_tokenizer_encoder_config",
+    "sound_config",
+    "audio_tokenizer_config",
+)
+_PLACES = ("audio_token_id", "audio_token_index", "sound_token_id", "sound_context_token_id")
 TO_DO: dict[Role, str] = {
     "decoder-only": "Give the whole captioner, or an adapter that joins encoder and decoder.",
     "text-only": "Give the whole captioner, or an adapter that puts audio features into it: "
@@ -58,6 +68,9 @@ def role_of(config: Mapping[str, Any]) -> tuple[Role, str] | None:
     listed = config.get("architectures")
     named = [str(name) for name in listed] if isinstance(listed, list) else []
     kind = str(config.get("model_type") or "")
+    hears = _hears(config)
+    if hears is not None:
+        return "audio-language", hears
     causal = [n for n in named if n.endswith(("ForCausalLM", "LMHeadModel"))]
     if causal and not _AUDIO.search(kind):
         return "decoder-only", f"architectures: {causal[0]}"
@@ -73,6 +86,21 @@ def role_of(config: Mapping[str, Any]) -> tuple[Role, str] | None:
     if known is None and _DECODERS.match(kind) and not _AUDIO.search(kind):
         known = "decoder-only"
     return None if known is None else (known, told)
+
+
+def _hears(config: Mapping[str, Any]) -> str | None:
+    """Say by which of its parts a config describes a language model that takes audio."""
+    thinker = config.get("thinker_config")
+    if isinstance(thinker, dict):
+        return "thinker_config: an omni model, of which the thinker says words"
+    encoder = next((n for n in _EARS if isinstance(config.get(n), dict)), None)
+    words = isinstance(config.get("text_config"), dict) or "vocab_size" in config
+    if encoder is None or not words or config.get("is_encoder_decoder") is True:
+        return None
+    token = next((n for n in _PLACES if isinstance(config.get(n), int)), None)
+    ears = config[encoder]
+    token = token or next((f"{encoder}.{n}" for n in _PLACES if isinstance(ears.get(n), int)), None)
+    return None if token is None else f"{encoder} beside a language model, {token}"
 
 
 def family_facts(config: Mapping[str, Any] | None) -> dict[str, Fact]:
