@@ -1,4 +1,4 @@
-"""Audio language models from the command line: diagnosed end to end, and what cannot run in a line."""
+"""Audio language models from the command line: diagnosed end to end, and bad input in one line."""
 
 from __future__ import annotations
 
