@@ -153,16 +153,11 @@ def _make_layer() -> Any:
                 torch.cat([old.to(fresh.dtype), fresh], dim=2)
                 for old, fresh in zip(self.own, new, strict=True)
             )
-            rows, places = key_states.shape[0], key_states.shape[2]
-            self.length += places
-            whole = []
-            for base, own in zip(self.prompt, self.own, strict=True):
-                each = rows // base.shape[0]
-                spread = base if each == 1 else base.repeat_interleave(each, dim=0)
-                joined = torch.cat([spread, own], dim=2)
-                if self.window is not None:
-                    joined = joined[:, :, -(self.window - 1 + places) :]
-                whole.append(joined)
+            self.length += key_states.shape[2]
+            whole = [
+                _over(base, own, key_states, self.window)
+                for base, own in zip(self.prompt, self.own, strict=True)
+            ]
             self.keys, self.values = whole
             return self.keys, self.values
 
@@ -179,3 +174,12 @@ def _make_layer() -> Any:
             return self.window if self.window is not None else -1
 
     return SharedPromptLayer
+
+
+def _over(prompt: Tensor, own: Tensor, new: Tensor, window: int | None) -> Tensor:
+    """Give each row its clip's prompt before its own words, as much as a window lets it see."""
+    rows, _, places, _ = new.shape
+    each = rows // prompt.shape[0]
+    spread = prompt if each == 1 else prompt.repeat_interleave(each, dim=0)
+    whole = torch.cat([spread, own], dim=2)
+    return whole if window is None else whole[:, :, -(window - 1 + places) :]
