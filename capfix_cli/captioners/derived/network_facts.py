@@ -1,0 +1,293 @@
+"""What stands beside a network: words, special tokens and sample rate, looked for by their names.
+
+These are single numbers and lists, of which no experiment tells what they are for: where two
+places differ, none is taken, and the option that decides is named.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from torch import Tensor, nn
+
+from capfix_cli.captioners.derived.settings_values import named_values
+from capfix_cli.checkpoints.inspection import words_of
+from capfix_cli.checkpoints.model_options import given
+from capfix_cli.checkpoints.vocabulary import Vocabulary, load_vocabulary
+from capfix_cli.checkpoints.word_files import read_words
+from capfix_cli.core.errors import CapfixError
+
+RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz that audio comes in
+_RATE = re.compile(r"^(sr|fs|rate|(target_?)?sample_?rate|sampling_?rate|target_?sr|hz|sample_?freq\w*|abtastrate)$", re.I)
+_WORD_FILES = re.compile(r"vocab|words|word2|2word|tokens|itos|lexicon|woerter", re.I)
+_WORD_SUFFIXES = {".json", ".txt", ".pkl", ".pickle", ".csv", ".model"}
+_START = re.compile(r"^<?(bos|sos|start|go|begin|cls)(_?(token|id|idx|index|ix))*>?$", re.I)
+_END = re.compile(r"^<?(eos|end|stop|sep)(_?(token|id|idx|index|ix))*>?$", re.I)
+_PAD = re.compile(r"^<?(pad|blank|padding)(_?(token|id|idx|index|ix))*>?$", re.I)
+
+
+def find_sample_rate(network: nn.Module, module: ModuleType | None, settings: Any) -> int:
+    """Find the sample rate: a setting, a constant beside the network, or its own spectrogram.
+
+    Raises:
+        CapfixError: none is there, or two differ.
+    """
+    found: dict[int, str] = {}
+    for where, name, value in _named(network, module, settings):
+        if _RATE.match(name) and type(value) in {int, float} and int(value) in RATES:
+            found.setdefault(int(value), f"{where}{name}")
+    for name, part in network.named_modules():
+        rate = getattr(part, "sample_rate", None)
+        if type(rate) is int and rate in RATES:
+            found.setdefault(rate, f"{name or 'the network'}.sample_rate")
+    if len(found) == 1:
+        return next(iter(found))
+    if found:
+        shown = ", ".join(f"{rate} ({where})" for rate, where in found.items())
+        raise CapfixError(
+            f"Several sample rates stand beside {type(network).__name__}: {shown}.",
+            "Give the one of training: --sample-rate HZ",
+        )
+    raise CapfixError(
+        f"No setting and no constant beside {type(network).__name__} tells the sample rate.",
+        "Give the one of training: --sample-rate HZ",
+    )
+
+
+def _named(
+    network: nn.Module, module: ModuleType | None, settings: Any
+) -> Iterator[tuple[str, str, Any]]:
+    """Yield numbers by name: of the checkpoint, of the network, of the module that it stands in."""
+    for name, value in named_values(settings):
+        yield "the checkpoint's ", name, value
+    for name, value in _plain_attributes(network):
+        yield "self.", name, value
+        if isinstance(value, Mapping):
+            for inner, one in named_values(value):
+                yield f"self.{name}.", inner, one
+    if module is not None:
+        for name, value in vars(module).items():
+            yield f"{module.__name__}.", name, value
+            if isinstance(value, Mapping) and name != "__builtins__":
+                for inner, one in named_values(value):
+                    yield f"{module.__name__}.{name}.", inner, one
+
+
+def _plain_attributes(thing: Any) -> Iterator[tuple[str, Any]]:
+    for name, value in list(getattr(thing, "__dict__", {}).items()):
+        if name.startswith("_") or isinstance(value, Tensor | nn.Module):
+            continue
+        yield name, value
+
+
+def find_vocabulary(
+    network: nn.Module,
+    module: ModuleType | None,
+    settings: Any,
+    checkpoint: str | None,
+    given_words: Any = None,
+) -> Vocabulary:
+    """Find the words of a network and the tokens that open and end a caption.
+
+    In this order: what was given, the checkpoint, a file beside it, the network's own attributes,
+    the module that it stands in.
+
+    Raises:
+        CapfixError: none is found, or the special tokens are not; the message names the option.
+    """
+    special = _special_ids(network, module, settings)
+    if isinstance(given_words, Vocabulary):
+        return given_words
+    sources = [given_words] if given_words is not None else []
+    if given().vocabulary is not None:
+        return _made({}, special)
+    sources += list(_words(network, module, settings, checkpoint))
+    if not sources:
+        raise CapfixError(
+            f"No vocabulary stands in {checkpoint or 'the network'} or beside it.",
+            "Give the word list or word map of training: --vocabulary FILE",
+        )
+    return _made(sources[0], special)
+
+
+def candidate_words(
+    network: nn.Module | None, module: ModuleType | None, settings: Any, checkpoint: str | None
+) -> dict[str, int] | None:
+    """Give the first words that are found, before the network itself is built."""
+    option = given().vocabulary
+    if option is not None:
+        return read_words(Path(option))
+    return next(iter(_words(network, module, settings, checkpoint)), None)
+
+
+def _words(
+    network: nn.Module | None, module: ModuleType | None, settings: Any, checkpoint: str | None
+) -> Iterator[dict[str, int]]:
+    if checkpoint:
+        found = _readable(Path(checkpoint))
+        if found:
+            yield found
+        yield from _files_beside(Path(checkpoint), settings)
+    for name, value in _plain_attributes(network):
+        yield from _of_object(name, value)
+    if module is not None:
+        for name, value in vars(module).items():
+            if not name.startswith("_") and not isinstance(value, type | ModuleType):
+                yield from _of_object(name, value)
+
+
+def _of_object(name: str, value: Any) -> Iterator[dict[str, int]]:
+    """Yield the words of a list, a map, or of an object that holds one."""
+    del name
+    if isinstance(value, Mapping | list | tuple):
+        found = words_of(value)
+        if found and len(found) > 3:  # noqa: PLR2004 - special tokens alone are no vocabulary
+            yield found
+    elif hasattr(value, "__dict__") and not callable(value):
+        for _, inner in _plain_attributes(value):
+            if isinstance(inner, Mapping | list | tuple):
+                found = words_of(inner)
+                if found and len(found) > 3:  # noqa: PLR2004
+                    yield found
+
+
+def _files_beside(checkpoint: Path, settings: Any) -> Iterator[dict[str, int]]:
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    named = [
+        folder / value
+        for name, value in named_values(settings)
+        if isinstance(value, str) and _WORD_FILES.search(name) and len(value) < 200  # noqa: PLR2004
+    ]
+    try:
+        beside = sorted(
+            file
+            for file in folder.iterdir()
+            if _WORD_FILES.search(file.stem) and file.suffix.lower() in _WORD_SUFFIXES
+        )
+    except OSError:
+        beside = []
+    for file in [*named, *beside]:
+        if file.is_file() and (found := _readable(file)):
+            yield found
+
+
+def _readable(file: Path) -> dict[str, int] | None:
+    try:
+        return read_words(file)
+    except (CapfixError, OSError):
+        return None
+
+
+def _special_ids(network: nn.Module, module: ModuleType | None, settings: Any) -> dict[str, Any]:
+    """Give special tokens that numbers or names beside the network tell, where they agree."""
+    found: dict[str, set[Any]] = {"bos": set(), "eos": set(), "pad": set()}
+    for _, name, value in _named(network, module, settings):
+        for kind, pattern in (("bos", _START), ("eos", _END), ("pad", _PAD)):
+            if pattern.match(name) and (type(value) is int or isinstance(value, str)):
+                found[kind].add(value)
+    return {kind: values.pop() for kind, values in found.items() if len(values) == 1}
+
+
+def _made(words: Mapping[str, int], special: Mapping[str, Any]) -> Vocabulary:
+    """Make a vocabulary; numbers beside the network help where the words' names do not tell."""
+    try:
+        return load_vocabulary(words)
+    except CapfixError as error:
+        useful = {
+            kind: value
+            for kind, value in special.items()
+            if type(value) is int or value in words
+        }
+        by_name = {
+            kind: word
+            for kind, pattern in (("bos", _START), ("eos", _END), ("pad", _PAD))
+            for word in words
+            if pattern.match(word)
+        }
+        known = by_name | useful
+        if not known:
+            raise
+        try:
+            return load_vocabulary(words, **known)
+        except CapfixError:
+            raise error from None
+
+
+class VocabularyObject:
+    """The words, in whatever way a user's method asks a vocabulary for them."""
+
+    def __init__(self, vocabulary: Vocabulary) -> None:
+        self._vocabulary = vocabulary
+        self._words = list(vocabulary.words)
+        self._ids = {word: i for i, word in enumerate(self._words)}
+
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._words)
+
+    def __getitem__(self, key: Any) -> Any:
+        """A word's id, or an id's word."""
+        if isinstance(key, str):
+            return self._ids.get(key, self._vocabulary.unk_id)
+        return self._words[int(key)]
+
+    def __call__(self, word: str) -> Any:
+        """A word's id."""
+        return self[word]
+
+    def __contains__(self, key: Any) -> bool:
+        """Whether a word or an id is there."""
+        return key in self._ids or (isinstance(key, int) and 0 <= key < len(self._words))
+
+    def __iter__(self) -> Iterator[str]:
+        """The words in the order of their ids."""
+        return iter(self._words)
+
+    def get(self, key: Any, default: Any = None) -> Any:
+        """As of a map, either way round."""
+        return self[key] if key in self else default
+
+    def decode(self, ids: Any) -> str:
+        """Write ids as text, special tokens left out."""
+        special = {self._vocabulary.bos_id, self._vocabulary.eos_id, self._vocabulary.pad_id}
+        return " ".join(self._words[int(i)] for i in ids if int(i) not in special)
+
+    def __getattr__(self, name: str) -> Any:
+        """Give ``word2idx``, ``itos``, ``bos_id`` and the like, by what their names say."""
+        if name.startswith("__"):
+            raise AttributeError(name)
+        lower = name.lower()
+        if re.match(r"(w|word|token|str|s|wort|t)\w*(2|to)_?(i|id|idx|index|ix)\w*$|stoi|word_index|vocab$", lower):
+            return self._ids
+        if re.match(r"(i|id|idx|index|ix)\w*(2|to)_?(w|word|token|str|s)\w*$|index_word", lower):
+            return dict(enumerate(self._words)) if lower != "itos" else self._words
+        if lower in {"itos", "words", "tokens", "vocabulary"}:
+            return self._words
+        for pattern, id_ in (
+            (_START, self._vocabulary.bos_id),
+            (_END, self._vocabulary.eos_id),
+            (_PAD, self._vocabulary.pad_id),
+        ):
+            if pattern.match(lower):
+                return id_
+        if lower in {"n_words", "size", "vocab_size", "num_words"}:
+            return len(self._words)
+        raise AttributeError(name)
+
+
+def vocabulary_forms(words: Mapping[str, int] | None) -> list[Any]:
+    """Give the words in the forms that constructors take: map, list, inverse map, object."""
+    if not words:
+        return []
+    inverse = {id_: word for word, id_ in words.items()}
+    listed = [inverse[i] for i in sorted(inverse)]
+    forms: list[Any] = []
+    try:
+        forms.append(VocabularyObject(_made(words, {})))
+    except CapfixError:
+        pass
+    return [*forms, dict(words), listed, inverse]

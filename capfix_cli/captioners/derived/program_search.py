@@ -1,0 +1,369 @@
+"""Finding by experiment how a network's own methods are called, and what they give."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from capfix_cli.captioners.derived.audio_forms import AudioForm, forms_of
+from capfix_cli.captioners.derived.network_source import own_functions
+from capfix_cli.captioners.derived.programs import (
+    CallSettings,
+    ForwardProgram,
+    GenerateProgram,
+    LengthForm,
+    Program,
+    TokenForm,
+    own_captions,
+)
+from capfix_cli.captioners.derived.roles import Assignment, assignments, parameters_of
+from capfix_cli.captioners.derived.score_layout import find_layout
+
+PLACES = 6  # words that a method is tried with
+FORCED = 3  # words that captioning is made to say, to see whether it says them
+AGREE = 1e-3  # of the scores' spread: two ways of computing one thing differ by less
+_CAPTIONS = re.compile(
+    r"caption|generat|greedy|beam|decod|sampl|predict|infer|translat|describe|transcrib|search|say"
+    r"|beschreib|erzeug",
+    re.I,
+)
+_NO_CAPTIONING = re.compile(
+    r"train|save|load|loss|eval|plot|make|build|create|reference|checkpoint|step|write|^forward$",
+    re.I,
+)
+_TOKEN_FORMS: tuple[TokenForm, ...] = ("ids", "time-first", "one-hot")
+_LENGTH_FORMS: tuple[LengthForm, ...] = ("tensor", "list", "column")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clips:
+    """Clips that methods are tried on, and how the user's front end lays them out.
+
+    Attributes:
+        audio: [3, *features], of three clips that differ.
+        turned: whether the front end gives [F, frames].
+    """
+
+    audio: Tensor
+    turned: bool = False
+
+
+@dataclass
+class Failures:
+    """What went wrong while methods were tried; the one that came farthest is told.
+
+    Attributes:
+        tried: how many calls were made.
+        last: the last exception of a user's code, by the method's name.
+    """
+
+    tried: int = 0
+    last: tuple[str, BaseException] | None = None
+
+
+def find_captioning(
+    network: nn.Module,
+    module: ModuleType | None,
+    clips: Clips,
+    settings: CallSettings,
+    failures: Failures,
+) -> Iterator[GenerateProgram]:
+    """Yield the network's own ways of captioning that can be forced to say given words.
+
+    Methods come before functions that take the network; names only order them.
+    """
+    for name, call, words in _captioning_methods(network, module):
+        for program in _generate_candidates(name, call, clips, settings, needs_network=words):
+            failures.tried += 1
+            try:
+                with torch.no_grad():
+                    found = _works(program, clips.audio)
+            except Exception as error:
+                failures.last = (name, error)
+                continue
+            if found is not None:
+                yield found
+                break
+
+
+def _captioning_methods(
+    network: nn.Module, module: ModuleType | None
+) -> list[tuple[str, Callable[..., Any], bool]]:
+    found: list[tuple[str, Callable[..., Any], bool]] = []
+    kind = type(network)
+    for name in dir(kind):
+        if name.startswith("_") or hasattr(nn.Module, name) or _NO_CAPTIONING.search(name):
+            continue
+        method = getattr(network, name, None)
+        if callable(method) and not isinstance(method, nn.Module) and _CAPTIONS.search(name):
+            found.append((f"{kind.__name__}.{name}", method, False))
+    for name, function in {} if module is None else own_functions(module).items():
+        if _CAPTIONS.search(name) and not _NO_CAPTIONING.search(name) and not name.startswith("_"):
+            found.append((name, function, True))
+    return sorted(found, key=lambda row: (row[2], "beam" in row[0].lower()))
+
+
+def _generate_candidates(
+    name: str,
+    call: Callable[..., Any],
+    clips: Clips,
+    settings: CallSettings,
+    *,
+    needs_network: bool,
+) -> Iterator[GenerateProgram]:
+    forms = forms_of(clips.audio.ndim - 1, turned=clips.turned, alone=True)
+    for assignment in _captioning_assignments(call, needs_network=needs_network):
+        lengths = _LENGTH_FORMS if "audio_lengths" in assignment.values() else ("tensor",)
+        for form in forms:
+            for length_form in lengths:
+                yield GenerateProgram(
+                    call=call,
+                    name=name,
+                    assignment=assignment,
+                    audio_form=form,
+                    length_form=length_form,
+                    settings=settings,
+                )
+
+
+def _captioning_assignments(
+    call: Callable[..., Any], *, needs_network: bool
+) -> Iterator[Assignment]:
+    """Yield assignments; a function must take the network, and more words than usual may come."""
+    parameters = parameters_of(call)
+    beams = {
+        name: "beams"
+        for name, one in parameters.items()
+        if type(one.default) is int and one.default > 1 and re.search(r"beam|^k$|width", name, re.I)
+    }
+    limit = {
+        name: "limit"
+        for name, one in parameters.items()
+        if type(one.default) is int and re.search(r"max|limit|len|laenge|steps", name, re.I)
+    }
+    if needs_network:
+        for name in parameters:
+            rest = {other: one for other, one in parameters.items() if other != name}
+            for found in assignments(rest, words=False):
+                yield {name: "network", **found, **beams, **limit}  # type: ignore[dict-item]
+        return
+    for found in assignments(parameters, words=False):
+        yield {**found, **beams, **limit}  # type: ignore[dict-item]
+
+
+def _works(program: GenerateProgram, audio: Tensor) -> GenerateProgram | None:
+    """Say how a captioning method works: on several clips, on one, or all words at once.
+
+    It must give captions, and the captions must be those that it was made to say.
+    """
+    if program.audio_form.rows is not None:
+        with contextlib.suppress(Exception):
+            if _obeys(program, audio):
+                return program
+    single = replace(program, alone=True)
+    if _obeys(single, audio[:1]):
+        return single
+    whole = replace(program, alone=True, at_once=True)
+    return whole if _all_at_once(whole, audio[:1]) else None
+
+
+def _obeys(program: GenerateProgram, audio: Tensor) -> bool:
+    """Make it say a few words, and see whether the captions that it gives begin with them."""
+    settings, rows = program.settings, len(audio)
+    wanted = ordinary_words(settings, rows, FORCED)
+    tokens = torch.cat([torch.full((rows, 1), settings.start), wanted], dim=1)
+    said: list[Any] = []
+
+    def keep(**given: Any) -> Any:
+        said.append(program.call(**given))
+        return said[-1]
+
+    choices = replace(program, call=keep).forced(audio, tokens, finish=True)
+    if len(choices.scores) < FORCED or not said:
+        return False
+    captions = own_captions(said[0], rows, settings.words)
+    if captions is None:
+        return False
+    return all(
+        _begins(caption, row.tolist(), settings)
+        for caption, row in zip(captions, wanted, strict=True)
+    )
+
+
+def _begins(caption: list[int] | str, wanted: Sequence[int], settings: CallSettings) -> bool:
+    if isinstance(caption, str):
+        told = [str(settings.vocabulary[word]) for word in wanted]
+        return all(word in caption.split() for word in told)
+    kept = caption[1:] if caption[:1] == [settings.start] else caption
+    return list(kept[: len(wanted)]) == list(wanted)
+
+
+def _all_at_once(program: GenerateProgram, audio: Tensor) -> bool:
+    tokens = torch.full((len(audio), 1), program.settings.start)
+    said: list[Any] = []
+
+    def keep(**given: Any) -> Any:
+        said.append(program.call(**given))
+        return said[-1]
+
+    choices = replace(program, call=keep).forced(audio, tokens, finish=True)
+    return (
+        choices.whole is not None
+        and len(choices.scores) == 1
+        and choices.whole.shape[1] > 1
+        and bool(said)
+        and own_captions(said[0], len(audio), program.settings.words) is not None
+    )
+
+
+def ordinary_words(settings: CallSettings, rows: int, places: int) -> Tensor:
+    """Give [rows, places] words that are no special tokens, no two rows alike."""
+    special = {settings.start, settings.end, settings.pad}
+    words = [i for i in range(settings.words) if i not in special]
+    picked = [
+        [words[(7 * row + 3 * place + row * place) % len(words)] for place in range(places)]
+        for row in range(rows)
+    ]
+    return torch.tensor(picked)
+
+
+def find_forward(
+    network: nn.Module, clips: Clips, settings: CallSettings, failures: Failures
+) -> Iterator[ForwardProgram]:
+    """Yield ways to call ``forward`` on audio and words that give the scores of each next word."""
+    call = network.__call__
+    parameters = parameters_of(network.forward)
+    tokens = torch.cat(
+        [torch.full((3, 1), settings.start), ordinary_words(settings, 3, PLACES - 1)], dim=1
+    )
+    for assignment in assignments(parameters, words=True):
+        forms = forms_of(clips.audio.ndim - 1, turned=clips.turned, alone=False)
+        needs = set(assignment.values()) & {"audio_lengths", "token_lengths"}
+        for form in forms:
+            for token_form in _TOKEN_FORMS:
+                for length_form in _LENGTH_FORMS if needs else ("tensor",):
+                    program = ForwardProgram(
+                        call=call,
+                        name=f"{type(network).__name__}.forward",
+                        assignment=assignment,
+                        audio_form=form,
+                        token_form=token_form,
+                        length_form=length_form,  # type: ignore[arg-type]
+                        settings=settings,
+                    )
+                    failures.tried += 1
+                    found = _scored(program, parameters, clips.audio, tokens, failures)
+                    if found is not None:
+                        yield found
+
+
+def _scored(
+    program: ForwardProgram,
+    parameters: Any,
+    audio: Tensor,
+    tokens: Tensor,
+    failures: Failures,
+) -> ForwardProgram | None:
+    """Find the scores in what a call gives; a method that draws is told to draw nothing."""
+    try:
+        with torch.no_grad():
+            for tried in _steadied(program, parameters, audio, tokens):
+                layout = find_layout(
+                    lambda words, one=tried: one.result(audio, words),  # type: ignore[misc]
+                    tokens,
+                    program.settings.words,
+                )
+                if layout is not None and _rows_apart(
+                    found := replace(tried, layout=layout), audio, tokens
+                ):
+                    return found
+    except Exception as error:
+        failures.last = (program.name, error)
+    return None
+
+
+def _steadied(
+    program: ForwardProgram, parameters: Any, audio: Tensor, tokens: Tensor
+) -> Iterator[ForwardProgram]:
+    """Yield the program as it is; else with each of its numbers between 0 and 1 set to 1, to 0.
+
+    A ratio of teacher forcing or of scheduled sampling makes a method feed its own words.
+    """
+    if _steady(program, audio, tokens):
+        yield program
+    for name, one in parameters.items():
+        if isinstance(one.default, float | int | bool) and 0 <= one.default <= 1:
+            for value in (1.0, 0.0):
+                kept = type(one.default)(value) if isinstance(one.default, bool) else value
+                if kept == one.default:
+                    continue
+                extra = {**program.settings.extra, name: kept}
+                other = replace(program, settings=replace(program.settings, extra=extra))
+                if _steady(other, audio, tokens):
+                    yield other
+
+
+def _steady(program: ForwardProgram, audio: Tensor, tokens: Tensor) -> bool:
+    """Say whether two calls give the same numbers, whatever is drawn."""
+    from capfix_cli.captioners.derived.score_layout import tensors_in
+
+    found = []
+    for seed in (0, 1):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            found.append([t for t in tensors_in(program.result(audio, tokens))])
+    return len(found[0]) == len(found[1]) and all(
+        a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())
+        for a, b in zip(*found, strict=True)
+    )
+
+
+def _rows_apart(program: ForwardProgram, audio: Tensor, tokens: Tensor) -> bool:
+    """Say whether one clip's audio moves its own scores alone."""
+    other = audio.clone()
+    other[0] = audio[1]
+    moved = (program.run(audio, tokens) - program.run(other, tokens)).nan_to_num().abs()
+    return not bool((moved[1:] > 1e-4 * moved.max().clamp_min(1e-4)).any())  # noqa: PLR2004
+
+
+def heeds_audio(program: Program, audio: Tensor, settings: CallSettings) -> bool:
+    """Say whether other audio gives other scores."""
+    clips = audio[:1] if program.alone else audio
+    tokens = torch.cat(
+        [
+            torch.full((len(clips), 1), settings.start),
+            ordinary_words(settings, len(clips), PLACES - 1),
+        ],
+        dim=1,
+    )
+    with torch.no_grad():
+        one, other = program.run(clips, tokens), program.run(audio.roll(1, 0)[: len(clips)], tokens)
+    return not torch.allclose(one, other, atol=1e-6)
+
+
+def scores_agree(one: Program, other: Program, audio: Tensor, settings: CallSettings) -> bool:
+    """Say whether two programs score the same words alike, up to a constant a place."""
+    tokens = torch.cat(
+        [torch.full((3, 1), settings.start), ordinary_words(settings, 3, PLACES - 1)], dim=1
+    )
+    try:
+        with torch.no_grad():
+            first, second = (p.run(audio, tokens).log_softmax(2) for p in (one, other))
+    except Exception:  # whichever cannot score this is no peer
+        return False
+    if first.shape != second.shape:
+        return False
+    spread = first.nan_to_num().std().clamp_min(1e-9)
+    return bool(((first - second).nan_to_num().abs().max() / spread) < AGREE)
+
+
+def form_name(form: AudioForm) -> str:
+    """Name a form for messages."""
+    return form.name

@@ -1,0 +1,408 @@
+"""``capfix_cli.wrap(net)``: a captioner derived from a live network, by running its own methods."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from capfix_cli.captioners.derived.audio_forms import (
+    FrontEndFunction,
+    front_end_candidates,
+    how_it_is_called,
+    probe_waveform,
+)
+from capfix_cli.captioners.derived.derived_captioner import (
+    Derivation,
+    DerivedCaptioner,
+    TrainableDerivedCaptioner,
+)
+from capfix_cli.captioners.derived.network_facts import (
+    VocabularyObject,
+    find_sample_rate,
+    find_vocabulary,
+)
+from capfix_cli.captioners.derived.program_search import (
+    Clips,
+    Failures,
+    find_captioning,
+    find_forward,
+    heeds_audio,
+    ordinary_words,
+    scores_agree,
+)
+from capfix_cli.captioners.derived.programs import (
+    CallSettings,
+    ForwardProgram,
+    GenerateProgram,
+    Program,
+)
+from capfix_cli.captioners.derived.word_free_modules import find_word_free
+from capfix_cli.checkpoints.vocabulary import Vocabulary
+from capfix_cli.core.errors import CapfixError
+
+SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0, 30.0)  # clips that a network may be made for
+LONGEST = 30  # words of a caption, where nothing of the network's ends it before
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What one front end and one length of clip led to."""
+
+    front_end: FrontEndFunction
+    time_axis: int
+    clips: Clips
+    own: GenerateProgram | None
+    forward: ForwardProgram | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    network: nn.Module
+    module: ModuleType | None
+    vocabulary: Vocabulary
+    rate: int
+    settings: CallSettings
+    failures: Failures = field(default_factory=Failures)
+
+
+def wrap(
+    network: nn.Module,
+    *,
+    vocabulary: Any = None,
+    sample_rate: int | None = None,
+    front_end: Callable[..., Any] | None = None,
+    settings: Mapping[str, Any] | None = None,
+    checkpoint: str | None = None,
+    found: Mapping[str, str] | None = None,
+) -> DerivedCaptioner:
+    """Make a captioner of a network, whose own methods are called to find out how they work.
+
+    Nothing is rewritten: every score is computed by the network's ``forward``, or by its own
+    captioning while the words are chosen for it.
+
+    Args:
+        network: with its trained weights.
+        vocabulary: words, a word map, a file of them or a :class:`Vocabulary`; by default what
+            stands in the checkpoint, in the network or beside it.
+        sample_rate: Hz; by default what a setting or constant beside the network says.
+        front_end: one clip's waveform (or path) -> its features; by default the function beside
+            the network whose output it takes.
+        settings: saved beside the weights.
+        checkpoint: path of the weights, beside which words may stand.
+        found: how the network was built, for the report.
+
+    Raises:
+        CapfixError: something that cannot be derived; the message names the argument that tells.
+    """
+    network.eval()
+    module = sys.modules.get(type(network).__module__)
+    module = None if module is not None and module.__name__.startswith("torch.") else module
+    words = find_vocabulary(network, module, settings or {}, checkpoint, vocabulary)
+    rate = sample_rate or find_sample_rate(network, module, settings or {})
+    known = _Known(
+        network=network,
+        module=module,
+        vocabulary=words,
+        rate=rate,
+        settings=CallSettings(
+            words=len(words),
+            start=words.bos_id,
+            end=words.eos_id,
+            pad=words.eos_id if words.pad_id is None else words.pad_id,
+            vocabulary=VocabularyObject(words),
+            network=network,
+        ),
+    )
+    with torch.random.fork_rng(devices=[]):
+        return _made(known, _search(known, front_end), found or {})
+
+
+def _search(known: _Known, front_end: Callable[..., Any] | None) -> _Found:
+    """Try front ends and lengths of clips until the network takes one; two that differ are told."""
+    accepted: list[_Found] = []
+    for candidate in _front_ends(known, front_end):
+        if accepted and not candidate.name:
+            break  # the network takes features that a function beside it makes
+        found = _with_front_end(known, candidate)
+        if found is not None:
+            accepted.append(found)
+    if not accepted:
+        raise _nothing_works(known, front_end)
+    first = accepted[0]
+    for other in accepted[1:]:
+        if not _same_features(first, other, known.rate):
+            names = f"{first.front_end.name} and {other.front_end.name}"
+            raise CapfixError(
+                f"{type(known.network).__name__} takes what {names} make, and they differ.",
+                "Name the one of training: --front-end MODULE:FUNCTION",
+            )
+    return first
+
+
+def _front_ends(
+    known: _Known, front_end: Callable[..., Any] | None
+) -> Iterator[FrontEndFunction]:
+    if front_end is None:
+        yield from front_end_candidates(known.module, known.network, known.rate)
+        return
+    name = getattr(front_end, "__name__", type(front_end).__name__)
+    found = how_it_is_called(name, front_end, probe_waveform(known.rate, 2.0), known.rate)
+    if found is None:
+        raise CapfixError(
+            f"{name} takes neither a waveform nor a path.",
+            "Give a function: one clip's samples, or its file's path -> features.",
+        )
+    yield found
+
+
+def _with_front_end(known: _Known, front_end: FrontEndFunction) -> _Found | None:
+    axis = _time_axis(front_end, known.rate)
+    if axis is None:
+        return None
+    for seconds in SECONDS:
+        clips = _clips(front_end, axis, known.rate, seconds)
+        if clips is None:
+            continue
+        own = _own(known, clips)
+        forward = _forward(known, clips, own)
+        if own is None and forward is None:
+            continue
+        if not front_end.name and not _hears_samples(known, clips, own or forward):
+            continue
+        return _Found(
+            front_end=front_end, time_axis=axis, clips=clips, own=own, forward=forward
+        )
+    return None
+
+
+def _time_axis(front_end: FrontEndFunction, rate: int) -> int | None:
+    """Find the axis of a front end's output that grows with the clip."""
+    with torch.no_grad(), contextlib.suppress(Exception):
+        short, long = (front_end(probe_waveform(rate, seconds)) for seconds in (2.0, 3.0))
+        axes = [
+            axis
+            for axis, (one, two) in enumerate(zip(short.shape, long.shape, strict=True))
+            if one != two
+        ]
+        return axes[0] if len(axes) == 1 else 0 if not axes else None
+    return None
+
+
+def _clips(
+    front_end: FrontEndFunction, axis: int, rate: int, seconds: float
+) -> Clips | None:
+    with torch.no_grad(), contextlib.suppress(Exception):
+        made = [
+            front_end(probe_waveform(rate, seconds, seed)).movedim(axis, 0) for seed in (0, 1, 2)
+        ]
+        return Clips(audio=torch.stack(made), turned=axis > 0)
+    return None
+
+
+def _own(known: _Known, clips: Clips) -> GenerateProgram | None:
+    """Find the network's own captioning, one that heeds the audio rather than one that does not."""
+    deaf = None
+    for program in find_captioning(
+        known.network, known.module, clips, known.settings, known.failures
+    ):
+        if heeds_audio(program, clips.audio, known.settings):
+            return program
+        deaf = deaf or program
+    return deaf
+
+
+def _forward(known: _Known, clips: Clips, own: GenerateProgram | None) -> ForwardProgram | None:
+    """Find how ``forward`` scores words: best as the network's own captioning does."""
+    best: tuple[int, ForwardProgram] | None = None
+    for tried, program in enumerate(
+        find_forward(known.network, clips, known.settings, known.failures)
+    ):
+        if own is not None and scores_agree(program, own, clips.audio, known.settings):
+            return program
+        rank = int(heeds_audio(program, clips.audio, known.settings))
+        if best is None or rank > best[0]:
+            best = (rank, program)
+        if own is None and rank or tried > 12:  # noqa: PLR2004 - forms that differ in nothing else
+            break
+    return None if best is None else best[1]
+
+
+def _hears_samples(known: _Known, clips: Clips, program: Program | None) -> bool:
+    """Say whether a network that takes bare samples is made for them.
+
+    Networks over images of sound take samples too where they stand as one long row.
+    """
+    samples, rows = clips.audio.shape[1], len(clips.audio)
+    wrong: list[str] = []
+
+    def look(module: nn.Module, given: Any) -> None:
+        first = given[0] if given and isinstance(given[0], Tensor) else None
+        kinds = (nn.Conv2d, nn.Linear, nn.RNNBase, nn.TransformerEncoderLayer)
+        if first is not None and isinstance(module, kinds) and samples in first.shape:
+            wrong.append(type(module).__name__)
+
+    handles = [part.register_forward_pre_hook(look) for part in known.network.modules()]
+    try:
+        with torch.no_grad():
+            some = clips.audio[:1] if getattr(program, "alone", False) else clips.audio
+            tokens = torch.full((min(rows, len(some)), 2), known.settings.start)
+            assert program is not None
+            program.run(some, tokens)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return not wrong
+
+
+def _same_features(one: _Found, other: _Found, rate: int) -> bool:
+    waveform = probe_waveform(rate, 2.0, seed=5)
+    with torch.no_grad():
+        first = one.front_end(waveform).movedim(one.time_axis, 0)
+        second = other.front_end(waveform).movedim(other.time_axis, 0)
+    return first.shape == second.shape and torch.allclose(first, second, rtol=1e-3, atol=1e-4)
+
+
+def _nothing_works(known: _Known, front_end: Callable[..., Any] | None) -> CapfixError:
+    name, last = type(known.network).__name__, known.failures.last
+    told = ""
+    if last is not None:
+        method, error = last
+        text = " ".join(str(error).split())[:160]
+        frames = [
+            frame
+            for frame in traceback.extract_tb(error.__traceback__)
+            if "site-packages" not in frame.filename and "capfix_cli" not in frame.filename
+        ]
+        place = f" at {frames[-1].filename}:{frames[-1].lineno}" if frames else ""
+        told = f" The last call of {method} failed with {type(error).__name__}: {text}{place}."
+    hint = (
+        "Name the function that makes its features: --front-end MODULE:FUNCTION; or write an"
+        " adapter (docs/adapters.md)."
+        if front_end is None
+        else "Write an adapter (docs/adapters.md)."
+    )
+    return CapfixError(
+        f"Of {known.failures.tried} ways to call {name}, none took audio and gave scores of"
+        f" {known.settings.words} words.{told}",
+        hint,
+    )
+
+
+def _made(known: _Known, found: _Found, built: Mapping[str, str]) -> DerivedCaptioner:
+    own, forward = found.own, found.forward
+    agree = None
+    program: Program
+    if own is not None and forward is not None:
+        agree = scores_agree(forward, own, found.clips.audio, known.settings)
+    # The user's own captioning is what is diagnosed; forward, where it says the same, is quicker.
+    program = forward if own is None or (agree and forward is not None) else own  # type: ignore[assignment]
+    whole = forward if forward is not None and program is not forward else None
+    kind = TrainableDerivedCaptioner if forward is not None else DerivedCaptioner
+    front = found.front_end if found.front_end.name else None
+    captioner = kind(
+        network=known.network,
+        program=program,
+        whole=whole,
+        own=own,
+        front_end=None if front is None else _laid_out(front, found.time_axis),
+        vocabulary=known.vocabulary,
+        sample_rate=known.rate,
+        max_length=_longest(program, whole, found.clips.audio, known.settings),
+        derivation=Derivation(
+            network=type(known.network).__name__,
+            scores_from=program.name,
+            captions_from="" if own is None else own.name,
+            agree=agree,
+            front_end=found.front_end.name,
+            audio=program.audio_form.name,
+            found=dict(built),
+        ),
+    )
+    captioner.clip_shape = tuple(found.clips.audio.shape[2:])
+    captioner.min_samples = int(0.1 * known.rate)
+    _keep_what_is_heard(captioner, known, found.clips.audio)
+    return captioner
+
+
+def _laid_out(front_end: FrontEndFunction, axis: int) -> Callable[[Tensor], Tensor]:
+    return lambda waveform: front_end(waveform).movedim(axis, 0)
+
+
+def _longest(
+    program: Program, whole: Program | None, audio: Tensor, settings: CallSettings
+) -> int:
+    """Find the longest caption that the network can score, by scoring it."""
+    best = LONGEST
+    for one in (program, whole):
+        if one is None or getattr(one, "at_once", False):
+            continue
+        clips = audio[:1]
+        low, high = 1, best
+        while low < high:
+            middle = (low + high + 1) // 2
+            if _scores(one, clips, settings, middle):
+                low = middle
+            else:
+                high = middle - 1
+        best = low
+    return best
+
+
+def _scores(program: Program, audio: Tensor, settings: CallSettings, places: int) -> bool:
+    tokens = torch.cat(
+        [torch.full((1, 1), settings.start), ordinary_words(settings, 1, places - 1)], dim=1
+    )
+    try:
+        with torch.no_grad():
+            if isinstance(program, GenerateProgram):
+                return len(program.forced(audio, tokens).scores) >= places
+            return program.run(audio, tokens).shape[1] >= places
+    except Exception:  # a table of positions ends, or a loop has its own limit
+        return False
+
+
+def _keep_what_is_heard(captioner: DerivedCaptioner, known: _Known, audio: Tensor) -> None:
+    """Keep what only the audio decides, as long as every score stays what it was."""
+    program, settings = captioner.program, known.settings
+    tokens = torch.cat(
+        [torch.full((3, 1), settings.start), ordinary_words(settings, 3, 4)], dim=1
+    )
+    lengths = torch.full((len(audio),), audio.shape[1])
+    with torch.no_grad():
+        try:
+            held = find_word_free(known.network, program.run, audio, tokens, alone=program.alone)
+        except Exception:  # what cannot be watched is computed anew for every word
+            return
+        wanted = program.run(audio, tokens)
+        for needs_audio in (False, True):
+            if not held:
+                return
+            captioner.keep(held, needs_audio=needs_audio)
+            with contextlib.suppress(Exception):
+                memory = captioner.encode_features(audio, lengths)
+                again = captioner._scores(program, tokens, memory)
+                if torch.allclose(wanted, again, rtol=1e-4, atol=1e-5):
+                    return
+        captioner.keep((), needs_audio=True)
+
+
+def network_of(captioner: DerivedCaptioner) -> Sequence[str]:
+    """List what was derived, line by line, for whoever asks."""
+    told = captioner.derivation
+    lines = [f"scores from {told.scores_from}"]
+    if told.captions_from:
+        lines.append(f"captions from {told.captions_from}")
+    if told.front_end:
+        lines.append(f"features from {told.front_end}")
+    return [*lines, f"audio as {told.audio}", f"kept: {', '.join(told.kept) or 'nothing'}"]
+
+
+__all__ = ["replace", "wrap"]
