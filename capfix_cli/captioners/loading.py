@@ -66,7 +66,7 @@ def load(
                 loaded, summary=replace(loaded.summary, facts=known), handed_in_train_mode=True
             )
         module.eval()
-    if loaded.summary.format in {"adapter", "huggingface", "pickle"}:
+    if loaded.summary.format in {"adapter", "huggingface", "pickle", "network"}:
         wrong = quick_check(loaded.captioner)
         if wrong is not None:
             raise CapfixError(
@@ -84,6 +84,18 @@ def _differs_in_training(layer: nn.Module) -> bool:
 
 
 def _load(path: str, adapter: str | None, device: str) -> Loaded:
+    options = given()
+    if options.network is not None:
+        if adapter is not None:
+            raise CapfixError(
+                "--network and --adapter both say how the model runs.", "Give one of them."
+            )
+        from capfix_cli.captioners.derived.network_loading import load_network
+
+        derived = load_network(options.network, path, device, options)
+        known = facts(derived, {})
+        summary = ModelSummary(path, "network", _sha256(path), options.network, known)
+        return Loaded(derived, summary)
     if adapter is not None:
         captioner = load_with_adapter(adapter, path, device)
         summary = ModelSummary(path, "adapter", _sha256(path), adapter, facts(captioner, {}))

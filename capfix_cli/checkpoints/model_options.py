@@ -18,6 +18,10 @@ class ModelOptions:
         eos: the token that ends them, likewise.
         pad: the token that fills batches, likewise.
         trust: whether code that belongs to the checkpoint may run.
+        network: ``MODULE:CLASS`` of a network whose own methods are run; None for an adapter.
+        network_args: ``NAME=VALUE,...`` for its constructor, beyond what the checkpoint tells.
+        front_end: ``MODULE:FUNCTION`` that makes its features; None where it is found.
+        sample_rate: Hz of its audio; None where something beside it tells.
         prompt: what a captioner that takes an instruction is told; None where its own one serves.
     """
 
@@ -27,6 +31,10 @@ class ModelOptions:
     pad: str | None = None
     trust: bool = False
     prompt: str | None = None
+    network: str | None = None
+    network_args: str | None = None
+    front_end: str | None = None
+    sample_rate: int | None = None
 
 
 NO_MODEL_OPTIONS = ModelOptions()

@@ -24,6 +24,8 @@ class Settings:
         train_captions: captions file that the model was trained on, or None.
         train_audio: folder of its clips, or None.
         training_config: YAML file with the settings of its training, or None.
+        own_captions: file of what the user's own script said of the clips, or None.
+        own_generate: ``MODULE:FUNCTION`` that says it, or None.
     """
 
     adapter: str | None = None
@@ -37,3 +39,5 @@ class Settings:
     train_captions: str | None = None
     train_audio: str | None = None
     training_config: str | None = None
+    own_captions: str | None = None
+    own_generate: str | None = None

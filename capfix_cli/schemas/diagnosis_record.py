@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from capfix_cli.schemas.identity_record import Identity
 from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.schemas.measured_values import Axis, Evidence, Listening, Measure, Verdict
 
@@ -202,6 +203,7 @@ class Diagnosis:
         degenerate: what is wrong with the captions as sentences, in words.
         lost_at: the place on the path where audio or words are lost; None where nothing is.
         repairs: mends that were tried without training.
+        identity: the user's own captions beside capfix's; None where none were given or found.
     """
 
     capfix_version: str
@@ -231,6 +233,7 @@ class Diagnosis:
     degenerate: str = ""
     lost_at: str | None = None
     repairs: tuple[Trial, ...] = ()
+    identity: Identity | None = None
 
 
 def upgrade(data: Any) -> Any:

@@ -12,6 +12,7 @@ from torch.nn.utils.rnn import pad_sequence
 from torch.utils import _pytree as pytree
 
 from capfix_cli.captioners.base import Captioner, Memory
+from capfix_cli.captioners.derived.own_script import as_text
 from capfix_cli.captioners.derived.programs import (
     ForwardProgram,
     GenerateProgram,
@@ -227,18 +228,8 @@ class DerivedCaptioner(Captioner):
             features, frames = self.features(row[None, :length], torch.tensor([length]))
             result = self.own.result(features[:, : int(frames[0])])
             said = own_captions(result, 1, len(self.vocabulary))
-            told.append("" if said is None else self.as_text(said[0]))
+            told.append("" if said is None else as_text(said[0], self))
         return told
-
-    def as_text(self, said: list[int] | str) -> str:
-        """Write what the user's captioning gave as a caption: ids up to the end token, or text."""
-        if not isinstance(said, str):
-            ids = said[1:] if said[:1] == [self.bos_id] else said
-            ids = ids[: ids.index(self.eos_id)] if self.eos_id in ids else ids
-            return self.detokenize(ids)
-        special = {self.bos_id, self.eos_id, self.pad_id} - {None}
-        dropped = {self.vocabulary[i] for i in special if i is not None}
-        return " ".join(word for word in said.split() if word not in dropped)
 
 
 class TrainableDerivedCaptioner(DerivedCaptioner):

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from capfix_cli.captioners.derived.audio_forms import AudioForm, forms_of
+from capfix_cli.captioners.derived.audio_forms import forms_of
 from capfix_cli.captioners.derived.network_source import own_functions
 from capfix_cli.captioners.derived.programs import (
     CallSettings,
@@ -23,8 +23,13 @@ from capfix_cli.captioners.derived.programs import (
     TokenForm,
     own_captions,
 )
-from capfix_cli.captioners.derived.roles import Assignment, assignments, parameters_of
-from capfix_cli.captioners.derived.score_layout import find_layout
+from capfix_cli.captioners.derived.roles import (
+    Assignment,
+    assignments,
+    guessed_role,
+    parameters_of,
+)
+from capfix_cli.captioners.derived.score_layout import find_layout, tensors_in
 
 PLACES = 6  # words that a method is tried with
 FORCED = 3  # words that captioning is made to say, to see whether it says them
@@ -38,6 +43,7 @@ _NO_CAPTIONING = re.compile(
     r"train|save|load|loss|eval|plot|make|build|create|reference|checkpoint|step|write|^forward$",
     re.I,
 )
+_BEAMS = re.compile(r"beam|^k$|width|breite", re.I)
 _TOKEN_FORMS: tuple[TokenForm, ...] = ("ids", "time-first", "one-hot")
 _LENGTH_FORMS: tuple[LengthForm, ...] = ("tensor", "list", "column")
 
@@ -119,6 +125,11 @@ def _generate_candidates(
     needs_network: bool,
 ) -> Iterator[GenerateProgram]:
     forms = forms_of(clips.audio.ndim - 1, turned=clips.turned, alone=True)
+    narrowed = tuple(
+        parameter
+        for parameter, one in parameters_of(call).items()
+        if type(one.default) is int and one.default > 1 and _BEAMS.search(parameter)
+    )
     for assignment in _captioning_assignments(call, needs_network=needs_network):
         lengths = _LENGTH_FORMS if "audio_lengths" in assignment.values() else ("tensor",)
         for form in forms:
@@ -130,32 +141,22 @@ def _generate_candidates(
                     audio_form=form,
                     length_form=length_form,
                     settings=settings,
+                    narrowed=narrowed,
                 )
 
 
 def _captioning_assignments(
     call: Callable[..., Any], *, needs_network: bool
 ) -> Iterator[Assignment]:
-    """Yield assignments; a function must take the network, and more words than usual may come."""
+    """Yield assignments; a function that is no method of the network must take it."""
     parameters = parameters_of(call)
-    beams = {
-        name: "beams"
-        for name, one in parameters.items()
-        if type(one.default) is int and one.default > 1 and re.search(r"beam|^k$|width", name, re.I)
-    }
-    limit = {
-        name: "limit"
-        for name, one in parameters.items()
-        if type(one.default) is int and re.search(r"max|limit|len|laenge|steps", name, re.I)
-    }
-    if needs_network:
-        for name in parameters:
-            rest = {other: one for other, one in parameters.items() if other != name}
-            for found in assignments(rest, words=False):
-                yield {name: "network", **found, **beams, **limit}  # type: ignore[dict-item]
+    if not needs_network:
+        yield from assignments(parameters, words=False)
         return
-    for found in assignments(parameters, words=False):
-        yield {**found, **beams, **limit}  # type: ignore[dict-item]
+    for name in sorted(parameters, key=lambda one: guessed_role(one) != "network"):
+        rest = {other: one for other, one in parameters.items() if other != name}
+        for found in assignments(rest, words=False):
+            yield {name: "network", **found}
 
 
 def _works(program: GenerateProgram, audio: Tensor) -> GenerateProgram | None:
@@ -312,8 +313,6 @@ def _steadied(
 
 def _steady(program: ForwardProgram, audio: Tensor, tokens: Tensor) -> bool:
     """Say whether two calls give the same numbers, whatever is drawn."""
-    from capfix_cli.captioners.derived.score_layout import tensors_in
-
     found = []
     for seed in (0, 1):
         with torch.random.fork_rng(devices=[]):
@@ -362,8 +361,3 @@ def scores_agree(one: Program, other: Program, audio: Tensor, settings: CallSett
         return False
     spread = first.nan_to_num().std().clamp_min(1e-9)
     return bool(((first - second).nan_to_num().abs().max() / spread) < AGREE)
-
-
-def form_name(form: AudioForm) -> str:
-    """Name a form for messages."""
-    return form.name

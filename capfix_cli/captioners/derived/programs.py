@@ -147,6 +147,7 @@ class GenerateProgram:
         settings: what the other parameters get.
         alone: whether it takes one clip at a time.
         at_once: whether it chooses all words at once.
+        narrowed: parameters of beam search, which are set to one beam while words are chosen.
     """
 
     call: Callable[..., Any]
@@ -157,10 +158,12 @@ class GenerateProgram:
     settings: CallSettings
     alone: bool = False
     at_once: bool = False
+    narrowed: tuple[str, ...] = ()
 
-    def result(self, audio: Tensor) -> Any:
+    def result(self, audio: Tensor, *, narrow: bool = False) -> Any:
         """Let it caption clips [B, *features] as it does; its result as it is."""
         given: dict[str, Any] = dict(self.settings.extra)
+        given |= dict.fromkeys(self.narrowed, 1) if narrow else {}
         for name, role in self.assignment.items():
             given[name] = (
                 self.audio_form.arrange(audio)
@@ -184,7 +187,7 @@ class GenerateProgram:
         enough = None if finish else tokens.shape[1]
         choices = ForcedChoices(words, len(tokens), tokens[:, 1:], enough)
         with contextlib.suppress(Enough), choices:
-            self.result(audio)
+            self.result(audio, narrow=True)
         return choices
 
     def run(self, audio: Tensor, tokens: Tensor) -> Tensor:

@@ -6,7 +6,7 @@ import contextlib
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
@@ -82,6 +82,7 @@ def wrap(
     settings: Mapping[str, Any] | None = None,
     checkpoint: str | None = None,
     found: Mapping[str, str] | None = None,
+    module: ModuleType | None = None,
 ) -> DerivedCaptioner:
     """Make a captioner of a network, whose own methods are called to find out how they work.
 
@@ -98,12 +99,13 @@ def wrap(
         settings: saved beside the weights.
         checkpoint: path of the weights, beside which words may stand.
         found: how the network was built, for the report.
+        module: beside what functions and constants are looked for; by default the network's own.
 
     Raises:
         CapfixError: something that cannot be derived; the message names the argument that tells.
     """
     network.eval()
-    module = sys.modules.get(type(network).__module__)
+    module = module or sys.modules.get(type(network).__module__)
     module = None if module is not None and module.__name__.startswith("torch.") else module
     words = find_vocabulary(network, module, settings or {}, checkpoint, vocabulary)
     rate = sample_rate or find_sample_rate(network, module, settings or {})
@@ -404,5 +406,3 @@ def network_of(captioner: DerivedCaptioner) -> Sequence[str]:
         lines.append(f"features from {told.front_end}")
     return [*lines, f"audio as {told.audio}", f"kept: {', '.join(told.kept) or 'nothing'}"]
 
-
-__all__ = ["replace", "wrap"]

@@ -1,0 +1,143 @@
+"""``--network MODULE:CLASS``: a network built, loaded and wrapped without a line of its author's."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor, nn
+
+from capfix_cli.captioners.derived.constructor import Known, build_network
+from capfix_cli.captioners.derived.derived_captioner import DerivedCaptioner
+from capfix_cli.captioners.derived.network_facts import candidate_words, vocabulary_forms
+from capfix_cli.captioners.derived.network_source import Source, find_function, find_source
+from capfix_cli.captioners.derived.wrap import wrap
+from capfix_cli.checkpoints.inspection import settings_beside
+from capfix_cli.checkpoints.model_options import ModelOptions
+from capfix_cli.checkpoints.weights import load_weights
+from capfix_cli.core.errors import CapfixError
+
+
+def load_network(
+    name: str, checkpoint: str, device: str, options: ModelOptions
+) -> DerivedCaptioner:
+    """Build the class that was named, load the checkpoint into it, and derive a captioner.
+
+    Args:
+        name: ``MODULE:CLASS`` or ``FILE.py:CLASS``; a function that returns a network will do.
+        checkpoint: its weights.
+        device: where to compute.
+        options: what the command line says beside.
+
+    Raises:
+        CapfixError: no such class, an argument that nothing tells, weights that do not fit, or a
+            network whose methods cannot be made out; the message names the option that helps.
+    """
+    source = find_source(name)
+    settings = settings_beside(checkpoint) or {}
+    weights = load_weights(checkpoint)
+    words = candidate_words(None, source.module, settings, checkpoint)
+    found: Mapping[str, str] = {}
+    if isinstance(source.made, nn.Module):
+        network = source.made
+    else:
+        known = Known(
+            settings=settings,
+            shapes={key: tuple(tensor.shape) for key, tensor in _bare(weights).items()},
+            vocabularies=vocabulary_forms(words),
+            given=parse_arguments(options.network_args),
+            words=None if words is None else len(words),
+        )
+        built = build_network(source.made, _short(source), known)
+        network, found = built.network, built.found
+    _fill(network, checkpoint, weights)
+    return wrap(
+        network.to(device),
+        vocabulary=None if options.vocabulary is None else options.vocabulary,
+        sample_rate=options.sample_rate,
+        front_end=None
+        if options.front_end is None
+        else find_function(options.front_end, "--front-end"),
+        settings=settings,
+        checkpoint=checkpoint,
+        found=found,
+        module=source.module,
+    )
+
+
+def _short(source: Source) -> str:
+    return getattr(source.made, "__name__", source.name)
+
+
+def _bare(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """Drop a first name that all tensors share: a module that holds the network under any name."""
+    firsts = {key.partition(".")[0] for key in weights}
+    if len(firsts) != 1 or any("." not in key for key in weights):
+        return weights
+    return {key.partition(".")[2]: tensor for key, tensor in weights.items()}
+
+
+def _fill(network: nn.Module, checkpoint: str, weights: Mapping[str, Tensor]) -> None:
+    """Load the weights, whatever the names that all of them begin with.
+
+    Raises:
+        CapfixError: tensors that are missing, misshapen or have no place.
+    """
+    own = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
+    for some in (weights, _bare(weights)):
+        if {key: tuple(tensor.shape) for key, tensor in some.items()} == own:
+            network.load_state_dict(dict(some))
+            network.eval()
+            return
+    load_weights(checkpoint, network=network)
+
+
+def parse_arguments(text: str | None) -> dict[str, Any]:
+    """Read ``NAME=VALUE,...`` as Python writes values; what is no such value is text.
+
+    Raises:
+        CapfixError: a part without a name.
+    """
+    found: dict[str, Any] = {}
+    if not text:
+        return found
+    for part in _parts(text):
+        name, equals, value = part.partition("=")
+        if not equals or not name.strip().isidentifier():
+            raise CapfixError(
+                f"--network-args: {part!r} is not NAME=VALUE.",
+                "For example: --network-args hidden=256,n_heads=4",
+            )
+        try:
+            found[name.strip()] = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            found[name.strip()] = value.strip()
+    return found
+
+
+def _parts(text: str) -> list[str]:
+    """Split at commas outside of brackets and quotes."""
+    parts, depth, quote = [""], 0, ""
+    for letter in text:
+        if quote:
+            quote = "" if letter == quote else quote
+        elif letter in "'\"":
+            quote = letter
+        elif letter in "([{":
+            depth += 1
+        elif letter in ")]}":
+            depth -= 1
+        if letter == "," and not depth and not quote:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part for part in parts if part.strip()]
+
+
+def file_of(name: str) -> str | None:
+    """Give the file of ``FILE.py:CLASS`` or ``MODULE:CLASS``, to tell whose line failed."""
+    place = name.rpartition(":")[0] if ":" in name else name
+    file = Path(place if place.endswith(".py") else f"{place.replace('.', '/')}.py")
+    return str(file)
