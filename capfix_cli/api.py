@@ -11,6 +11,7 @@ from typing import Any
 from capfix_cli import __version__
 from capfix_cli.audio.clip_set import ClipSet, ClipSource, source_path
 from capfix_cli.captioners.adapters import attribute_adapter_errors
+from capfix_cli.captioners.derived.network_source import file_of
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captions.captions_file import write_captions
@@ -26,6 +27,7 @@ from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
 from capfix_cli.diagnosis.diagnose import DiagnosisResult, run_diagnosis
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.given_files import GivenFiles, open_given_files
+from capfix_cli.diagnosis.identity import prove_identity
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData, examine_training
 from capfix_cli.diagnosis.training_data.data_findings import write_rows
 from capfix_cli.diagnosis.verdict import require_enough
@@ -37,6 +39,7 @@ from capfix_cli.measures.measure_table import measure_captions
 from capfix_cli.runs import run_store as runs
 from capfix_cli.schemas.clip_records import ClipCaption
 from capfix_cli.schemas.diagnosis_record import Diagnosis
+from capfix_cli.schemas.identity_record import Identity
 from capfix_cli.schemas.plain_data import to_dict
 from capfix_cli.schemas.retraining_record import Retraining
 from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
@@ -75,7 +78,7 @@ def _diagnose(
     loaded = load(model, settings.adapter, settings.device, settings.model)
     marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
     files = open_given_files(audio, settings, progress)
-    with runs.new_run(settings.root) as run, attribute_adapter_errors(settings.adapter):
+    with runs.new_run(settings.root) as run, attribute_adapter_errors(_code_of(settings)):
         clips = encode_and_caption(
             loaded.captioner,
             files.clips,
@@ -84,6 +87,7 @@ def _diagnose(
             progress=progress,
         )
         require_enough(clips.audio.clips, clips.audio.skipped)
+        identity = prove_identity(loaded.captioner, clips, settings, model, progress)
         references = files.references_of(clips.captions)
         training = _training(loaded, clips, files, references, settings, progress=progress)
         if training is not None:
@@ -108,12 +112,17 @@ def _diagnose(
         record = _record(case, examined, training)
         diagnosis = replace(
             record,
+            identity=identity,
             run=run.id,
             recipe=str(path) if recipe is not None else None,
-            notes=(*files.notes, *clips.notes, *record.notes),
+            notes=(*_told(identity), *files.notes, *clips.notes, *record.notes),
         )
         _store(run, clips, diagnosis, references or {}, settings)
     return diagnosis
+
+
+def _told(identity: Identity | None) -> tuple[str, ...]:
+    return () if identity is None else (f"{identity.sentence}.",)
 
 
 def _record(
@@ -148,6 +157,12 @@ def _record(
         lost_at=examined.lost_at,
         repairs=tuple(repair.record for repair in examined.repairs),
     )
+
+
+def _code_of(settings: Settings) -> str | None:
+    """Name the file of the user's whose code runs, as an adapter is named."""
+    network = settings.model.network
+    return settings.adapter if network is None else f"{file_of(network)}:{network}"
 
 
 def _beside(model: str) -> dict[str, Any] | None:
@@ -316,7 +331,7 @@ def generate(
     captions: list[ClipCaption] = []
     with seeded(settings.seed), join(settings.device) as team:
         loaded = load(model, settings.adapter, team.device, given)
-        with attribute_adapter_errors(settings.adapter):
+        with attribute_adapter_errors(_code_of(settings)):
             generated = caption_folder(
                 loaded.captioner,
                 audio,

@@ -140,8 +140,8 @@ def _needs_code(path: str) -> bool:
 def _no_network(path: str, contents: str) -> CapfixError:
     return CapfixError(
         f"{path} holds {contents}, but not how its network is built.",
-        f"Weights alone cannot run: `capfix adapter new {path}` writes the few lines that "
-        "are needed (docs/adapters.md); give them with --adapter FILE.py:load.",
+        "Name the class of its network: --network my_model:Captioner. Where that does not do,"
+        f" `capfix adapter new {path}` writes the few lines that are needed (docs/adapters.md).",
     )
 
 

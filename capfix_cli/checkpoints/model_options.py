@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,16 @@ class ModelOptions:
     front_end: str | None = None
     sample_rate: int | None = None
 
+    def filled_from(self, told: Mapping[str, Any]) -> ModelOptions:
+        """Take what is not given from an earlier command; trust is given anew each time."""
+        known: dict[str, Any] = {
+            name: told.get(name) for name in REMEMBERED if getattr(self, name) is None
+        }
+        return replace(self, **known)
 
+
+# What a later command takes over from a run; trust is given anew each time.
+REMEMBERED = tuple(row.name for row in fields(ModelOptions) if row.name != "trust")
 NO_MODEL_OPTIONS = ModelOptions()
 _current: ContextVar[ModelOptions] = ContextVar("given", default=NO_MODEL_OPTIONS)
 

@@ -47,6 +47,7 @@ def new(
 
 @app.command("check")
 def check(
+    context: typer.Context,
     adapter: Annotated[str, typer.Argument(metavar="FILE.py[:FACTORY]", help="The adapter.")],
     model: Annotated[str, typer.Argument(help="The checkpoint that it loads.")] = "",
     vocabulary: options.VocabularyOption = None,
@@ -61,7 +62,7 @@ def check(
     """Try an adapter on synthetic audio, clause by clause of the contract."""
     from capfix_cli.captioners.adapters import load_with_adapter
     from capfix_cli.captioners.contract.contract_check import check_contract
-    from capfix_cli.checkpoints.model_options import ModelOptions, use
+    from capfix_cli.checkpoints.model_options import use
 
     if adapter.endswith(".py"):
         adapter += ":load"
@@ -70,8 +71,7 @@ def check(
             f"{adapter} is no Python file.",
             "The adapter comes first: capfix adapter check FILE.py MODEL",
         )
-    given = ModelOptions(vocabulary, bos, eos, pad, trust, prompt)
-    with use(options.about_model(model or None, given)):
+    with use(options.about_model(model or None, options.model_options(context))):
         captioner = load_with_adapter(adapter, model, device)
     if captioner.module is not None:
         captioner.module.eval()

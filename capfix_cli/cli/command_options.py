@@ -60,6 +60,39 @@ EosOption = Annotated[
 PadOption = Annotated[
     str | None, typer.Option("--pad", metavar="TOKEN", help="Fills batches: name or id.")
 ]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--network", metavar="MODULE:CLASS", help="Your network's class; no adapter is needed."
+    ),
+]
+NetworkArgsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--network-args", metavar="NAME=VALUE,...", help="For its constructor, where asked for."
+    ),
+]
+FrontEndOption = Annotated[
+    str | None,
+    typer.Option(
+        "--front-end", metavar="MODULE:FUNCTION", help="Makes its features, where asked for."
+    ),
+]
+RateOption = Annotated[
+    int | None, typer.Option("--sample-rate", min=1, help="Of its audio, in Hz, where asked for.")
+]
+OwnCaptionsOption = Annotated[
+    str | None,
+    typer.Option(
+        "--captions", metavar="FILE", help="What your own script says of the clips: compared."
+    ),
+]
+OwnGenerateOption = Annotated[
+    str | None,
+    typer.Option(
+        "--generate", metavar="MODULE:FUNCTION", help="Your own captioning, run and compared."
+    ),
+]
 TrustOption = Annotated[
     bool, typer.Option("--trust", help="Run the code that belongs to the model; it can do harm.")
 ]
@@ -102,6 +135,14 @@ FailOnOption = Annotated[
         "--fail-on", metavar="VERDICT,...", help="Exit with status 3 on one of these verdicts."
     ),
 ]
+
+
+def model_options(context: typer.Context) -> ModelOptions:
+    """Gather what a command line says about the model, whichever of its options there are."""
+    from capfix_cli.checkpoints.model_options import ModelOptions
+
+    names = (row.name for row in dataclasses.fields(ModelOptions))
+    return ModelOptions(**{n: context.params[n] for n in names if n in context.params})
 
 
 def about_model(model: str | None, given: ModelOptions) -> ModelOptions:

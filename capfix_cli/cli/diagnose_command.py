@@ -13,6 +13,7 @@ from capfix_cli.core.errors import CapfixError
 
 
 def command(
+    context: typer.Context,
     model: Annotated[str, typer.Argument(help="A checkpoint.", show_default=False)],
     audio: options.AudioOption,
     references: options.ReferencesOption = None,
@@ -25,6 +26,12 @@ def command(
         str | None,
         typer.Option("--training-config", metavar="YAML", help="Settings it was trained with."),
     ] = None,
+    network: options.NetworkOption = None,
+    network_args: options.NetworkArgsOption = None,
+    front_end: options.FrontEndOption = None,
+    sample_rate: options.RateOption = None,
+    captions: options.OwnCaptionsOption = None,
+    generate: options.OwnGenerateOption = None,
     adapter: options.AdapterOption = None,
     vocabulary: options.VocabularyOption = None,
     bos: options.BosOption = None,
@@ -45,15 +52,15 @@ def command(
         raise CapfixError("--train-audio needs captions.", "Add --train-captions CSV.")
     with Watcher(quiet=quiet) as progress:
         from capfix_cli import api as pipeline
-        from capfix_cli.checkpoints.model_options import ModelOptions
 
-        given = ModelOptions(vocabulary, bos, eos, pad, trust, prompt)
-        given = options.about_model(model, given)
+        given = options.about_model(model, options.model_options(context))
         settings = replace(
             options.settings(adapter, device, batch_size, seed, references, given),
             train_captions=train_captions,
             train_audio=train_audio,
             training_config=training_config,
+            own_captions=captions,
+            own_generate=generate,
         )
         diagnosis = pipeline.diagnose(model, audio, settings, progress)
     if as_json:

@@ -50,6 +50,10 @@ def command(
     contrast_against: options.AgainstOption = None,
     decoding: options.DecodingOption = None,
     output: options.CaptionFileOption = None,
+    network: options.NetworkOption = None,
+    network_args: options.NetworkArgsOption = None,
+    front_end: options.FrontEndOption = None,
+    sample_rate: options.RateOption = None,
     adapter: options.AdapterOption = None,
     vocabulary: options.VocabularyOption = None,
     bos: options.BosOption = None,
@@ -64,9 +68,7 @@ def command(
     quiet: options.QuietOption = False,
 ) -> None:
     """Caption a folder of clips, decoding as told or as the latest run found best."""
-    from capfix_cli.checkpoints.model_options import ModelOptions
-
-    given = ModelOptions(vocabulary, bos, eos, pad, trust, prompt)
+    given = options.model_options(context)
     chosen = options.decoding_of(context, decoding)
     speaks = _speaks(output)
     quiet = quiet or not speaks

@@ -59,14 +59,11 @@ def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
     run = _latest(work.model, work.audio)
     known = run.command()
     if work.model is None:
-        # Trust is given anew each time; what the words are stays as it was told.
-        told, own = known.get("given") or {}, work.given
-        names = ("vocabulary", "bos", "eos", "pad", "prompt")
         work = replace(
             work,
             model=str(known["model"]),
             adapter=work.adapter or known.get("adapter"),
-            given=replace(own, **{name: getattr(own, name) or told.get(name) for name in names}),
+            given=work.given.filled_from(known.get("given") or {}),
         )
     audio = work.audio or str(known["audio"])
     if audio == PIPED:

@@ -6,7 +6,11 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from capfix_cli.checkpoints.model_options import NO_MODEL_OPTIONS, ModelOptions
+from capfix_cli.checkpoints.model_options import (
+    NO_MODEL_OPTIONS,
+    REMEMBERED,
+    ModelOptions,
+)
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions, flag
 from capfix_cli.schemas.record_reading import read_record
 
@@ -78,13 +82,17 @@ def build_manifest(
     given: ModelOptions = NO_MODEL_OPTIONS,
 ) -> GenerationManifest:
     """Gather what a command's captions are made with, its paths from the root."""
-    told = {name: getattr(given, name) for name in ("vocabulary", "bos", "eos", "pad", "prompt")}
+    told = {name: _as_text(getattr(given, name)) for name in REMEMBERED}
     told["vocabulary"] = told["vocabulary"] and _whole_path(told["vocabulary"])
     if adapter is not None:
         file, colon, factory = adapter.rpartition(":")
         adapter = f"{_whole_path(file)}:{factory}" if colon else adapter
     model, audio = _whole_path(model), _whole_path(audio)
     return GenerationManifest(model, audio, options.to_dict(), seed, adapter, told)
+
+
+def _as_text(value: Any) -> str | None:
+    return None if value is None else str(value)
 
 
 def _whole_path(path: str) -> str:

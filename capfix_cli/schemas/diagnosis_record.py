@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from capfix_cli.schemas.identity_record import Identity
 from capfix_cli.schemas.clip_records import SkippedClip
+from capfix_cli.schemas.identity_record import Identity
 from capfix_cli.schemas.measured_values import Axis, Evidence, Listening, Measure, Verdict
 
 Status = Literal["needed", "done", "not-applicable", "unknown"]

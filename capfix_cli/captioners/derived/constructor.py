@@ -93,7 +93,7 @@ def build_network(make: Callable[..., Any], name: str, known: Known) -> Built:
             return built
         tried.append("")
         kept_built = built
-    if len(tried) and tried[0]:
+    if tried and tried[0]:
         raise kept
     return kept_built  # what does not fit is told tensor by tensor where the weights are loaded
 
@@ -213,9 +213,9 @@ class _Search:
         defaulted = [
             name
             for name, one in self.parameters.items()
-            if type(one.default) is int and name not in self.values and not isinstance(
-                one.default, bool
-            )
+            if type(one.default) is int
+            and name not in self.values
+            and not isinstance(one.default, bool)
         ]
         names = [*open_, *defaulted]
         for _ in range(ROUNDS):
@@ -244,35 +244,34 @@ class _Search:
         before = start.get(name)
         if type(before) is not int:
             return False
-        first = self._try(start)
-        if first is None:
-            return False
         step = STEP if before >= STEP else 1
-        other = self._try({**start, name: before + step})
-        if other is None:
+        first, other = self._try(start), self._try({**start, name: before + step})
+        if first is None or other is None:
             return False
-        wanted = self.known.shapes
         if first.keys() != other.keys():
             return self._by_count(name, start)
-        guesses = []
-        for key in first.keys() & wanted.keys():
-            sizes = zip(first[key], other[key], wanted[key], strict=False)
-            for one, two, want in sizes:
-                if len(first[key]) == len(wanted[key]) and one != two:
-                    slope = (two - one) / step
-                    guesses.append(before + (want - one) / slope)
-        # Sizes that other unknown numbers change too give other guesses: the commonest is right.
-        whole = [int(guess) for guess in guesses if guess > 0 and guess == int(guess)]
-        if not whole:
+        best = self._by_sizes(before, step, first, other)
+        if best is None:
             return False
-        best = max(set(whole), key=lambda guess: (whole.count(guess), -guess))
-        if whole.count(best) * 2 < len(guesses) and len(guesses) > 1:
-            alone = self._try({**start, name: best})
-            if alone is None:
-                return False
         where = "the default" if best == before else "the shapes of the weights"
         self._set(name, best, where)
         return True
+
+    def _by_sizes(self, before: int, step: int, first: Shapes, other: Shapes) -> int | None:
+        """Solve for the number that gives the checkpoint's sizes; most sizes must say the same."""
+        wanted = self.known.shapes
+        guesses = []
+        for key in first.keys() & wanted.keys():
+            if len(first[key]) != len(wanted[key]):
+                continue
+            for one, two, want in zip(first[key], other[key], wanted[key], strict=True):
+                if one != two:
+                    guesses.append(before + (want - one) * step / (two - one))
+        # Sizes that other unknown numbers change too give other guesses: the commonest is right.
+        whole = [int(guess) for guess in guesses if guess > 0 and guess == int(guess)]
+        if not whole:
+            return None
+        return max(sorted(set(whole)), key=whole.count)
 
     def _by_count(self, name: str, start: Mapping[str, Any]) -> bool:
         for count in range(1, MOST_LAYERS + 1):

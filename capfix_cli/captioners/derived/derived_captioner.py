@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,11 +14,11 @@ from torch.utils import _pytree as pytree
 from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.captioners.derived.own_script import as_text
 from capfix_cli.captioners.derived.programs import (
-    ForwardProgram,
     GenerateProgram,
     Program,
     own_captions,
 )
+from capfix_cli.captioners.derived.recurrent_steps import RecurrentSteps
 from capfix_cli.captioners.derived.word_free_modules import (
     HeldModule,
     handed_back,
@@ -96,8 +96,18 @@ class DerivedCaptioner(Captioner):
         self.derivation = derivation
         self.held: list[HeldModule] = []
         self.needs_audio = True
+        self.blank: frozenset[str] = frozenset()  # parts of which only the shape is looked at
         self.clip_shape: tuple[int, ...] = ()
+        self.steps: RecurrentSteps | None = None
+        self.copies = True  # until it is known that nothing is written into what is kept
+        self.dims: dict[str, int] = {}  # axes of each part, clips left out
         self.autoregressive = not getattr(program, "at_once", False)
+
+    @property
+    def parts(self) -> list[str]:
+        """The names of what is kept of a clip, in order."""
+        names = [part_name(one, at) for one in self.held for at in one.kept_leaves]
+        return [*names, AUDIO] if self.needs_audio or not names else names
 
     @property
     def device(self) -> torch.device:
@@ -105,14 +115,17 @@ class DerivedCaptioner(Captioner):
         module: nn.Module = self.module  # type: ignore[assignment]
         return next((w.device for w in module.parameters()), torch.device("cpu"))
 
-    def keep(self, held: Sequence[HeldModule], *, needs_audio: bool) -> None:
+    def keep(
+        self, held: Sequence[HeldModule], *, needs_audio: bool, blank: Collection[str] = ()
+    ) -> None:
         """Keep the outputs of these modules as the memory.
 
         Args:
             held: modules that only the audio decides.
             needs_audio: whether the rest still looks at the features.
+            blank: parts of their outputs that the rest needs no numbers of.
         """
-        self.held, self.needs_audio = list(held), needs_audio
+        self.held, self.needs_audio, self.blank = list(held), needs_audio, frozenset(blank)
         self.derivation = replace(self.derivation, kept=tuple(one.name for one in held))
 
     def features(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
@@ -128,21 +141,34 @@ class DerivedCaptioner(Captioner):
     def encode_features(self, features: Tensor, lengths: Tensor) -> Memory:
         """Run the network on clips of one length together, and keep what the audio decides."""
         parts: dict[int, dict[str, Tensor]] = {}
-        order: list[int] = []
         for frames, rows in _groups(lengths.tolist()):
             clips = features[rows, :frames]
-            for place, row in enumerate(rows):
-                order.append(row)
-                parts[row] = {}
-            for key, value in self._heard(clips).items():
+            parts |= {row: {} for row in rows}
+            heard = self._heard(clips)
+            self.dims = {name: part.ndim - 1 for name, part in heard.items()}
+            for key, value in heard.items():
                 for place, row in enumerate(rows):
                     parts[row][key] = value[place]
-        return _stacked([parts[row] for row in sorted(order)], lengths.tolist())
+        return self._stacked([parts[row] for row in sorted(parts)], lengths.tolist())
+
+    def _stacked(self, clips: Sequence[Mapping[str, Tensor]], frames: Sequence[int]) -> Memory:
+        """Put clips' memories below one another, zero-padded, with the size of each beside."""
+        memory: dict[str, Tensor] = {}
+        sizes = [[length] for length in frames]
+        for name in self.parts:
+            found = [clip[name] for clip in clips]
+            for row, part in zip(sizes, found, strict=True):
+                row.extend(part.shape)
+            if name not in self.blank:
+                largest = [max(sides) for sides in zip(*(p.shape for p in found), strict=True)]
+                memory[name] = torch.stack([_padded(part, largest) for part in found])
+        memory[SIZES] = torch.tensor(sizes, dtype=torch.long, device=self.device)
+        return memory
 
     def _heard(self, clips: Tensor) -> dict[str, Tensor]:
         """[G, frames, F] -> memory of G clips of one length, each part [G, ...]."""
         kept: dict[str, list[Tensor]] = {}
-        batches = clips.split(1) if self.program.alone else (clips,)
+        batches = clips.unsqueeze(1) if self.program.alone else (clips,)
         for batch in batches:
             start = self.start_prefix(len(batch)).to(self.device)
             with recorded(self.module) as outputs:  # type: ignore[arg-type]
@@ -150,29 +176,47 @@ class DerivedCaptioner(Captioner):
                     self.program.run(batch, start)
             for one in self.held:
                 leaves, _ = outputs[one.name][0]
-                for place, axis in enumerate(one.rows):
-                    if axis is not None:
-                        leaf = leaves[place]
-                        leaf = leaf.unsqueeze(0) if axis < 0 else leaf.movedim(axis, 0)
-                        kept.setdefault(f"{one.name}/{place}", []).append(leaf)
+                for place, axis in one.kept_leaves.items():
+                    leaf = leaves[place]
+                    leaf = leaf.unsqueeze(0) if axis < 0 else leaf.movedim(axis, 0)
+                    kept.setdefault(part_name(one, place), []).append(leaf)
         memory = {name: torch.cat(found) for name, found in kept.items()}
-        if self.needs_audio or not memory:
-            memory[AUDIO] = clips
+        memory[AUDIO] = clips
         return memory
 
     def logits(self, prefix: Tensor, memory: Memory) -> Tensor:
         """[B, T] -> [B, V], by the whole prefix."""
-        return self._scores(self.program, prefix, memory)[:, -1]
+        return self.score_with(self.program, prefix, memory)[:, -1]
 
     def sequence_logits(self, tokens: Tensor, memory: Memory) -> Tensor:
         """[B, T] -> [B, T, V] in one pass."""
-        return self._scores(self.whole or self.program, tokens, memory)
+        return self.score_with(self.whole or self.program, tokens, memory)
 
-    def _scores(self, program: Program, tokens: Tensor, memory: Memory) -> Tensor:
+    def step(self, token: Tensor, state: Any, memory: Memory) -> tuple[Tensor, Any]:
+        """Feed one word a clip: through the user's own loop where that works, else anew."""
+        if self.steps is None:
+            return super().step(token, state, memory)
+        token = token.to(self.device)
+        alone = self.steps.program.alone
+        found: list[tuple[list[int], Tensor, tuple[Tensor, ...]]] = []
+        for rows, clips, kept in self._batches(memory, alone=alone):
+            with handed_back(self.module, kept, copied=self.copies):  # type: ignore[arg-type]
+                if state is None:
+                    told = self.steps.first(clips, token[rows])
+                else:
+                    told = self.steps.next(clips, token[rows], tuple(s[rows] for s in state))
+            found.append((rows, *told))
+        order = torch.tensor([row for rows, _, _ in found for row in rows]).argsort()
+        scores = torch.cat([part for _, part, _ in found])[order]
+        parts = zip(*(part for _, _, part in found), strict=True)
+        return scores, tuple(torch.cat(list(same))[order] for same in parts)
+
+    def score_with(self, program: Program, tokens: Tensor, memory: Memory) -> Tensor:
+        """Score the word after each token by one of the network's methods, [B, T, V]."""
         tokens = tokens.to(self.device)
         found: list[tuple[list[int], Tensor]] = []
         for rows, clips, kept in self._batches(memory, alone=program.alone):
-            with handed_back(self.module, kept):  # type: ignore[arg-type]
+            with handed_back(self.module, kept, copied=self.copies):  # type: ignore[arg-type]
                 found.append((rows, program.run(clips, tokens[rows])))
         scores = torch.empty(len(tokens), *found[0][1].shape[1:], device=found[0][1].device)
         for rows, part in found:
@@ -183,20 +227,38 @@ class DerivedCaptioner(Captioner):
         self, memory: Memory, *, alone: bool
     ) -> Iterator[tuple[list[int], Tensor, dict[str, Any]]]:
         """Yield rows of one size: which they are, their audio, and what their modules gave."""
-        names = [name for name in memory if name != SIZES]
         sizes = [tuple(row) for row in memory[SIZES].tolist()]
         for size, rows in _groups(sizes):
-            parts = _cut({name: memory[name][rows] for name in names}, names, size[1:])
-            for batch in ([row] for row in range(len(rows))) if alone else (range(len(rows)),):
-                chosen = list(batch)
-                some = {name: part[chosen] for name, part in parts.items()}
-                clips = some[AUDIO] if AUDIO in some else self._blank(len(chosen), size[0])
-                yield [rows[place] for place in chosen], clips, self._outputs(some)
+            whole = len(rows) == len(sizes)  # the usual case: nothing is copied
+            found = {n: p if whole else p[rows] for n, p in memory.items() if n != SIZES}
+            parts = self._cut(found, size[1:], len(rows))
+            for chosen in [[at] for at in range(len(rows))] if alone else [None]:
+                some = parts if chosen is None else {n: p[chosen] for n, p in parts.items()}
+                count = len(rows) if chosen is None else 1
+                clips = some[AUDIO] if AUDIO in some else self._blank(count, size[0])
+                kept = rows if chosen is None else [rows[chosen[0]]]
+                yield kept, clips, self._outputs(some)
 
     def _blank(self, rows: int, frames: int) -> Tensor:
         """Stand for audio that nothing looks at any more; it takes no room."""
         shape = (frames, *self.clip_shape)
         return torch.zeros((1, *shape), device=self.device).expand(rows, *shape)
+
+    def _cut(
+        self, found: Mapping[str, Tensor], sizes: Sequence[int], rows: int
+    ) -> dict[str, Tensor]:
+        """Take the padding of rows of one size off again, and stand in for what is blank."""
+        cut: dict[str, Tensor] = {}
+        waiting = list(sizes)
+        for name in self.parts:
+            dims = self.dims[name]
+            ends, waiting = waiting[:dims], waiting[dims:]
+            if name in self.blank:
+                zero = torch.zeros([1] * (dims + 1), device=self.device)
+                cut[name] = zero.expand(rows, *ends)
+            else:
+                cut[name] = found[name][(slice(None), *(slice(0, end) for end in ends))]
+        return cut
 
     def _outputs(self, parts: Mapping[str, Tensor]) -> dict[str, Any]:
         outputs = {}
@@ -206,7 +268,7 @@ class DerivedCaptioner(Captioner):
                 if axis is None:
                     leaves.append(one.fixed[place])
                 else:
-                    leaf = parts[f"{one.name}/{place}"]
+                    leaf = parts[part_name(one, place)]
                     leaves.append(leaf[0] if axis < 0 else leaf.movedim(0, axis))
             outputs[one.name] = pytree.tree_unflatten(leaves, one.form)
         return outputs
@@ -263,9 +325,9 @@ class TrainableDerivedCaptioner(DerivedCaptioner):
         return self.eos_id if self.pad_id is None else self.pad_id
 
 
-def is_forward(program: Program | None) -> bool:
-    """Say whether a program can give gradients: forced captioning runs without them."""
-    return isinstance(program, ForwardProgram)
+def part_name(module: HeldModule, place: int) -> str:
+    """Name one tensor of a kept module's output."""
+    return f"{module.name}/{place}"
 
 
 def _groups(keys: Sequence[Any]) -> list[tuple[Any, list[int]]]:
@@ -276,21 +338,6 @@ def _groups(keys: Sequence[Any]) -> list[tuple[Any, list[int]]]:
     return list(groups.items())
 
 
-def _stacked(clips: Sequence[Mapping[str, Tensor]], frames: Sequence[int]) -> dict[str, Tensor]:
-    """Put clips' memories below one another, zero-padded, with the size of each beside."""
-    memory: dict[str, Tensor] = {}
-    sizes = [[length] for length in frames]
-    for name in clips[0]:
-        parts = [clip[name] for clip in clips]
-        for row, part in zip(sizes, parts, strict=True):
-            row.extend(part.shape)
-        largest = [max(sides) for sides in zip(*(part.shape for part in parts), strict=True)]
-        memory[name] = torch.stack([_padded(part, largest) for part in parts])
-    device = next(iter(memory.values())).device
-    memory[SIZES] = torch.tensor(sizes, dtype=torch.long, device=device)
-    return memory
-
-
 def _padded(part: Tensor, sizes: Sequence[int]) -> Tensor:
     """Fill a tensor up with zeros at the end of each axis."""
     missing = [size - own for size, own in zip(sizes, part.shape, strict=True)]
@@ -298,16 +345,3 @@ def _padded(part: Tensor, sizes: Sequence[int]) -> Tensor:
         return part
     pads = [number for gap in reversed(missing) for number in (0, gap)]
     return torch.nn.functional.pad(part, pads)
-
-
-def _cut(
-    parts: Mapping[str, Tensor], names: Sequence[str], sizes: Sequence[int]
-) -> dict[str, Tensor]:
-    """Take the padding of rows of one size off again."""
-    cut: dict[str, Tensor] = {}
-    waiting = iter(sizes)
-    for name in names:
-        part = parts[name]
-        ends = [next(waiting) for _ in range(part.ndim - 1)]
-        cut[name] = part[(slice(None), *(slice(0, end) for end in ends))]
-    return cut

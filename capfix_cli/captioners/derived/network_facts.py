@@ -6,6 +6,7 @@ places differ, none is taken, and the option that decides is named.
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,11 @@ from capfix_cli.checkpoints.word_files import read_words
 from capfix_cli.core.errors import CapfixError
 
 RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz that audio comes in
-_RATE = re.compile(r"^(sr|fs|rate|(target_?)?sample_?rate|sampling_?rate|target_?sr|hz|sample_?freq\w*|abtastrate)$", re.I)
+_RATE = re.compile(
+    r"^(sr|fs|rate|(target_?)?sample_?rate|sampling_?rate|target_?sr|hz|sample_?freq\w*|abtastrate)$",
+    re.I,
+)
+_TO_WORD = re.compile(r"(i|id|idx|index|ix)\w*(2|to)_?(w|word|token|str|s)\w*$|index_word")
 _WORD_FILES = re.compile(r"vocab|words|word2|2word|tokens|itos|lexicon|woerter", re.I)
 _WORD_SUFFIXES = {".json", ".txt", ".pkl", ".pickle", ".csv", ".model"}
 _START = re.compile(r"^<?(bos|sos|start|go|begin|cls)(_?(token|id|idx|index|ix))*>?$", re.I)
@@ -145,13 +150,13 @@ def _of_object(name: str, value: Any) -> Iterator[dict[str, int]]:
     del name
     if isinstance(value, Mapping | list | tuple):
         found = words_of(value)
-        if found and len(found) > 3:  # noqa: PLR2004 - special tokens alone are no vocabulary
+        if found and len(found) > 3:
             yield found
     elif hasattr(value, "__dict__") and not callable(value):
         for _, inner in _plain_attributes(value):
             if isinstance(inner, Mapping | list | tuple):
                 found = words_of(inner)
-                if found and len(found) > 3:  # noqa: PLR2004
+                if found and len(found) > 3:
                     yield found
 
 
@@ -160,7 +165,7 @@ def _files_beside(checkpoint: Path, settings: Any) -> Iterator[dict[str, int]]:
     named = [
         folder / value
         for name, value in named_values(settings)
-        if isinstance(value, str) and _WORD_FILES.search(name) and len(value) < 200  # noqa: PLR2004
+        if isinstance(value, str) and _WORD_FILES.search(name) and len(value) < 200
     ]
     try:
         beside = sorted(
@@ -198,9 +203,7 @@ def _made(words: Mapping[str, int], special: Mapping[str, Any]) -> Vocabulary:
         return load_vocabulary(words)
     except CapfixError as error:
         useful = {
-            kind: value
-            for kind, value in special.items()
-            if type(value) is int or value in words
+            kind: value for kind, value in special.items() if type(value) is int or value in words
         }
         by_name = {
             kind: word
@@ -249,7 +252,7 @@ class VocabularyObject:
 
     def get(self, key: Any, default: Any = None) -> Any:
         """As of a map, either way round."""
-        return self[key] if key in self else default
+        return self[key] if key in self else default  # noqa: SIM401 - it is this very method
 
     def decode(self, ids: Any) -> str:
         """Write ids as text, special tokens left out."""
@@ -261,9 +264,12 @@ class VocabularyObject:
         if name.startswith("__"):
             raise AttributeError(name)
         lower = name.lower()
-        if re.match(r"(w|word|token|str|s|wort|t)\w*(2|to)_?(i|id|idx|index|ix)\w*$|stoi|word_index|vocab$", lower):
+        if re.match(
+            r"(w|word|token|str|s|wort|t)\w*(2|to)_?(i|id|idx|index|ix)\w*$|stoi|word_index|vocab$",
+            lower,
+        ):
             return self._ids
-        if re.match(r"(i|id|idx|index|ix)\w*(2|to)_?(w|word|token|str|s)\w*$|index_word", lower):
+        if _TO_WORD.match(lower):
             return dict(enumerate(self._words)) if lower != "itos" else self._words
         if lower in {"itos", "words", "tokens", "vocabulary"}:
             return self._words
@@ -286,8 +292,6 @@ def vocabulary_forms(words: Mapping[str, int] | None) -> list[Any]:
     inverse = {id_: word for word, id_ in words.items()}
     listed = [inverse[i] for i in sorted(inverse)]
     forms: list[Any] = []
-    try:
+    with contextlib.suppress(CapfixError):
         forms.append(VocabularyObject(_made(words, {})))
-    except CapfixError:
-        pass
     return [*forms, dict(words), listed, inverse]

@@ -1,16 +1,17 @@
-"""``--network MODULE:CLASS``: a network built, loaded and wrapped without a line of its author's."""
+"""``--network MODULE:CLASS``: a network built, loaded and wrapped without a line of adapter."""
 
 from __future__ import annotations
 
 import ast
 from collections.abc import Mapping
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor, nn
 
 from capfix_cli.captioners.derived.constructor import Known, build_network
 from capfix_cli.captioners.derived.derived_captioner import DerivedCaptioner
+from capfix_cli.captioners.derived.method_pairs import EncoderWithDecoder
 from capfix_cli.captioners.derived.network_facts import candidate_words, vocabulary_forms
 from capfix_cli.captioners.derived.network_source import Source, find_function, find_source
 from capfix_cli.captioners.derived.wrap import wrap
@@ -39,23 +40,16 @@ def load_network(
     settings = settings_beside(checkpoint) or {}
     weights = load_weights(checkpoint)
     words = candidate_words(None, source.module, settings, checkpoint)
-    found: Mapping[str, str] = {}
-    if isinstance(source.made, nn.Module):
-        network = source.made
-    else:
-        known = Known(
-            settings=settings,
-            shapes={key: tuple(tensor.shape) for key, tensor in _bare(weights).items()},
-            vocabularies=vocabulary_forms(words),
-            given=parse_arguments(options.network_args),
-            words=None if words is None else len(words),
-        )
-        built = build_network(source.made, _short(source), known)
-        network, found = built.network, built.found
-    _fill(network, checkpoint, weights)
+    known = Known(
+        settings=settings,
+        vocabularies=vocabulary_forms(words),
+        given=parse_arguments(options.network_args),
+        words=None if words is None else len(words),
+    )
+    network, found = _built(source, known, weights, checkpoint)
     return wrap(
         network.to(device),
-        vocabulary=None if options.vocabulary is None else options.vocabulary,
+        vocabulary=options.vocabulary,
         sample_rate=options.sample_rate,
         front_end=None
         if options.front_end is None
@@ -67,8 +61,54 @@ def load_network(
     )
 
 
-def _short(source: Source) -> str:
-    return getattr(source.made, "__name__", source.name)
+def _built(
+    source: Source, known: Known, weights: Mapping[str, Tensor], checkpoint: str
+) -> tuple[nn.Module, Mapping[str, str]]:
+    """Build what was named and put the weights into it."""
+    if source.decoder is not None:
+        return _built_as_two(source, known, weights, checkpoint)
+    if isinstance(source.made, nn.Module):
+        network, found = source.made, {}
+    else:
+        shapes = {key: tuple(tensor.shape) for key, tensor in _bare(weights).items()}
+        built = build_network(source.made, _short(source.made), replace(known, shapes=shapes))
+        network, found = built.network, dict(built.found)
+    _fill(network, checkpoint, weights)
+    return network, found
+
+
+def _built_as_two(
+    source: Source, known: Known, weights: Mapping[str, Tensor], checkpoint: str
+) -> tuple[nn.Module, Mapping[str, str]]:
+    """Build an encoder and a decoder, each from its own part of the weights.
+
+    Raises:
+        CapfixError: the checkpoint does not keep two parts.
+    """
+    parts: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in weights.items():
+        first, _, rest = key.partition(".")
+        parts.setdefault(first, {})[rest or key] = tensor
+    if len(parts) != 2:
+        raise CapfixError(
+            f"{checkpoint} holds {len(parts)} parts ({', '.join(list(parts)[:4])}), not an"
+            " encoder and a decoder.",
+            "Give both files, joined by a comma, or name the one class that holds both.",
+        )
+    made = []
+    found: dict[str, str] = {}
+    names = sorted(parts, key=lambda name: "dec" in name.lower())
+    for name, make in zip(names, (source.made, source.decoder), strict=True):
+        shapes = {key: tuple(tensor.shape) for key, tensor in parts[name].items()}
+        built = build_network(make, _short(make), replace(known, shapes=shapes, given={}))
+        _fill(built.network, checkpoint, parts[name])
+        made.append(built.network)
+        found |= built.found
+    return EncoderWithDecoder(*made).eval(), found
+
+
+def _short(made: Any) -> str:
+    return getattr(made, "__name__", type(made).__name__)
 
 
 def _bare(weights: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
@@ -134,10 +174,3 @@ def _parts(text: str) -> list[str]:
         else:
             parts[-1] += letter
     return [part for part in parts if part.strip()]
-
-
-def file_of(name: str) -> str | None:
-    """Give the file of ``FILE.py:CLASS`` or ``MODULE:CLASS``, to tell whose line failed."""
-    place = name.rpartition(":")[0] if ":" in name else name
-    file = Path(place if place.endswith(".py") else f"{place.replace('.', '/')}.py")
-    return str(file)

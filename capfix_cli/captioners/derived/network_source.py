@@ -27,11 +27,13 @@ class Source:
         name: as it was given.
         made: a class of networks, a function that builds one, or a network.
         module: whose functions and constants may tell more: features, sample rate, words.
+        decoder: the second class, where an encoder and a decoder are named.
     """
 
     name: str
     made: Any
     module: ModuleType
+    decoder: Any = None
 
 
 def find_source(name: str) -> Source:
@@ -45,6 +47,8 @@ def find_source(name: str) -> Source:
     """
     place, _, attribute = name.partition(":") if ".py:" not in name else name.rpartition(":")
     module = import_module_or_file(place)
+    if "," in attribute:
+        return _two(name, place, attribute, module)
     if attribute:
         return Source(name=name, made=_named(module, attribute, place), module=module)
     networks = own_networks(module)
@@ -55,6 +59,17 @@ def find_source(name: str) -> Source:
         f"{place} has {len(networks) or 'no'} networks{': ' if shown else ''}{shown}.",
         f"Name one: {place}:{networks[-1].__name__ if networks else 'CLASS'}",
     )
+
+
+def _two(name: str, place: str, attribute: str, module: ModuleType) -> Source:
+    names = [part.strip() for part in attribute.split(",")]
+    if len(names) != 2:
+        raise CapfixError(
+            f"--network {name} names {len(names)} classes.",
+            f"Name one, or an encoder and a decoder: {place}:{names[0]},{names[1]}",
+        )
+    made = [_named(module, part, place) for part in names]
+    return Source(name=name, made=made[0], module=module, decoder=made[1])
 
 
 def own_networks(module: ModuleType) -> list[type[nn.Module]]:
@@ -69,12 +84,23 @@ def own_networks(module: ModuleType) -> list[type[nn.Module]]:
 
 
 def own_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    """List the functions that a module defines itself, by name."""
+    """List a module's functions by name: its own, and those of files that lie beside it."""
     return {
         name: value
         for name, value in vars(module).items()
-        if isinstance(value, FunctionType) and value.__module__ == module.__name__
+        if isinstance(value, FunctionType) and _lies_beside(value.__module__, module)
     }
+
+
+def _lies_beside(name: str, module: ModuleType) -> bool:
+    """Say whether a module is the user's own code, as the one that was named is."""
+    if name == module.__name__:
+        return True
+    other = getattr(sys.modules.get(name), "__file__", None)
+    own = getattr(module, "__file__", None)
+    if not other or not own or "site-packages" in other:
+        return False
+    return Path(other).resolve().is_relative_to(Path(own).resolve().parent)
 
 
 def find_function(name: str, what: str) -> Callable[..., Any]:
@@ -87,9 +113,7 @@ def find_function(name: str, what: str) -> Callable[..., Any]:
     Raises:
         CapfixError: it is not there, or is nothing that can be called.
     """
-    place, colon, attribute = (
-        name.partition(":") if ".py:" not in name else name.rpartition(":")
-    )
+    place, colon, attribute = name.partition(":") if ".py:" not in name else name.rpartition(":")
     if not colon:
         raise CapfixError(f"{what} {name} names no function.", f"Give {what} {name}:FUNCTION")
     found: Any = _named(import_module_or_file(place), attribute, place)
@@ -179,3 +203,10 @@ def _import_failed(place: str, error: BaseException) -> CapfixError:
     if isinstance(error, SyntaxError) and error.lineno is not None:
         where = f"Mend {error.filename}:{error.lineno}."
     return CapfixError(f"{place} cannot be imported: {type(error).__name__}: {text}.", where)
+
+
+def file_of(name: str) -> str | None:
+    """Give the file of ``FILE.py:CLASS`` or ``MODULE:CLASS``, to tell whose line failed."""
+    place = name.rpartition(":")[0] if ":" in name else name
+    file = Path(place if place.endswith(".py") else f"{place.replace('.', '/')}.py")
+    return str(file)

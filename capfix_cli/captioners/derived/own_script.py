@@ -26,6 +26,7 @@ from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
 
 _PATH = re.compile(r"path|file|fname|name|pfad|datei|fn$", re.I)
+_WEIGHTS = re.compile(r"ckpt|checkpoint|weights|gewichte", re.I)
 
 
 class OwnScript:
@@ -135,7 +136,9 @@ class OwnScript:
             "device": torch.device("cpu"),
         }
         given = {
-            name: self.checkpoint if re.search("ckpt|checkpoint|weights", name, re.I) else values[role]
+            name: self.checkpoint
+            if re.search("ckpt|checkpoint|weights", name, re.I)
+            else values[role]
             for name, role in assignment.items()
             if role in values
         }

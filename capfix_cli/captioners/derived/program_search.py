@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
+import itertools
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +15,11 @@ import torch
 from torch import Tensor, nn
 
 from capfix_cli.captioners.derived.audio_forms import forms_of
+from capfix_cli.captioners.derived.method_pairs import (
+    EncoderWithDecoder,
+    one_part_captioning,
+    two_part_calls,
+)
 from capfix_cli.captioners.derived.network_source import own_functions
 from capfix_cli.captioners.derived.programs import (
     CallSettings,
@@ -110,6 +117,7 @@ def _captioning_methods(
         method = getattr(network, name, None)
         if callable(method) and not isinstance(method, nn.Module) and _CAPTIONS.search(name):
             found.append((f"{kind.__name__}.{name}", method, False))
+    found += [(name, call, False) for name, call in one_part_captioning(network)]
     for name, function in {} if module is None else own_functions(module).items():
         if _CAPTIONS.search(name) and not _NO_CAPTIONING.search(name) and not name.startswith("_"):
             found.append((name, function, True))
@@ -153,6 +161,11 @@ def _captioning_assignments(
     if not needs_network:
         yield from assignments(parameters, words=False)
         return
+    parts = {n: r for n in parameters if (r := guessed_role(n)) in {"encoder", "decoder"}}
+    if len(parts) == 2:
+        rest = {other: one for other, one in parameters.items() if other not in parts}
+        for found in assignments(rest, words=False):
+            yield {**parts, **found}
     for name in sorted(parameters, key=lambda one: guessed_role(one) != "network"):
         rest = {other: one for other, one in parameters.items() if other != name}
         for found in assignments(rest, words=False):
@@ -192,10 +205,7 @@ def _obeys(program: GenerateProgram, audio: Tensor) -> bool:
     captions = own_captions(said[0], rows, settings.words)
     if captions is None:
         return False
-    return all(
-        _begins(caption, row.tolist(), settings)
-        for caption, row in zip(captions, wanted, strict=True)
-    )
+    return all(_begins(captions[row], wanted[row].tolist(), settings) for row in range(rows))
 
 
 def _begins(caption: list[int] | str, wanted: Sequence[int], settings: CallSettings) -> bool:
@@ -238,31 +248,52 @@ def ordinary_words(settings: CallSettings, rows: int, places: int) -> Tensor:
 def find_forward(
     network: nn.Module, clips: Clips, settings: CallSettings, failures: Failures
 ) -> Iterator[ForwardProgram]:
-    """Yield ways to call ``forward`` on audio and words that give the scores of each next word."""
-    call = network.__call__
-    parameters = parameters_of(network.forward)
+    """Yield ways to call a network on audio and words that give the scores of each next word.
+
+    Its ``forward`` comes first, then pairs of its methods, the first of which hears.
+    """
     tokens = torch.cat(
         [torch.full((3, 1), settings.start), ordinary_words(settings, 3, PLACES - 1)], dim=1
     )
-    for assignment in assignments(parameters, words=True):
-        forms = forms_of(clips.audio.ndim - 1, turned=clips.turned, alone=False)
-        needs = set(assignment.values()) & {"audio_lengths", "token_lengths"}
-        for form in forms:
-            for token_form in _TOKEN_FORMS:
-                for length_form in _LENGTH_FORMS if needs else ("tensor",):
-                    program = ForwardProgram(
-                        call=call,
-                        name=f"{type(network).__name__}.forward",
-                        assignment=assignment,
-                        audio_form=form,
-                        token_form=token_form,
-                        length_form=length_form,  # type: ignore[arg-type]
-                        settings=settings,
-                    )
-                    failures.tried += 1
-                    found = _scored(program, parameters, clips.audio, tokens, failures)
-                    if found is not None:
-                        yield found
+    for name, call, parameters in _scoring_calls(network):
+        for assignment in assignments(parameters, words=True):
+            for program in _forward_candidates(name, call, assignment, clips, settings):
+                failures.tried += 1
+                found = _scored(program, parameters, clips.audio, tokens, failures)
+                if found is not None:
+                    yield found
+
+
+def _scoring_calls(
+    network: nn.Module,
+) -> Iterator[tuple[str, Callable[..., Any], dict[str, inspect.Parameter]]]:
+    if not isinstance(network, EncoderWithDecoder):
+        name = f"{type(network).__name__}.forward"
+        yield name, network.__call__, parameters_of(network.forward)
+    for name, call in two_part_calls(network):
+        yield name, call, parameters_of(call)
+
+
+def _forward_candidates(
+    name: str,
+    call: Callable[..., Any],
+    assignment: Assignment,
+    clips: Clips,
+    settings: CallSettings,
+) -> Iterator[ForwardProgram]:
+    needs = bool(set(assignment.values()) & {"audio_lengths", "token_lengths"})
+    lengths: tuple[LengthForm, ...] = _LENGTH_FORMS if needs else ("tensor",)
+    forms = forms_of(clips.audio.ndim - 1, turned=clips.turned, alone=False)
+    for form, token_form, length_form in itertools.product(forms, _TOKEN_FORMS, lengths):
+        yield ForwardProgram(
+            call=call,
+            name=name,
+            assignment=assignment,
+            audio_form=form,
+            token_form=token_form,
+            length_form=length_form,
+            settings=settings,
+        )
 
 
 def _scored(
@@ -317,7 +348,7 @@ def _steady(program: ForwardProgram, audio: Tensor, tokens: Tensor) -> bool:
     for seed in (0, 1):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            found.append([t for t in tensors_in(program.result(audio, tokens))])
+            found.append(list(tensors_in(program.result(audio, tokens))))
     return len(found[0]) == len(found[1]) and all(
         a.shape == b.shape and torch.equal(a.nan_to_num(), b.nan_to_num())
         for a, b in zip(*found, strict=True)
@@ -329,7 +360,7 @@ def _rows_apart(program: ForwardProgram, audio: Tensor, tokens: Tensor) -> bool:
     other = audio.clone()
     other[0] = audio[1]
     moved = (program.run(audio, tokens) - program.run(other, tokens)).nan_to_num().abs()
-    return not bool((moved[1:] > 1e-4 * moved.max().clamp_min(1e-4)).any())  # noqa: PLR2004
+    return not bool((moved[1:] > 1e-4 * moved.max().clamp_min(1e-4)).any())
 
 
 def heeds_audio(program: Program, audio: Tensor, settings: CallSettings) -> bool:

@@ -57,6 +57,8 @@ class CallSettings:
             "temperature": 1.0,
             "vocabulary": self.vocabulary,
             "network": self.network,
+            "encoder": getattr(self.network, "encoder", None),
+            "decoder": getattr(self.network, "decoder", None),
             "none": None,
         }
         if role in fixed:
@@ -193,7 +195,7 @@ class GenerateProgram:
     def run(self, audio: Tensor, tokens: Tensor) -> Tensor:
         """Score the word after each token, [B, T, V], as :meth:`ForwardProgram.run` does."""
         if self.alone and len(tokens) > 1:
-            rows = zip(audio.split(1), tokens.split(1), strict=True)
+            rows = zip(audio.unsqueeze(1), tokens.unsqueeze(1), strict=True)
             return torch.cat([self.run(clip, row) for clip, row in rows])
         if self.at_once:
             return self._all_places(audio, tokens)
@@ -236,31 +238,48 @@ def own_captions(result: Any, rows: int, words: int) -> Words | None:
     Returns:
         None where it is neither.
     """
-    if isinstance(result, str):
-        return [result] if rows == 1 else None
     if isinstance(result, Tensor):
         return _ids_of(result, rows, words)
+    if isinstance(result, str):
+        result = [result]
     if isinstance(result, dict):
         result = list(result.values())
-    if not isinstance(result, Sequence) or not len(result):
+    if not isinstance(result, Sequence) or not result:
         return None
+    found = _texts(result, rows) or _id_lists(result, rows, words)
+    if found is None:  # (captions, scores), (captions, attention)
+        several = (own_captions(part, rows, words) for part in result if not _is_plain(part))
+        found = next((one for one in several if one is not None), None)
+    return found
+
+
+def _is_plain(part: Any) -> bool:
+    return isinstance(part, int | float) or part is None
+
+
+def _texts(result: Sequence[Any], rows: int) -> list[str] | None:
+    """Read captions as text: one a clip, the words of one clip, or a list of words a clip."""
     if all(isinstance(part, str) for part in result):
-        if len(result) == rows and (rows > 1 or " " in result[0] or len(result) == 1):
+        if len(result) == rows:
             return list(result)
         return [" ".join(result)] if rows == 1 else None
     if len(result) == rows and all(_is_words(part) for part in result):
         return [" ".join(part) for part in result]
-    if all(type(part) is int for part in result):
-        return [list(result)] if rows == 1 and all(0 <= i < words for i in result) else None
+    return None
+
+
+def _id_lists(result: Sequence[Any], rows: int, words: int) -> list[list[int]] | None:
+    """Read captions as lists of ids, or of tensors of one."""
     if rows == len(result) and (listed := _lists_of(result, words)) is not None:
         return listed
-    if rows == 1 and all(isinstance(p, Tensor) and p.numel() == 1 for p in result):
-        return [[int(part) for part in result]]
-    for part in result:  # (captions, scores), (captions, attention)
-        found = own_captions(part, rows, words)
-        if found is not None:
-            return found
-    return None
+    if rows > 1:
+        return None
+    flat = [part.item() if _is_one(part) else part for part in result]
+    return [flat] if all(type(i) is int and 0 <= i < words for i in flat) else None
+
+
+def _is_one(part: Any) -> bool:
+    return isinstance(part, Tensor) and part.numel() == 1
 
 
 def _is_words(part: Any) -> bool:
@@ -288,7 +307,7 @@ def _ids_of(result: Tensor, rows: int, words: int) -> list[list[int]] | None:
     if flat.ndim == 1 and rows == 1:
         return [flat.tolist()]
     if flat.ndim == 2 and flat.shape[0] == rows:
-        return flat.tolist()  # type: ignore[no-any-return]
+        return flat.tolist()
     if flat.ndim == 2 and flat.shape[1] == rows:
-        return flat.T.tolist()  # type: ignore[no-any-return]
+        return flat.T.tolist()
     return None

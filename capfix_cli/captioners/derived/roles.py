@@ -26,6 +26,8 @@ Role = Literal[
     "forcing",
     "temperature",
     "network",
+    "encoder",
+    "decoder",
     "none",
 ]
 _HINTS: dict[Role, re.Pattern[str]] = {
@@ -43,9 +45,12 @@ _HINTS: dict[Role, re.Pattern[str]] = {
     "forcing": re.compile(r"teach|forc|sampling|^tf|epsilon|ratio|ss_prob", re.I),
     "temperature": re.compile(r"temp|tau", re.I),
     "device": re.compile(r"device|gpu|cuda", re.I),
+    "encoder": re.compile(r"^(encoder|enc|encoder_?(net|model|rnn|cnn)|kodierer)$", re.I),
+    "decoder": re.compile(r"^(decoder|dec|decoder_?(net|model|rnn)|dekodierer)$", re.I),
     "network": re.compile(r"model|^net|netz|captioner|^m$", re.I),
     "tokens": re.compile(
-        r"cap|tok|tgt|target|word|label|text|ids|^y$|trg|sent|seq|decoder_in|dec_in|prefix|wort", re.I
+        r"cap|tok|tgt|target|word|label|text|ids|^y$|trg|sent|seq|decoder_in|dec_in|prefix|wort",
+        re.I,
     ),
     "audio": re.compile(
         r"audio|wav|mel|feat|spec|^x$|src|input|sound|signal|img|image|frames|clip|ton|enc", re.I

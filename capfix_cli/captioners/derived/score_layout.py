@@ -76,9 +76,7 @@ def arrangements(
         yield lambda x, rows: x.unsqueeze(0)
 
 
-def find_layout(
-    run: Callable[[Tensor], Any], tokens: Tensor, words: int
-) -> ScoreLayout | None:
+def find_layout(run: Callable[[Tensor], Any], tokens: Tensor, words: int) -> ScoreLayout | None:
     """Find the scores in what a method gives of words, by changing words and looking what moves.
 
     Args:

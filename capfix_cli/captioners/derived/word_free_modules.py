@@ -35,6 +35,11 @@ class HeldModule:
     rows: tuple[int | None, ...]
     fixed: Mapping[int, Any]
 
+    @property
+    def kept_leaves(self) -> dict[int, int]:
+        """The leaves that differ from clip to clip: their place, and their axis of clips."""
+        return {place: axis for place, axis in enumerate(self.rows) if axis is not None}
+
 
 @contextlib.contextmanager
 def recorded(network: nn.Module) -> Iterator[Outputs]:
@@ -60,19 +65,21 @@ def recorded(network: nn.Module) -> Iterator[Outputs]:
 
 
 @contextlib.contextmanager
-def handed_back(network: nn.Module, kept: Mapping[str, Any]) -> Iterator[None]:
+def handed_back(
+    network: nn.Module, kept: Mapping[str, Any], *, copied: bool = True
+) -> Iterator[None]:
     """While entered, modules give what was kept of them instead of computing it.
 
     Args:
         network: whose modules they are.
         kept: name -> the module's output.
+        copied: whether each call gets a copy, where something is written into it in place.
     """
-    modules = dict(network.named_modules())
     changed = []
     try:
         for name, output in kept.items():
-            module = modules[name]
-            module.forward = _gives(output)  # type: ignore[method-assign]
+            module = network.get_submodule(name)
+            module.forward = _gives(output, copied=copied)
             changed.append(module)
         yield
     finally:
@@ -80,9 +87,10 @@ def handed_back(network: nn.Module, kept: Mapping[str, Any]) -> Iterator[None]:
             del module.forward
 
 
-def _gives(output: Any) -> Callable[..., Any]:
+def _gives(output: Any, *, copied: bool) -> Callable[..., Any]:
     def forward(*_args: Any, **_kwargs: Any) -> Any:
-        # What is written into it in place must not reach the next call.
+        if not copied:
+            return output
         return pytree.tree_map(lambda x: x.clone() if isinstance(x, Tensor) else x, output)
 
     return forward

@@ -20,6 +20,7 @@ from capfix_cli.captioners.derived.audio_forms import (
     probe_waveform,
 )
 from capfix_cli.captioners.derived.derived_captioner import (
+    AUDIO,
     Derivation,
     DerivedCaptioner,
     TrainableDerivedCaptioner,
@@ -44,6 +45,7 @@ from capfix_cli.captioners.derived.programs import (
     GenerateProgram,
     Program,
 )
+from capfix_cli.captioners.derived.recurrent_steps import find_steps
 from capfix_cli.captioners.derived.word_free_modules import find_word_free
 from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
@@ -149,9 +151,7 @@ def _search(known: _Known, front_end: Callable[..., Any] | None) -> _Found:
     return first
 
 
-def _front_ends(
-    known: _Known, front_end: Callable[..., Any] | None
-) -> Iterator[FrontEndFunction]:
+def _front_ends(known: _Known, front_end: Callable[..., Any] | None) -> Iterator[FrontEndFunction]:
     if front_end is None:
         yield from front_end_candidates(known.module, known.network, known.rate)
         return
@@ -179,9 +179,7 @@ def _with_front_end(known: _Known, front_end: FrontEndFunction) -> _Found | None
             continue
         if not front_end.name and not _hears_samples(known, clips, own or forward):
             continue
-        return _Found(
-            front_end=front_end, time_axis=axis, clips=clips, own=own, forward=forward
-        )
+        return _Found(front_end=front_end, time_axis=axis, clips=clips, own=own, forward=forward)
     return None
 
 
@@ -198,9 +196,7 @@ def _time_axis(front_end: FrontEndFunction, rate: int) -> int | None:
     return None
 
 
-def _clips(
-    front_end: FrontEndFunction, axis: int, rate: int, seconds: float
-) -> Clips | None:
+def _clips(front_end: FrontEndFunction, axis: int, rate: int, seconds: float) -> Clips | None:
     with torch.no_grad(), contextlib.suppress(Exception):
         made = [
             front_end(probe_waveform(rate, seconds, seed)).movedim(axis, 0) for seed in (0, 1, 2)
@@ -232,7 +228,7 @@ def _forward(known: _Known, clips: Clips, own: GenerateProgram | None) -> Forwar
         rank = int(heeds_audio(program, clips.audio, known.settings))
         if best is None or rank > best[0]:
             best = (rank, program)
-        if own is None and rank or tried > 12:  # noqa: PLR2004 - forms that differ in nothing else
+        if (own is None and rank) or tried > 12:
             break
     return None if best is None else best[1]
 
@@ -317,7 +313,7 @@ def _made(known: _Known, found: _Found, built: Mapping[str, str]) -> DerivedCapt
         front_end=None if front is None else _laid_out(front, found.time_axis),
         vocabulary=known.vocabulary,
         sample_rate=known.rate,
-        max_length=_longest(program, whole, found.clips.audio, known.settings),
+        max_length=_longest((own, program, whole), found.clips.audio, known.settings),
         derivation=Derivation(
             network=type(known.network).__name__,
             scores_from=program.name,
@@ -331,26 +327,34 @@ def _made(known: _Known, found: _Found, built: Mapping[str, str]) -> DerivedCapt
     captioner.clip_shape = tuple(found.clips.audio.shape[2:])
     captioner.min_samples = int(0.1 * known.rate)
     _keep_what_is_heard(captioner, known, found.clips.audio)
+    if own is not None and (program is own or not own.alone):
+        clips = found.clips.audio[:1] if own.alone else found.clips.audio
+        captioner.steps = find_steps(known.network, own, clips, _tokens(known, len(clips), 5))
     return captioner
+
+
+def _tokens(known: _Known, rows: int, places: int) -> Tensor:
+    start = torch.full((rows, 1), known.settings.start)
+    return torch.cat([start, ordinary_words(known.settings, rows, places - 1)], dim=1)
 
 
 def _laid_out(front_end: FrontEndFunction, axis: int) -> Callable[[Tensor], Tensor]:
     return lambda waveform: front_end(waveform).movedim(axis, 0)
 
 
-def _longest(
-    program: Program, whole: Program | None, audio: Tensor, settings: CallSettings
-) -> int:
-    """Find the longest caption that the network can score, by scoring it."""
+def _longest(programs: Sequence[Program | None], audio: Tensor, settings: CallSettings) -> int:
+    """Find the longest caption that the network's own captioning says, or its scores reach.
+
+    Words beyond the end of its own loop are words that it never says.
+    """
     best = LONGEST
-    for one in (program, whole):
+    for one in programs:
         if one is None or getattr(one, "at_once", False):
             continue
-        clips = audio[:1]
         low, high = 1, best
         while low < high:
             middle = (low + high + 1) // 2
-            if _scores(one, clips, settings, middle):
+            if _scores(one, audio[:1], settings, middle):
                 low = middle
             else:
                 high = middle - 1
@@ -373,10 +377,8 @@ def _scores(program: Program, audio: Tensor, settings: CallSettings, places: int
 
 def _keep_what_is_heard(captioner: DerivedCaptioner, known: _Known, audio: Tensor) -> None:
     """Keep what only the audio decides, as long as every score stays what it was."""
-    program, settings = captioner.program, known.settings
-    tokens = torch.cat(
-        [torch.full((3, 1), settings.start), ordinary_words(settings, 3, 4)], dim=1
-    )
+    program = captioner.program
+    tokens = _tokens(known, 3, 5)
     lengths = torch.full((len(audio),), audio.shape[1])
     with torch.no_grad():
         try:
@@ -384,16 +386,32 @@ def _keep_what_is_heard(captioner: DerivedCaptioner, known: _Known, audio: Tenso
         except Exception:  # what cannot be watched is computed anew for every word
             return
         wanted = program.run(audio, tokens)
-        for needs_audio in (False, True):
-            if not held:
-                return
-            captioner.keep(held, needs_audio=needs_audio)
+
+        def same() -> bool:
             with contextlib.suppress(Exception):
                 memory = captioner.encode_features(audio, lengths)
-                again = captioner._scores(program, tokens, memory)
-                if torch.allclose(wanted, again, rtol=1e-4, atol=1e-5):
-                    return
-        captioner.keep((), needs_audio=True)
+                before = {name: part.clone() for name, part in memory.items()}
+                again = captioner.score_with(program, tokens, memory)
+                untouched = all(torch.equal(before[name], memory[name]) for name in memory)
+                return untouched and torch.allclose(wanted, again, rtol=1e-4, atol=1e-5)
+            return False
+
+        for needs_audio in (False, True):
+            captioner.keep(held, needs_audio=needs_audio)
+            if held and same():
+                break
+        else:
+            captioner.keep((), needs_audio=True)
+            return
+        # Of what lies before another kept module mostly the shape alone is looked at.
+        for name in captioner.parts:
+            if name != AUDIO:
+                kept = captioner.blank
+                captioner.keep(held, needs_audio=needs_audio, blank={*kept, name})
+                if not same():
+                    captioner.keep(held, needs_audio=needs_audio, blank=kept)
+        captioner.copies = False
+        captioner.copies = not same()
 
 
 def network_of(captioner: DerivedCaptioner) -> Sequence[str]:
@@ -405,4 +423,3 @@ def network_of(captioner: DerivedCaptioner) -> Sequence[str]:
     if told.front_end:
         lines.append(f"features from {told.front_end}")
     return [*lines, f"audio as {told.audio}", f"kept: {', '.join(told.kept) or 'nothing'}"]
-
