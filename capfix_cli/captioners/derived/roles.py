@@ -40,7 +40,7 @@ _HINTS: dict[Role, re.Pattern[str]] = {
     "start": re.compile(r"sos|bos|start|begin|cls|<s>|anfang", re.I),
     "end": re.compile(r"eos|end|stop|sep|ende", re.I),
     "pad": re.compile(r"pad|blank", re.I),
-    "vocabulary": re.compile(r"vocab|word|itos|stoi|tokenizer|dict|lang|wort", re.I),
+    "vocabulary": re.compile(r"vocab|word2|2word|itos|stoi|tokenizer|_dict|lang|wortschatz", re.I),
     "beams": re.compile(r"beam|^k$|width", re.I),
     "forcing": re.compile(r"teach|forc|sampling|^tf|epsilon|ratio|ss_prob", re.I),
     "temperature": re.compile(r"temp|tau", re.I),
@@ -88,7 +88,10 @@ def assignments(
     required = [name for name in names if parameters[name].default is inspect.Parameter.empty]
     pairs: Iterator[tuple[str, ...]]
     pairs = itertools.permutations(names, 2) if words else ((name,) for name in names)
-    ranked = sorted(pairs, key=lambda pair: _rank(pair, names, required))
+    # Samples given in place of words can cost a square of their number, for a mask: what a name
+    # says of a parameter is believed there as long as another one is left.
+    possible = [pair for pair in pairs if _may_be(pair, names)]
+    ranked = sorted(possible, key=lambda pair: _rank(pair, names, required))
     made = 0
     for pair in ranked:
         chosen: dict[str, Role] = dict(zip(pair, ("audio", "tokens"), strict=False))
@@ -98,6 +101,17 @@ def assignments(
             if made > MOST:
                 return
             yield {**chosen, **dict(zip(rest, fill, strict=True))}
+
+
+def _may_be(pair: tuple[str, ...], names: list[str]) -> bool:
+    """Say whether names allow a pair: none of it is for something else while others are free."""
+    for name, role in zip(pair, ("audio", "tokens"), strict=False):
+        free = [other for other in names if guessed_role(other) in {role, None}]
+        if guessed_role(name) not in {role, None} and free:
+            return False
+    hinted = [guessed_role(name) for name in pair]
+    in_order = [name for name in names if name in pair] == list(pair)
+    return in_order or any(role is not None for role in hinted)
 
 
 def _rank(pair: tuple[str, ...], names: list[str], required: list[str]) -> tuple[int, ...]:

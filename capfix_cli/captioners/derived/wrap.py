@@ -51,6 +51,7 @@ from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
 
 SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0, 30.0)  # clips that a network may be made for
+SAMPLED_SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0)  # of bare samples, which are many
 LONGEST = 30  # words of a caption, where nothing of the network's ends it before
 
 
@@ -169,7 +170,7 @@ def _with_front_end(known: _Known, front_end: FrontEndFunction) -> _Found | None
     axis = _time_axis(front_end, known.rate)
     if axis is None:
         return None
-    for seconds in SECONDS:
+    for seconds in SECONDS if front_end.name else SAMPLED_SECONDS:
         clips = _clips(front_end, axis, known.rate, seconds)
         if clips is None:
             continue
