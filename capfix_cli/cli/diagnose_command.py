@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from capfix_cli.cli import command_options as options
 from capfix_cli.cli.progress_bars import Watcher
 from capfix_cli.core.errors import CapfixError
+
+if TYPE_CHECKING:
+    from capfix_cli.schemas.diagnosis_record import Diagnosis
 
 
 def command(
@@ -63,6 +66,11 @@ def command(
             own_generate=generate,
         )
         diagnosis = pipeline.diagnose(model, audio, settings, progress)
+    _show(diagnosis, as_json=as_json, quiet=quiet)
+    options.fail_on(diagnosis, verdicts)
+
+
+def _show(diagnosis: Diagnosis, *, as_json: bool, quiet: bool) -> None:
     if as_json:
         from capfix_cli.report.json_output import print_json
 
@@ -74,4 +82,3 @@ def command(
         from capfix_cli.report.terminal.style import make_console
 
         print_diagnosis(make_console(), diagnosis)
-    options.fail_on(diagnosis, verdicts)

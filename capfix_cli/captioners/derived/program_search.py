@@ -191,8 +191,8 @@ def _works(program: GenerateProgram, audio: Tensor) -> GenerateProgram | None:
 def _obeys(program: GenerateProgram, audio: Tensor) -> bool:
     """Make it say a few words, and see whether the captions that it gives begin with them."""
     settings, rows = program.settings, len(audio)
-    wanted = ordinary_words(settings, rows, FORCED)
-    tokens = torch.cat([torch.full((rows, 1), settings.start), wanted], dim=1)
+    tokens = tokens_to_try(settings, rows, FORCED + 1)
+    wanted = tokens[:, 1:]
     said: list[Any] = []
 
     def keep(**given: Any) -> Any:
@@ -245,6 +245,12 @@ def ordinary_words(settings: CallSettings, rows: int, places: int) -> Tensor:
     return torch.tensor(picked)
 
 
+def tokens_to_try(settings: CallSettings, rows: int, places: int) -> Tensor:
+    """Give [rows, places] tokens: the one that opens a caption, then ordinary words."""
+    start = torch.full((rows, 1), settings.start)
+    return torch.cat([start, ordinary_words(settings, rows, places - 1)], dim=1)
+
+
 def find_forward(
     network: nn.Module, clips: Clips, settings: CallSettings, failures: Failures
 ) -> Iterator[ForwardProgram]:
@@ -252,9 +258,7 @@ def find_forward(
 
     Its ``forward`` comes first, then pairs of its methods, the first of which hears.
     """
-    tokens = torch.cat(
-        [torch.full((3, 1), settings.start), ordinary_words(settings, 3, PLACES - 1)], dim=1
-    )
+    tokens = tokens_to_try(settings, 3, PLACES)
     for name, call, parameters in _scoring_calls(network):
         for assignment in assignments(parameters, words=True):
             for program in _forward_candidates(name, call, assignment, clips, settings):
@@ -366,13 +370,7 @@ def _rows_apart(program: ForwardProgram, audio: Tensor, tokens: Tensor) -> bool:
 def heeds_audio(program: Program, audio: Tensor, settings: CallSettings) -> bool:
     """Say whether other audio gives other scores."""
     clips = audio[:1] if program.alone else audio
-    tokens = torch.cat(
-        [
-            torch.full((len(clips), 1), settings.start),
-            ordinary_words(settings, len(clips), PLACES - 1),
-        ],
-        dim=1,
-    )
+    tokens = tokens_to_try(settings, len(clips), PLACES)
     with torch.no_grad():
         one, other = program.run(clips, tokens), program.run(audio.roll(1, 0)[: len(clips)], tokens)
     return not torch.allclose(one, other, atol=1e-6)
@@ -380,9 +378,7 @@ def heeds_audio(program: Program, audio: Tensor, settings: CallSettings) -> bool
 
 def scores_agree(one: Program, other: Program, audio: Tensor, settings: CallSettings) -> bool:
     """Say whether two programs score the same words alike, up to a constant a place."""
-    tokens = torch.cat(
-        [torch.full((3, 1), settings.start), ordinary_words(settings, 3, PLACES - 1)], dim=1
-    )
+    tokens = tokens_to_try(settings, 3, PLACES)
     try:
         with torch.no_grad():
             first, second = (p.run(audio, tokens).log_softmax(2) for p in (one, other))

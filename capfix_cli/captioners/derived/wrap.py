@@ -20,11 +20,11 @@ from capfix_cli.captioners.derived.audio_forms import (
     probe_waveform,
 )
 from capfix_cli.captioners.derived.derived_captioner import (
-    AUDIO,
     Derivation,
     DerivedCaptioner,
     TrainableDerivedCaptioner,
 )
+from capfix_cli.captioners.derived.kept_audio import keep_what_is_heard, longest_caption
 from capfix_cli.captioners.derived.network_facts import (
     VocabularyObject,
     find_sample_rate,
@@ -36,8 +36,8 @@ from capfix_cli.captioners.derived.program_search import (
     find_captioning,
     find_forward,
     heeds_audio,
-    ordinary_words,
     scores_agree,
+    tokens_to_try,
 )
 from capfix_cli.captioners.derived.programs import (
     CallSettings,
@@ -46,13 +46,11 @@ from capfix_cli.captioners.derived.programs import (
     Program,
 )
 from capfix_cli.captioners.derived.recurrent_steps import find_steps
-from capfix_cli.captioners.derived.word_free_modules import find_word_free
 from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
 
 SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0, 30.0)  # clips that a network may be made for
 SAMPLED_SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0)  # of bare samples, which are many
-LONGEST = 30  # words of a caption, where nothing of the network's ends it before
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -314,7 +312,7 @@ def _made(known: _Known, found: _Found, built: Mapping[str, str]) -> DerivedCapt
         front_end=None if front is None else _laid_out(front, found.time_axis),
         vocabulary=known.vocabulary,
         sample_rate=known.rate,
-        max_length=_longest((own, program, whole), found.clips.audio, known.settings),
+        max_length=longest_caption((own, program, whole), found.clips.audio, known.settings),
         derivation=Derivation(
             network=type(known.network).__name__,
             scores_from=program.name,
@@ -327,92 +325,17 @@ def _made(known: _Known, found: _Found, built: Mapping[str, str]) -> DerivedCapt
     )
     captioner.clip_shape = tuple(found.clips.audio.shape[2:])
     captioner.min_samples = int(0.1 * known.rate)
-    _keep_what_is_heard(captioner, known, found.clips.audio)
+    keep_what_is_heard(captioner, found.clips.audio, known.settings)
     if own is not None and (program is own or not own.alone):
         clips = found.clips.audio[:1] if own.alone else found.clips.audio
-        captioner.steps = find_steps(known.network, own, clips, _tokens(known, len(clips), 5))
+        captioner.steps = find_steps(
+            known.network, own, clips, tokens_to_try(known.settings, len(clips), 5)
+        )
     return captioner
-
-
-def _tokens(known: _Known, rows: int, places: int) -> Tensor:
-    start = torch.full((rows, 1), known.settings.start)
-    return torch.cat([start, ordinary_words(known.settings, rows, places - 1)], dim=1)
 
 
 def _laid_out(front_end: FrontEndFunction, axis: int) -> Callable[[Tensor], Tensor]:
     return lambda waveform: front_end(waveform).movedim(axis, 0)
-
-
-def _longest(programs: Sequence[Program | None], audio: Tensor, settings: CallSettings) -> int:
-    """Find the longest caption that the network's own captioning says, or its scores reach.
-
-    Words beyond the end of its own loop are words that it never says.
-    """
-    best = LONGEST
-    for one in programs:
-        if one is None or getattr(one, "at_once", False):
-            continue
-        low, high = 1, best
-        while low < high:
-            middle = (low + high + 1) // 2
-            if _scores(one, audio[:1], settings, middle):
-                low = middle
-            else:
-                high = middle - 1
-        best = low
-    return best
-
-
-def _scores(program: Program, audio: Tensor, settings: CallSettings, places: int) -> bool:
-    tokens = torch.cat(
-        [torch.full((1, 1), settings.start), ordinary_words(settings, 1, places - 1)], dim=1
-    )
-    try:
-        with torch.no_grad():
-            if isinstance(program, GenerateProgram):
-                return len(program.forced(audio, tokens).scores) >= places
-            return program.run(audio, tokens).shape[1] >= places
-    except Exception:  # a table of positions ends, or a loop has its own limit
-        return False
-
-
-def _keep_what_is_heard(captioner: DerivedCaptioner, known: _Known, audio: Tensor) -> None:
-    """Keep what only the audio decides, as long as every score stays what it was."""
-    program = captioner.program
-    tokens = _tokens(known, 3, 5)
-    lengths = torch.full((len(audio),), audio.shape[1])
-    with torch.no_grad():
-        try:
-            held = find_word_free(known.network, program.run, audio, tokens, alone=program.alone)
-        except Exception:  # what cannot be watched is computed anew for every word
-            return
-        wanted = program.run(audio, tokens)
-
-        def same() -> bool:
-            with contextlib.suppress(Exception):
-                memory = captioner.encode_features(audio, lengths)
-                before = {name: part.clone() for name, part in memory.items()}
-                again = captioner.score_with(program, tokens, memory)
-                untouched = all(torch.equal(before[name], memory[name]) for name in memory)
-                return untouched and torch.allclose(wanted, again, rtol=1e-4, atol=1e-5)
-            return False
-
-        for needs_audio in (False, True):
-            captioner.keep(held, needs_audio=needs_audio)
-            if held and same():
-                break
-        else:
-            captioner.keep((), needs_audio=True)
-            return
-        # Of what lies before another kept module mostly the shape alone is looked at.
-        for name in captioner.parts:
-            if name != AUDIO:
-                kept = captioner.blank
-                captioner.keep(held, needs_audio=needs_audio, blank={*kept, name})
-                if not same():
-                    captioner.keep(held, needs_audio=needs_audio, blank=kept)
-        captioner.copies = False
-        captioner.copies = not same()
 
 
 def network_of(captioner: DerivedCaptioner) -> Sequence[str]:
