@@ -14,6 +14,7 @@ _PUBLIC = {
     "HuggingFaceCaptioner": "capfix_cli.captioners.huggingface.huggingface_captioner",
     "LogMelFrontEnd": "capfix_cli.captioners.log_mel",
     "NonAutoregressiveCaptioner": "capfix_cli.captioners.generic",
+    "PrefixLanguageModelCaptioner": "capfix_cli.captioners.huggingface.prefix_language_model",
     "RecurrentCaptioner": "capfix_cli.captioners.recurrent",
     "Settings": "capfix_cli.diagnosis.command_settings",
     "Vocabulary": "capfix_cli.checkpoints.vocabulary",
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     )
     from capfix_cli.captioners.huggingface.huggingface_folder import (
         load_tokenizer as load_tokenizer,
+    )
+    from capfix_cli.captioners.huggingface.prefix_language_model import (
+        PrefixLanguageModelCaptioner as PrefixLanguageModelCaptioner,
     )
     from capfix_cli.captioners.log_mel import LogMelFrontEnd as LogMelFrontEnd
     from capfix_cli.captioners.recurrent import RecurrentCaptioner as RecurrentCaptioner

@@ -2,103 +2,22 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 import torch
 
-WORDS = ["a", "dog", "barks", "rain", "falls", "bell", "rings", "and", "loudly", "wind", "then"]
-PROMPT = ["Describe", "the", "sound", "in", "one", "sentence", "."]
-ROLES = ["system", "user", "assistant", "model", "Audio", "1", ":", "You", "are", "helpful"]
-SPECIAL = ["<pad>", "<s>", "</s>", "<unk>"]
-STANDARD = 0.4  # of the weights: large enough that audio and words move the scores
-
-# The layout of Qwen's templates: one message, the audio where its part stands.
-CHATML = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }} "
-    "{% if message['content'] is string %}{{ message['content'] }}"
-    "{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'audio' %}AUDIO{% else %}{{ part['text'] }}{% endif %}"
-    "{% endfor %}{% endif %}<|im_end|> {% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant {% endif %}"
+from benchmarks.zoo import audio_language_more as more_families
+from benchmarks.zoo.audio_language_parts import (
+    CHATML,
+    STANDARD,
+    library,
+    make_tokenizer,
+    save_folder,
+    text_config,
+    whisper_tower,
 )
-
-
-def library() -> Any:
-    """What transformers exports has no types."""
-    return import_module("transformers")
-
-
-def make_tokenizer(*special: str, template: str | None = None, **named: str) -> Any:
-    """Make a tokenizer of whole words; ``named`` special tokens get attributes of their own."""
-    from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
-
-    extra = ["<|im_start|>", "<|im_end|>", *special, *named.values()]
-    words = list(dict.fromkeys([*SPECIAL, *extra, *WORDS, *PROMPT, *ROLES]))
-    inner = Tokenizer(models.WordLevel({w: i for i, w in enumerate(words)}, unk_token="<unk>"))
-    inner.pre_tokenizer = pre_tokenizers.Whitespace()
-    inner.add_special_tokens([AddedToken(token, special=True) for token in [*SPECIAL, *extra]])
-    made = library().PreTrainedTokenizerFast(
-        tokenizer_object=inner,
-        bos_token="<s>",
-        eos_token="</s>",
-        pad_token="<pad>",
-        unk_token="<unk>",
-        extra_special_tokens=named or list(extra),
-    )
-    if template is not None:
-        made.chat_template = template
-    return made
-
-
-def text_config(kind: str, tokenizer: Any, **more: Any) -> dict[str, Any]:
-    """Settings of a small language model of the families that share these names."""
-    return {
-        "model_type": kind,
-        "vocab_size": len(tokenizer),
-        "hidden_size": 32,
-        "intermediate_size": 48,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 8,
-        "max_position_embeddings": 4096,
-        "initializer_range": STANDARD,
-        "pad_token_id": 0,
-        "bos_token_id": 1,
-        "eos_token_id": 2,
-        "tie_word_embeddings": False,
-        **more,
-    }
-
-
-def whisper_tower(kind: str, **more: Any) -> dict[str, Any]:
-    """Settings of a small encoder of Whisper's kind."""
-    return {
-        "model_type": kind,
-        "num_mel_bins": 16,
-        "d_model": 16,
-        "encoder_layers": 1,
-        "encoder_attention_heads": 2,
-        "encoder_ffn_dim": 32,
-        "max_source_positions": 1500,
-        "initializer_range": STANDARD,
-        **more,
-    }
-
-
-def _save(folder: Path, model: Any, processor: Any) -> Path:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        config = model.generation_config
-        config.eos_token_id, config.pad_token_id, config.bos_token_id = 2, 0, 1
-        config.max_new_tokens = 12
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
-    return folder
 
 
 def save_qwen2_audio(folder: Path) -> Path:
@@ -117,7 +36,7 @@ def save_qwen2_audio(folder: Path) -> Path:
         tokenizer,
         chat_template=CHATML.replace("AUDIO", "<|audio_bos|><|AUDIO|><|audio_eos|>"),
     )
-    return _save(folder, model, processor)
+    return save_folder(folder, model, processor)
 
 
 def _flamingo(folder: Path, name: str, **more: Any) -> Path:
@@ -136,7 +55,7 @@ def _flamingo(folder: Path, name: str, **more: Any) -> Path:
         tokenizer,
         chat_template=CHATML.replace("AUDIO", "<sound>"),
     )
-    return _save(folder, model, processor)
+    return save_folder(folder, model, processor)
 
 
 def save_audio_flamingo_3(folder: Path) -> Path:
@@ -177,7 +96,7 @@ def save_glm_asr(folder: Path) -> Path:
         tokenizer,
         chat_template=CHATML.replace("AUDIO", "<|pad|>"),
     )
-    return _save(folder, names.GlmAsrForConditionalGeneration(config), processor)
+    return save_folder(folder, names.GlmAsrForConditionalGeneration(config), processor)
 
 
 def _granite(folder: Path, name: str) -> Path:
@@ -221,7 +140,7 @@ def _granite(folder: Path, name: str) -> Path:
         names.GraniteSpeechFeatureExtractor(), tokenizer, chat_template=words
     )
     model = getattr(names, f"{name}ForConditionalGeneration")(config)
-    return _save(folder, model, processor)
+    return save_folder(folder, model, processor)
 
 
 def save_granite_speech(folder: Path) -> Path:
@@ -272,7 +191,7 @@ def save_phi4_multimodal(folder: Path) -> Path:
         tokenizer,
         chat_template=CHATML.replace("AUDIO", "<|audio|>"),
     )
-    return _save(folder, names.Phi4MultimodalForCausalLM(config), processor)
+    return save_folder(folder, names.Phi4MultimodalForCausalLM(config), processor)
 
 
 OMNI = {
@@ -313,7 +232,7 @@ def _omni(folder: Path, name: str, tokenizer: Any, *, audio: Any, vision: Any, t
         tokenizer,
         chat_template=CHATML.replace("AUDIO", "<|audio_bos|><|AUDIO|><|audio_eos|>"),
     )
-    return _save(folder, kind(config), processor)
+    return save_folder(folder, kind(config), processor)
 
 
 def save_qwen2_5_omni(folder: Path) -> Path:
@@ -409,7 +328,7 @@ def save_gemma_3n(folder: Path) -> Path:
         tokenizer,
         chat_template=CHATML.replace("AUDIO", "<audio_soft_token>"),
     )
-    return _save(folder, names.Gemma3nForConditionalGeneration(config), processor)
+    return save_folder(folder, names.Gemma3nForConditionalGeneration(config), processor)
 
 
 FAMILIES: dict[str, Callable[[Path], Path]] = {
@@ -423,6 +342,7 @@ FAMILIES: dict[str, Callable[[Path], Path]] = {
     "qwen2_5_omni": save_qwen2_5_omni,
     "qwen3_omni_moe": save_qwen3_omni,
     "gemma3n": save_gemma_3n,
+    **more_families.FAMILIES,
 }
 
 

@@ -101,3 +101,20 @@ class AllAtOnce(nn.Module):
         hidden, _ = self.rnn(vector.unsqueeze(1).expand(-1, 12, -1))
         scores: Tensor = self.output(hidden)
         return scores
+
+
+class PrefixedGPT2(nn.Module):
+    """A clip's vector becomes the first few embeddings of a GPT-2 (ClipCap, arXiv 2111.09734)."""
+
+    def __init__(self, places: int = 4) -> None:
+        super().__init__()
+        from transformers import GPT2Config, GPT2LMHeadModel
+
+        size = GPT2Config(vocab_size=WORDS, n_embd=WIDTH, n_layer=2, n_head=2, n_positions=64)
+        self.encoder, self.mapping = Encoder(True), nn.Linear(WIDTH, places * WIDTH)
+        self.gpt2 = GPT2LMHeadModel(size)
+
+    def project(self, clip: Tensor) -> Tensor:
+        """[B, W] -> [B, places, W]."""
+        prefix: Tensor = self.mapping(clip)
+        return prefix.view(len(clip), -1, WIDTH)

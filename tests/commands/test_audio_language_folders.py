@@ -10,6 +10,7 @@ import soundfile
 import torch
 
 from benchmarks.zoo import audio_language as zoo
+from benchmarks.zoo import audio_language_parts as parts
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +51,8 @@ def change(folder, name, **values):
 
 @pytest.mark.slow
 def test_one_that_was_never_trained_is_called_so(tmp_path, clips, capfix, monkeypatch):
-    monkeypatch.setattr(zoo, "STANDARD", 0.02)  # as transformers draws weights
+    monkeypatch.setattr(zoo, "STANDARD", 0.02)
+    monkeypatch.setattr(parts, "STANDARD", 0.02)  # as transformers draws weights
     folder = zoo.save("granite_speech", tmp_path / "granite")
     done = capfix("diagnose", folder, "--audio", clips, "--json", "--quiet")
     assert done.status == 0, done.err

@@ -7,6 +7,7 @@ import torch
 
 from benchmarks.zoo import audio_language as zoo
 from capfix_cli.captioners.contract import contract_check as contract
+from capfix_cli.captioners.huggingface.audio_language_captioner import same_draws
 from capfix_cli.captioners.loading import load
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import DecodingOptions
@@ -43,9 +44,10 @@ def noises(rate: int, seed: int = 1):
 def theirs(captioner, clips, **options):
     """What the model's own generate says to what its own processor makes."""
     fed = captioner.prompt(*clips)
-    found = captioner.module.generate(
-        **fed, max_new_tokens=captioner.max_length, do_sample=False, **options
-    )
+    with same_draws():
+        found = captioner.module.generate(
+            **fed, max_new_tokens=captioner.max_length, do_sample=False, **options
+        )
     rows = found[:, fed["input_ids"].shape[1] :].tolist()
     ends = {captioner.eos_id, *captioner.ends.others}
     return [tuple(row[: next((i for i, t in enumerate(row) if t in ends), None)]) for row in rows]

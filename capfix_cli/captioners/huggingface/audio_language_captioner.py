@@ -7,25 +7,25 @@ and trials over the same memory.
 
 from __future__ import annotations
 
+import contextlib
 import copy
-import inspect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from capfix_cli.captioners.base import Captioner, Memory, State
+from capfix_cli.captioners.base import Memory
 from capfix_cli.captioners.huggingface.audio_placement import (
     AudioPlacement,
     Inputs,
     find_placements,
 )
 from capfix_cli.captioners.huggingface.audio_prompt import AudioPrompt
+from capfix_cli.captioners.huggingface.cached_prompt import CachedPromptCaptioner
 from capfix_cli.captioners.huggingface.end_tokens import EndTokens
 from capfix_cli.captioners.huggingface.kept_prompts import KeptPrompts
-from capfix_cli.captioners.huggingface.prompt_cache import PromptCaches
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.thresholds import BATCH_TOLERANCE
 
@@ -35,7 +35,7 @@ WORDS_TRIED = 3  # words that are compared with the model's own generate() befor
 NOTHING = -1  # in place of an id where a shorter prompt has none
 
 
-class AudioLanguageCaptioner(Captioner):
+class AudioLanguageCaptioner(CachedPromptCaptioner):
     """An audio language model of transformers, with its prompt.
 
     Args:
@@ -47,19 +47,13 @@ class AudioLanguageCaptioner(Captioner):
         CapfixError: its scores, word by word, are not those of its own ``generate``.
     """
 
-    shares_memory = True
-
     def __init__(self, model: Any, prompt: AudioPrompt, path: str) -> None:
         self.module, self.prompt, self.tokenizer = model, prompt, prompt.tokenizer
         self.sample_rate, self.path = prompt.sample_rate, path
-        takes = inspect.signature(model.forward).parameters
-        self.takes = set(takes)
-        # transformers 5.2x renamed the argument, and warns of the old name.
-        self.cache_name = "cache" if "cache" in takes else "past_key_values"
+        self.use_language_model(model, EndTokens.of(model, self.tokenizer))
         width = model.get_output_embeddings().weight.shape[0]
         known = {id_: piece for piece, id_ in self.tokenizer.get_vocab().items()}
         self.vocabulary = [str(known.get(id_, "")) for id_ in range(width)]
-        self.ends = EndTokens.of(model, self.tokenizer)
         self.eos_id = self.ends.first
         self.pad_id = _pad(model, self.tokenizer)
         self.unk_id = getattr(self.tokenizer, "unk_token_id", None)
@@ -69,18 +63,16 @@ class AudioLanguageCaptioner(Captioner):
         told = getattr(config, "max_new_tokens", None)
         self.max_length = told if isinstance(told, int) and told > 0 else MOST_TOKENS
         self.placement: AudioPlacement | None = None
-        self.caches: PromptCaches | None = None
         self.skeleton: tuple[list[int], list[int]] | None = None  # ids before and after the audio
         self.filler = self.pad_id or 0
-        self.kept = KeptPrompts()
         self._study()
 
     def encode(self, waveforms: Tensor, lengths: Tensor) -> Memory:
         """Waveforms -> {audio [B, A, D], heard [B, A], ids [B, T] where no rule gives them}."""
         fed = self._fed(waveforms, lengths)
-        with torch.inference_mode():
+        with torch.inference_mode(), same_draws():
             if self.placement is None:
-                return self._open_prompt(fed)
+                return self._read_prompt(fed)
             audio, heard = self.placement.take(self.module, fed)
         memory = {"audio": audio, "heard": heard}
         if self.skeleton is None:
@@ -90,40 +82,6 @@ class AudioLanguageCaptioner(Captioner):
     def start_prefix(self, batch: int) -> Tensor:
         """[B, 1]: the prompt's last token, after which the caption begins."""
         return torch.full((batch, 1), self.bos_id, dtype=torch.long)
-
-    def prepare(self, memory: Memory) -> Memory:
-        """Give the prompt's cache, computed once for a memory that is in use."""
-        if "mask" in memory:
-            return memory
-        key = memory["audio"]
-        training = self.module.training  # type: ignore[union-attr]
-        prepared = self.kept.find(key, training)
-        if prepared is None:
-            with torch.inference_mode():
-                prepared = self._place(memory)
-            self.kept.keep(key, training, prepared)
-        return prepared
-
-    def start(self, memory: Memory) -> State:
-        """Nothing is said yet."""
-        prepared = self.prepare(memory)
-        return {"said": prepared["said"], "mask": prepared["mask"]}
-
-    def step(self, token: Tensor, state: State, memory: Memory) -> tuple[Tensor, State]:
-        """One token a row; the state is the keys and values of what the rows said."""
-        scores, state = self._go_on(token.unsqueeze(1), state, self.prepare(memory))
-        return self.ends.after(scores[:, -1], token), state
-
-    def logits(self, prefix: Tensor, memory: Memory) -> Tensor:
-        """[B, T] -> [B, V] by the whole prefix."""
-        return self.sequence_logits(prefix, memory)[:, -1]
-
-    def sequence_logits(self, tokens: Tensor, memory: Memory) -> Tensor:
-        """[R, T] -> [R, T, V] in one pass over the prompt's cache."""
-        prepared = self.prepare(memory)
-        each = len(tokens) // len(prepared["mask"])
-        scores, _ = self._go_on(tokens, _spread(self.start(prepared), each), prepared)
-        return self.ends.after(scores, tokens)
 
     def forbidden_tokens(self, position: int) -> Sequence[int]:
         """What the generation config forbids."""
@@ -191,7 +149,7 @@ class AudioLanguageCaptioner(Captioner):
             memory = self.encode(waveforms, lengths)
             ours, state = [], self.start(memory)
             for column in prefix.to(words.device).unbind(dim=1):
-                scores, state = self._go_on(column.unsqueeze(1), state, self.prepare(memory))
+                scores, state = self.go_on(column.unsqueeze(1), state, self.prepare(memory))
                 ours.append(scores[:, -1])
         except (RuntimeError, ValueError, IndexError, TypeError, AttributeError, KeyError):
             return float("inf")
@@ -201,15 +159,16 @@ class AudioLanguageCaptioner(Captioner):
     @torch.inference_mode()
     def _generated(self, waveforms: Tensor, lengths: Tensor) -> tuple[Tensor, Tensor]:
         """[B, n, V] raw scores and [B, n] words of the model's own generate."""
-        found = self.module.generate(  # type: ignore[union-attr,operator]
-            **self._fed(waveforms, lengths),
-            max_new_tokens=WORDS_TRIED,
-            min_new_tokens=WORDS_TRIED,
-            do_sample=False,
-            num_beams=1,
-            return_dict_in_generate=True,
-            output_logits=True,
-        )
+        with same_draws():
+            found = self.module.generate(  # type: ignore[union-attr,operator]
+                **self._fed(waveforms, lengths),
+                max_new_tokens=WORDS_TRIED,
+                min_new_tokens=WORDS_TRIED,
+                do_sample=False,
+                num_beams=1,
+                return_dict_in_generate=True,
+                output_logits=True,
+            )
         logits = torch.stack(found.logits, dim=1).float()
         return logits, found.sequences[:, -logits.shape[1] :]
 
@@ -243,15 +202,15 @@ class AudioLanguageCaptioner(Captioner):
         device = memory["heard"].device
         return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
-    def _place(self, memory: Memory) -> Memory:
+    def open_prompt(self, memory: Memory) -> Memory:
         """Open the prompt around audio that was heard before."""
         assert self.placement is not None
         ids, mask = self._ids(memory)
         ids, mask = ids[:, :-1], mask[:, :-1]
         with self.placement.given(ids, mask, memory["audio"], memory["heard"]):
-            return self._open_prompt({"input_ids": ids, "attention_mask": mask}, cut=False)
+            return self._read_prompt({"input_ids": ids, "attention_mask": mask}, cut=False)
 
-    def _open_prompt(self, fed: Inputs, cut: bool = True) -> Memory:
+    def _read_prompt(self, fed: Inputs, cut: bool = True) -> Memory:
         """Run the prompt but for its last token -> its cache, and where rows go on from.
 
         Args:
@@ -264,37 +223,15 @@ class AudioLanguageCaptioner(Captioner):
                 name: part[:, :-1] if part.ndim > 1 and part.shape[1] == places else part
                 for name, part in fed.items()
             }
-        mask = fed["attention_mask"]
-        out = self._forward(fed, mask, mask.shape[1], None)
-        cache = out[self.cache_name]
-        if self.caches is None:
-            self.caches = PromptCaches(cache)
-            self.shares_memory = self.caches.shared
-        prompt, said = self.caches.split(cache)
-        return {"prompt": prompt, "said": said, "mask": mask}
+        return self.fill(fed, fed["attention_mask"])
 
-    def _go_on(self, tokens: Tensor, state: State, prepared: Memory) -> tuple[Tensor, State]:
-        """[R, t] tokens -> [R, t, V] scores after each, and the new state."""
-        assert self.caches is not None
-        mask = state["mask"]
-        tokens = tokens.to(mask.device)
-        whole = torch.cat([mask, mask.new_ones(tokens.shape)], dim=1)
-        length = prepared["mask"].shape[1]
-        cache = self.caches.join(prepared["prompt"], state["said"], length)
-        out = self._forward({"input_ids": tokens}, whole, tokens.shape[1], cache)
-        said = self.caches.read(out[self.cache_name])
-        return out.logits.float(), {"said": said, "mask": whole}
 
-    def _forward(self, fed: Inputs, mask: Tensor, places: int, cache: Any) -> Any:
-        positions = (mask.long().cumsum(dim=1) - 1).clamp_min(0)[:, -places:]
-        fed = dict(fed)
-        if "position_ids" in self.takes:
-            fed["position_ids"] = positions
-        # As generate() does: without padding there is nothing to mask.
-        fed["attention_mask"] = None if bool(mask.all()) else mask  # type: ignore[assignment]
-        return self.module(  # type: ignore[misc]
-            **fed, **{self.cache_name: cache}, use_cache=True, return_dict=True
-        )
+@contextlib.contextmanager
+def same_draws() -> Iterator[None]:
+    """Let networks that draw noise while they listen draw the same each time; VibeVoice does."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(0)
+        yield
 
 
 def _noise(rate: int, *seconds: float) -> tuple[Tensor, Tensor]:
@@ -304,19 +241,6 @@ def _noise(rate: int, *seconds: float) -> tuple[Tensor, Tensor]:
     waveforms = 0.1 * torch.randn(len(lengths), int(lengths.max()), generator=generator)
     inside = torch.arange(waveforms.shape[1]) < lengths.unsqueeze(1)
     return waveforms * inside, lengths
-
-
-def _spread(value: Any, times: int) -> Any:
-    """Give every row of a nesting ``times`` times, side by side."""
-    if times == 1:
-        return value
-    if isinstance(value, Tensor):
-        return value.repeat_interleave(times, dim=0)
-    if isinstance(value, dict):
-        return {key: _spread(inner, times) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return type(value)(_spread(inner, times) for inner in value)
-    return value
 
 
 def _pad(model: Any, tokenizer: Any) -> int | None:

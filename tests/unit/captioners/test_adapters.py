@@ -30,6 +30,7 @@ STYLES = (
     "attention",
     "encode_decode",
     "non_autoregressive",
+    "prefix_language_model",
 )
 WORDS = ["<pad>", "<bos>", "<eos>", "<unk>", *(f"word{i}" for i in range(10))]
 
@@ -53,6 +54,7 @@ def build(networks, style: str) -> nn.Module:
         "attention": lambda: n.Recurrent(False, nn.LSTMCell(2 * n.WIDTH, n.HIDDEN), n.Attention()),
         "encode_decode": n.Transformer,
         "non_autoregressive": n.AllAtOnce,
+        "prefix_language_model": n.PrefixedGPT2,
     }
     torch.manual_seed(3)
     return made[style]()
