@@ -118,7 +118,8 @@ def _tensors(value: Any, dim: int) -> list[Tensor]:
     found: list[Tensor] = []
 
     def take(tensor: Tensor) -> Tensor:
-        if tensor.is_floating_point() and tensor.ndim > dim:
+        # Nothing is held yet where a caption begins right after what was heard.
+        if tensor.is_floating_point() and tensor.ndim > dim and tensor.numel():
             found.append(tensor.movedim(dim, 0))
         return tensor
 

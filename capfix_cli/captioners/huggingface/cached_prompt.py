@@ -27,7 +27,7 @@ class CachedPromptCaptioner(Captioner):
     shares_memory = True
 
     def use_language_model(self, model: Any, ends: EndTokens) -> None:
-        """Name the language model, with ``forward`` as transformers has it, and what ends a text."""
+        """Name the language model, as transformers has them, and what ends a text."""
         self.language_model, self.ends = model, ends
         takes = inspect.signature(model.forward).parameters
         self.takes = set(takes)

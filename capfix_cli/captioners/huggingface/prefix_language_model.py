@@ -27,8 +27,8 @@ class PrefixLanguageModelCaptioner(CachedPromptCaptioner, Generic):
         module: the whole network, for eval mode and layer traces.
         encoder: features [B, frames, F] (and lengths with ``encoder_takes_lengths``) -> anything
             that ``project`` takes.
-        project: what the encoder gave -> the prefix [B, P, D], or [B, D] of one place, or the prefix
-            and [B, P] which of its places are a clip's.
+        project: what the encoder gave -> the prefix [B, P, D], or [B, D] of one place, or a pair of
+            the prefix and [B, P] which of its places are a clip's.
         language_model: a causal language model of transformers, D wide.
         tokenizer: of its words: transformers' own, or a :class:`Vocabulary`.
         prompt: text between prefix and caption, or its token ids; none by default.
@@ -39,7 +39,8 @@ class PrefixLanguageModelCaptioner(CachedPromptCaptioner, Generic):
             ``sample_rate``, ``max_length``, ...
 
     Raises:
-        CapfixError: no end token is known, or the language model has fewer words than the tokenizer.
+        CapfixError: no end token is known, or the tokenizer has words that the language model
+            lacks.
     """
 
     def __init__(
@@ -113,7 +114,7 @@ class PrefixLanguageModelCaptioner(CachedPromptCaptioner, Generic):
             return super().sequence_logits(tokens, memory)
         prepared = self.prepare(memory)
         each = len(tokens) // len(prepared["mask"])
-        first = spread_rows(prepared["scores"], each).unsqueeze(1)
+        first: Tensor = spread_rows(prepared["scores"], each).unsqueeze(1)
         if tokens.shape[1] == 1:
             return first
         return torch.cat([first, super().sequence_logits(tokens[:, 1:], prepared)], dim=1)
@@ -135,6 +136,7 @@ class PrefixLanguageModelCaptioner(CachedPromptCaptioner, Generic):
 def _words(tokenizer: Any, model: Any, begin: int | None, end: int | None) -> Vocabulary:
     """Name the language model's tokens and the special ones among them."""
     width = model.get_output_embeddings().weight.shape[0]
+    special: tuple[int | None, ...]
     if isinstance(tokenizer, Vocabulary):
         known = dict(enumerate(tokenizer.words))
         special = (tokenizer.eos_id, tokenizer.bos_id, tokenizer.pad_id, tokenizer.unk_id)
@@ -146,7 +148,7 @@ def _words(tokenizer: Any, model: Any, begin: int | None, end: int | None) -> Vo
     eos = end if end is not None else eos
     if eos is None:
         raise CapfixError(
-            "PrefixLanguageModelCaptioner is not told what ends a caption: the tokenizer names none.",
+            "What ends a caption is not known: the tokenizer of the language model names nothing.",
             "Give end=, the id of the token that training put last.",
         )
     if max(known) >= width:

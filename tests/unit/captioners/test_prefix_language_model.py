@@ -48,12 +48,11 @@ def make(kind, **more):
     torch.manual_seed(1)
     words = make_tokenizer()
     network = Captions(len(words), kind).eval()
-    made = capfix_cli.PrefixLanguageModelCaptioner(
+    return capfix_cli.PrefixLanguageModelCaptioner(
         module=network, encoder=network.hear, project=more.pop("project", network.project),
         language_model=network.words, tokenizer=words, max_length=10,
         front_end=capfix_cli.LogMelFrontEnd(16_000, 1024, 512, MELS), **more,
     )  # fmt: skip
-    return made
 
 
 @pytest.fixture
