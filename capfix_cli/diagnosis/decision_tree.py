@@ -140,6 +140,9 @@ class Observations:
         run_trial: makes a decoding trial by its name; called only where the tree asks.
         run_search: searches over settings after trials that did not work; gives none where that is
             hopeless.
+        settle: asks clips that no trial was made on whether the best holds there too; gives every
+            trial so far as they judge it.
+        hopeless: why no decoding is tried at all, in words; empty where they are.
         repairs: of the faults, that were tried without training.
     """
 
@@ -148,6 +151,8 @@ class Observations:
     decision: Decision
     run_trial: Callable[[str], Trial]
     run_search: Callable[[], Sequence[Trial]] = tuple
+    settle: Callable[[], Sequence[Trial]] = tuple
+    hopeless: str = ""
     repairs: tuple[RepairTrial, ...] = ()
 
 
@@ -204,12 +209,20 @@ def _same_caption(seen: Observations) -> Answer:
 
 def _tried(question: str) -> Callable[[Observations], Answer]:
     def test(seen: Observations) -> Answer:
-        made = [seen.run_trial(name) for name in TRIALS_OF[question]]
+        if seen.hopeless:
+            return "no", (Evidence("no decoding was tried", seen.hopeless),)
+        made = _settled(seen, [seen.run_trial(name) for name in TRIALS_OF[question]])
         if question in SEARCHED and not any(trial.kept for trial in made):
-            made.extend(seen.run_search())
+            made = _settled(seen, [*made, *seen.run_search()])
         return _any_works(made)
 
     return test
+
+
+def _settled(seen: Observations, made: Sequence[Trial]) -> list[Trial]:
+    """Give trials as clips judge the best of them that none was made on."""
+    judged = {trial.name: trial for trial in seen.settle()}
+    return [judged.get(trial.name, trial) for trial in made]
 
 
 def _any_works(made: Sequence[Trial | RepairTrial]) -> Answer:

@@ -92,15 +92,17 @@ def run_diagnosis(case: DiagnosisContext) -> DiagnosisResult:
 def _check_integrity(case: DiagnosisContext) -> Causes:
     """Look for faults of input, weights and evaluation; where there is no audio, for that alone."""
     case.progress("testing input, weights and evaluation", 0, 1)
-    specs = discover()
-    found = [spec.find(case) for spec in specs.values() if spec.gate]
+    gate = [spec for spec in discover().values() if spec.gate]
+    final = {spec.id: spec.find(case) for spec in gate if spec.final}
+    alone = rank(tuple(final.values()))
+    # Where one cause leaves nothing to be said of any other, no other is looked for.
+    needs = _needed(alone) if alone.ranked and case.finite else ""
+    found = [
+        final.get(spec.id) or (not_tested(spec.id, needs) if needs else spec.find(case))
+        for spec in gate
+    ]
     case.progress("testing input, weights and evaluation", 1, 1)
-    silent = rank([finding for finding in found if specs[finding.id].final])
-    if not silent.ranked or not case.finite:
-        return rank(found)
-    needs = _needed(silent)
-    kept = [f if specs[f.id].final else not_tested(f.id, needs) for f in found]
-    return rank(kept)
+    return rank(found)
 
 
 def _fault(gate: Causes) -> str:
@@ -153,10 +155,13 @@ def _walk_tree(
             repairs=tuple(trial for trial in repairs if trial.cause in proved),
             run_trial=partial(case.trials.run, doubted=doubted),
             run_search=case.trials.search,
+            settle=case.trials.settle,
+            hopeless=f"that needs {_needed(gate)}" if _alone(gate) else "",
         )
     )
     if case.trials.best is not None:
         case.trials.search()
+        case.trials.settle()
     return walked
 
 

@@ -123,8 +123,9 @@ class Trial:
         kept: whether it works.
         reason: why it was kept or not, in words.
         outcome: the same in one: ``kept``, ``deaf``, ``repeats``, ``listens-less``,
-            ``degenerate``, ``not-fluent`` or ``outrun`` (others of a search went on, on more
-            clips).
+            ``degenerate``, ``not-fluent``, ``outrun`` (others of a search went on, on more
+            clips), ``not-held`` (it worked on the clips that it was chosen by, and not on others)
+            or ``unasked`` (others were chosen before it and did not hold).
         clips: on how many it was tried.
         pareto: whether no other trial beats it in both diversity and listening.
         repair: what was repaired, where it is no decoding fix but a repair without training.

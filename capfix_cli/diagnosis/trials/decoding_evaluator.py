@@ -11,6 +11,7 @@ from capfix_cli.core.thresholds import (
     FLUENCY_LOSS,
     LENGTH_CHANGE,
     LISTENING_SHARE,
+    MIN_CLIPS,
     NO_END_RISE,
     REPEATS_RISE,
     SEARCH_FROM,
@@ -37,6 +38,7 @@ from capfix_cli.schemas.measured_values import Listening, Measure
 References = Mapping[str, Sequence[str]]
 DEAR_SETTINGS = 6  # searched where trials must do with a part of the clips
 DOUBTED_CLIPS = 40  # of a trial that is foretold not to work; one that does is made again on all
+HELD_OUT = 3  # one clip in so many is kept for what won on the others
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,8 @@ class DecodingEvaluator:
         references: clip name -> references, or None.
         seed: of every draw.
         sample: clips with waveforms, to know what encoding costs; trials are sized without it too.
+        part_of: one whose clips these are a part of; it has the greedy captions and the costs.
+        names: of the clips that trials use; all whose memories are held if None.
     """
 
     def __init__(
@@ -65,23 +69,55 @@ class DecodingEvaluator:
         references: References | None,
         seed: int,
         sample: Sample | None = None,
+        *,
+        part_of: DecodingEvaluator | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.sample = sample
         self.scorer = scorer
         self.references = references
         self.seed = seed
+        self.part_of = part_of
         self.captions: dict[str, tuple[ClipCaption, ...]] = {}  # by trial name
         self._trials: dict[tuple[DecodingOptions, int], Trial] = {}
         self._baselines: dict[tuple[DecodingOptions, int], DecodingOutcome] = {}
         self._absent: dict[AbsentKind, NullAudio] = {}
         self._parted: dict[int, Sequence[EncodedBatch]] = {}
-        self.ranked = ranked(scorer.names, seed)
+        self.ranked = ranked(scorer.names, seed) if names is None else list(names)
+
+    @cached_property
+    def cost(self) -> Cost:
+        """Of the captioner, counted once for all parts of the clips."""
+        if self.part_of is not None:
+            return self.part_of.cost
+        return measure_cost(self.scorer.captioner, self.scorer.chunks[0], self.sample)
 
     @cached_property
     def scale(self) -> Scale:
         """On how many clips trials are made, and against how many each caption is tried."""
-        cost = measure_cost(self.scorer.captioner, self.scorer.chunks[0], self.sample)
-        return affordable(cost, len(self.scorer.names), self.scorer.captioner.max_length)
+        return affordable(self.cost, len(self.ranked), self.scorer.captioner.max_length)
+
+    @cached_property
+    def halves(self) -> tuple[DecodingEvaluator, DecodingEvaluator | None]:
+        """Part the clips: those that trials are made on, and others that the winner is judged on.
+
+        What is best of many on some clips is best in part by chance; clips that none was tried on
+        tell. Where there are too few for both, the second is None.
+        """
+        size = self.scale.clips
+        left = len(self.ranked) - size
+        fewest = int(MIN_CLIPS.value)
+        held = max(left, min(size, max(fewest, len(self.ranked) // HELD_OUT)))
+        if len(self.ranked) - held < fewest:
+            return self, None
+        tried = self.ranked[: len(self.ranked) - held]
+        others = self.ranked[len(tried) :][:size]
+        return self._part(tried), self._part(others)
+
+    def _part(self, names: Sequence[str]) -> DecodingEvaluator:
+        return DecodingEvaluator(
+            self.scorer, self.references, self.seed, self.sample, part_of=self, names=names
+        )
 
     def observe(
         self, options: DecodingOptions, clips: int | None = None, contrast: int | None = None
@@ -95,7 +131,7 @@ class DecodingEvaluator:
                 None.
         """
         captions: list[ClipCaption] = []
-        for part in self.scorer.chunks if clips is None else self._parts(clips):
+        for part in self._parts(len(self.ranked) if clips is None else clips):
             captions += decode(
                 self.scorer.captioner, part, options, self.seed, self._without(options)
             )
@@ -103,7 +139,7 @@ class DecodingEvaluator:
 
     def _parts(self, clips: int) -> Sequence[EncodedBatch]:
         """The first so many clips of the drawn order, in as few chunks as their shapes allow."""
-        if clips >= len(self.ranked):
+        if clips >= len(self.ranked) and self.part_of is None:
             return self.scorer.chunks
         if clips not in self._parted:
             dim = self.scorer.captioner.memory_batch_dim
@@ -116,6 +152,8 @@ class DecodingEvaluator:
         kind = options.absent_kind
         if kind is None:
             return None
+        if self.part_of is not None:
+            return self.part_of._without(options)
         if kind not in self._absent:
             largest = max(self.scorer.chunks, key=lambda chunk: len(chunk.names))
             self._absent[kind] = make_absent(
@@ -143,7 +181,10 @@ class DecodingEvaluator:
     @cached_property
     def greedy(self) -> DecodingOutcome:
         """Greedy decoding of all clips: what the verdict is on."""
-        return self.observe(GREEDY)
+        if self.part_of is None:
+            return self.observe(GREEDY)
+        own = set(self.ranked)
+        return self.judge([c for c in self.part_of.greedy.captions if c.file_name in own])
 
     def _baseline(self, options: DecodingOptions, clips: int) -> DecodingOutcome:
         """Greedy or natural decoding of as many clips as a trial has."""
@@ -180,7 +221,7 @@ class DecodingEvaluator:
         On references the captioner listens as it listens, however it is decoded: below what is
         needed there no search can help.
         """
-        greedy = self.greedy.listening
+        greedy = (self.part_of or self).greedy.listening
         limit = greedy.reference_bits
         if limit is not None and limit < LISTENING_SHARE.value * greedy.ceiling_bits:
             return False
@@ -279,7 +320,7 @@ class DecodingEvaluator:
         """
         new, old = outcome.measures, self._baseline(GREEDY, clips).measures
         length, usual = new["length"].value, old["length"].value
-        if not self.greedy.decision.sentences:
+        if not (self.part_of or self).greedy.decision.sentences:
             # What greedy decoding gives is no measure of length, repeats or ends then.
             old, usual = new, length
         if abs(length - usual) > LENGTH_CHANGE.value * max(usual, 1.0):

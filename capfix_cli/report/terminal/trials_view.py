@@ -21,6 +21,8 @@ OUTCOMES = {
     "listens-less": ("listens less", "red", "diverse, but it listens less than greedy decoding"),
     "not-fluent": ("not fluent", "yellow", "diverse and listening, but no longer fluent"),
     "outrun": ("outrun", "dim", "works on the clips tried, but others of the search were better"),
+    "not-held": ("does not hold", "yellow", "works on the clips it was chosen by, not on others"),
+    "unasked": ("unasked", "dim", "works on the clips tried; better ones did not hold on others"),
 }
 
 

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks.zoo import toys
+from capfix_cli.core.progress import no_progress
 from capfix_cli.core.thresholds import CONTRAST_SET, MIN_CLIPS, TRIAL_BUDGET
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.decoding.encode_pass import encode_and_caption
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
+from capfix_cli.diagnosis.trials.decoding_trials import LOOKS, DecodingTrials
 from capfix_cli.diagnosis.trials.settings_search import halve, rungs
 from capfix_cli.diagnosis.trials.trial_budget import affordable
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED, DecodingFix
@@ -176,6 +179,68 @@ def test_doubted_trials_are_made_on_few_clips_and_on_all_only_if_they_work(tmp_p
         assert trial.kept == works
         assert trial.clips == (toys.CLIPS if works else 20)
         assert trial.reason.endswith("on 20 clips") != works
+
+
+@pytest.fixture
+def few_clips_do(monkeypatch):
+    """Thirty clips are then enough to part."""
+    fewest = replace(MIN_CLIPS, value=toys.CLIPS // 3)
+    monkeypatch.setattr("capfix_cli.diagnosis.trials.decoding_evaluator.MIN_CLIPS", fewest)
+    return fewest.value
+
+
+def test_the_winner_is_judged_on_clips_that_no_trial_was_made_on(tmp_path, few_clips_do):
+    whole = evaluator(toys.needs_contrast, tmp_path)
+    tried, others = whole.halves
+    assert not set(tried.ranked) & set(others.ranked)
+    assert {*tried.ranked, *others.ranked} == set(whole.scorer.names)
+    assert min(len(tried.ranked), len(others.ranked)) >= few_clips_do
+    trials = DecodingTrials(whole, no_progress)
+    made = [trials.run(name, doubted=False) for name in ("beam-5", "contrast-1")]
+    assert [trial.kept for trial in made] == [False, True]
+    assert trials.best is None  # nobody asked the others yet
+    trials.settle()
+    best = trials.best
+    assert best.kept
+    assert best.clips == len(others.ranked)
+    assert best.reason.endswith(f"on {best.clips} clips that it was not chosen by")
+    assert {c.file_name for c in trials.captions(best)} == set(whole.scorer.names)
+
+
+def test_what_works_by_luck_on_the_clips_that_chose_it_is_not_recommended(tmp_path, few_clips_do):
+    whole = evaluator(toys.needs_contrast, tmp_path)
+    _, others = whole.halves
+    asked = []
+
+    def by_luck(fix, clips):
+        asked.append(fix)
+        return replace(trial(fix.options.describe(), 0.1, 0.1, kept=False), outcome="repeats")
+
+    others.attempt = by_luck
+    trials = DecodingTrials(whole, no_progress)
+    trials.run("contrast-1", doubted=False)
+    trials.search()
+    worked = sum(trial.kept for trial in trials.made)
+    assert worked > LOOKS
+    trials.settle()
+    assert trials.best is None
+    assert len(asked) == LOOKS  # the more are asked the likelier one holds by luck
+    told = [trial.outcome for trial in trials.made]
+    assert told.count("not-held") == LOOKS
+    assert told.count("unasked") == worked - LOOKS
+
+
+def test_too_few_clips_to_hold_any_out_are_said_to_be_so(tmp_path):
+    captioner = toys.Toy(toys.needs_contrast)
+    audio = toys.write_clips(tmp_path / "clips")
+    heard = encode_and_caption(captioner, str(audio), batch_size=8, seed=0)
+    assert len(heard.captions) < 2 * MIN_CLIPS.value
+    few = DecodingEvaluator(Scorer(captioner, heard.chunks), None, 0)
+    assert few.halves == (few, None)
+    trials = DecodingTrials(few, no_progress)
+    trials.run("contrast-1", doubted=False)
+    trials.settle()
+    assert trials.best.reason.endswith("chosen by, too few others being left")
 
 
 def test_a_part_of_the_clips_is_decoded_side_by_side_and_says_the_same(tmp_path):
