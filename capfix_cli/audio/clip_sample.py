@@ -60,6 +60,13 @@ class Sample:
         chosen = [waveform[:size] for waveform in self.waveforms if len(waveform) >= size][:count]
         return torch.stack(chosen), torch.full((len(chosen),), size, dtype=torch.long)
 
+    def first(self, count: int) -> Sample:
+        """Give the first so many clips; the order being drawn, they are a sample of all."""
+        if count >= len(self.names):
+            return self
+        few = self.names[:count], self.waveforms[:count]
+        return Sample(*few, self.sample_rate, self.clips[:count])
+
     def padded(self, count: int) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         """Give [n, samples], their lengths and names, as an evaluation would batch them."""
         chosen = self.waveforms[:count]

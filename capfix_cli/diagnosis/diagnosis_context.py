@@ -17,6 +17,7 @@ from capfix_cli.decoding.encode_pass import EncodedClips, draw_sample
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator
 from capfix_cli.diagnosis.trials.decoding_trials import DecodingTrials
 from capfix_cli.diagnosis.verdict import Decision, decide, sentences_of
+from capfix_cli.fixes.catalogue.fix_2_2_audio_every_step import HEARS_EVERY_STEP
 from capfix_cli.fixes.setting_status import Mark
 from capfix_cli.measures.measure_table import judge_diversity
 from capfix_cli.measures.sentences import SentenceJudgement
@@ -62,10 +63,16 @@ class DiagnosisContext:
         """The captioner as it was given."""
         return self.loaded.captioner
 
-    @property
+    @cached_property
     def facts(self) -> Mapping[str, Any]:
-        """What was read from the checkpoint."""
-        return self.loaded.summary.facts
+        """What was read from the checkpoint, and whether every step was seen to hear the audio."""
+        read = self.loaded.summary.facts
+        if "conditioning" in read or not self.finite:
+            return read
+        try:
+            return {**read, HEARS_EVERY_STEP: self.probes.every_step}
+        except ProbeFailed:
+            return read
 
     @property
     def finite(self) -> bool:

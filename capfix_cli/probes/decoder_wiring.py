@@ -118,7 +118,8 @@ class Paths:
 
     Attributes:
         names: of the methods compared.
-        apart: KL in nats a word.
+        apart: KL in nats a word, beyond what one way asked twice is apart from itself: a captioner
+            that draws, as with dropout at work, never says the same twice.
         place: the first place at which they part, 0 being a caption's first word.
         clip: KL that another clip makes: the yardstick.
     """
@@ -183,13 +184,15 @@ def measure_paths(
     found = []
     mask = inside(captions)
     stepped = along(captioner, memory, captions)
+    # Two draws differ from each other as much as either from a third: twice, to be beyond chance.
+    drawn = 2 * mean_over(divergence(stepped, along(captioner, memory, captions)), mask)
     for name in other_paths(captioner):
         try:
             apart = divergence(stepped, along_path(captioner, memory, captions, name))
         except NotImplementedError:
             continue
         by_place = (apart * mask).sum(dim=0) / mask.sum(dim=0).clamp_min(1)
-        mean = mean_over(apart, mask)
+        mean = max(0.0, mean_over(apart, mask) - drawn)
         place = int((by_place > 0.1 * by_place.max()).int().argmax())
         found.append(Paths(("step", name), mean, place, clip))
     if not found:

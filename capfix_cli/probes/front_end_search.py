@@ -28,6 +28,8 @@ from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.measured_values import Listening
 
 FITTED = 96  # clips on which fit is measured at most: fewer differ from training by chance alone
+QUICK_FIT = 32  # clips on which all are fitted, to find
+REFITTED = 8  # that are fitted on all: what others are apart by is more than few clips err by
 FINALISTS = 3  # that are listened to
 QUICK = 12  # clips and
 QUICK_CONTRAST = 6  # contrasts where all candidates must be listened to
@@ -98,7 +100,7 @@ def recover(
     told = fitted or sample
     candidates = [None, *list_candidates(captioner, told, rates=rates)]
     try:
-        tried = [_fit(captioner, told, one) for one in candidates]
+        tried = _fit_all(captioner, told, candidates)
         by = "fit and listening"
         fitting = [one for one in tried if one.misfit is not None]
         order = _by_fit(fitting)
@@ -206,6 +208,22 @@ def _fit(captioner: Captioner, sample: Sample, front: FrontEnd | None) -> Tried:
     fit: Fit = measure_fit(changed, _encoding(changed, heard), first_only=True)[0]
     misfit = fit.misfit
     return Tried(front, misfit if math.isfinite(misfit) else math.inf)
+
+
+def _fit_all(
+    captioner: Captioner, sample: Sample, candidates: Sequence[FrontEnd | None]
+) -> list[Tried]:
+    """Fit all on a few clips, and the present one, the fitted ones and the best on all of them.
+
+    The others are left out: each costs features of all clips, read anew at other rates.
+    """
+    few = sample.first(QUICK_FIT)
+    quick = [_fit(captioner, few, one) for one in candidates]
+    if few is sample:
+        return quick
+    order = sorted(range(1, len(quick)), key=lambda place: quick[place].misfit or 0.0)
+    again = {0, *order[:REFITTED], *(n for n, one in enumerate(quick) if _fitted(one))}
+    return [_fit(captioner, sample, candidates[place]) for place in sorted(again)]
 
 
 def _by_fit(tried: Sequence[Tried]) -> list[Tried]:

@@ -74,6 +74,8 @@ class Statistics:
         ln_mel: mean and deviation of a plain ln-mel of the same clips.
         slope: deviation of the features per deviation of the ln of power, where there is sound: 1
             for ln of power, 10 / ln 10 for dB; None where it is not known.
+        skew: of a band's values over a clip's frames, the median over bands and clips; whatever
+            normalises each band leaves it as it is.
     """
 
     mean: float
@@ -83,6 +85,7 @@ class Statistics:
     expected: tuple[float, float] | None
     ln_mel: tuple[float, float] | None = None
     slope: float | None = None
+    skew: float = 0.0
 
 
 def describe_features(
@@ -104,7 +107,15 @@ def describe_features(
         expected,
         None if ln_mel is None else (float(ln_mel.mean()), float(ln_mel.std())),
         None if ln_mel is None else _slope(flat, ln_mel),
+        _skew(flat) if flat.ndim == 3 else 0.0,
     )
+
+
+def _skew(features: Tensor) -> float:
+    """[B, frames, bands] -> the usual skewness of a band in a clip."""
+    apart = features - features.mean(1, keepdim=True)
+    spread = apart.square().mean(1).clamp_min(1e-20) ** 1.5
+    return float((apart**3).mean(1).div(spread).median())
 
 
 def _slope(features: Tensor, ln_mel: Tensor) -> float | None:

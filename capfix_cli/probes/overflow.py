@@ -34,6 +34,7 @@ class Overflow:
         louder: share of (stuck, other) pairs in which the stuck clip is the louder, by its peak
             level in short frames; .5 by chance, and 1 where all clips are stuck.
         huge: whether their memories are a thousand times the usual one.
+        speechless: whether their next words are no numbers, or the same to the bit as others'.
     """
 
     clips: int
@@ -41,6 +42,7 @@ class Overflow:
     freed: tuple[str, ...]
     louder: float
     huge: bool = False
+    speechless: bool = False
 
 
 @torch.inference_mode()
@@ -68,7 +70,8 @@ def measure_overflow(
     own = _answers(captioner, held, len(rows), caption)
     size = _sizes(held, captioner.memory_batch_dim, len(rows))
     most = HUGE_MEMORY.value * float(size.median())
-    stuck = sorted({*_stuck(own), *torch.nonzero(size > most).flatten().tolist()})
+    silent = _stuck(own)
+    stuck = sorted({*silent, *torch.nonzero(size > most).flatten().tolist()})
     told = tuple(names[rows[place]] for place in stuck)
     if not stuck:
         return Overflow(len(rows), (), (), 0.5)
@@ -87,7 +90,8 @@ def measure_overflow(
     rest = [place for place in range(len(rows)) if place not in stuck]
     pairs = [level[one] > level[other] for one in stuck for other in rest]
     louder = sum(pairs) / len(pairs) if pairs else 1.0
-    return Overflow(len(rows), told, freed, louder, bool((size[stuck] > most).all()))
+    huge = bool((size[stuck] > most).all())
+    return Overflow(len(rows), told, freed, louder, huge, set(stuck) <= set(silent))
 
 
 def _sizes(memory: Memory, dim: int, rows: int) -> Tensor:

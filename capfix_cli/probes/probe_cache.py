@@ -23,6 +23,7 @@ from capfix_cli.probes.language_probe import (
 from capfix_cli.probes.normalisation import Fit, measure_fit
 from capfix_cli.probes.signal_path import SignalStage, measure_signal
 from capfix_cli.probes.special_tokens import Endings, Opening, measure_endings, measure_opening
+from capfix_cli.probes.step_hearing import every_step_hears
 from capfix_cli.probes.wiring_probes import WiringProbes
 
 
@@ -40,6 +41,16 @@ class ProbeCache(WiringProbes):
             return int(scores.shape[1])
 
         return self._once("output-width", make)
+
+    @property
+    def every_step(self) -> bool:
+        """Whether every step of the decoder hears the audio, whatever it makes of it."""
+
+        def make() -> bool:
+            memory, _, names = self.followed
+            return every_step_hears(self.captioner, memory, self.typical, len(names))
+
+        return self._once("every-step", make)
 
     @property
     def prefix(self) -> float:
@@ -92,6 +103,21 @@ class ProbeCache(WiringProbes):
             )
 
         return self._once("fit", make)
+
+    @property
+    def silent_fit(self) -> Fit:
+        """How silence of the same length fits what the first BatchNorm remembers."""
+
+        def make() -> Fit:
+            waveforms, lengths = self.fitted.cropped(4)
+            quiet = torch.zeros_like(waveforms)
+            return measure_fit(
+                self.captioner,
+                lambda: self.captioner.encode(quiet, lengths),
+                first_only=True,
+            )[0]
+
+        return self._once("silent-fit", make)
 
     @property
     def weights(self) -> Weights:

@@ -58,13 +58,15 @@ def find(case: DiagnosisContext) -> Finding:
     )
     stuck = share >= STUCK_SHARE.value
     freed = len(found.freed) >= FREED_SHARE.value * max(1, len(found.stuck))
+    # Where features are levelled clip by clip, turning sound down changes nothing: a memory out of
+    # range and no words of its own are enough.
+    beyond = found.huge and found.speechless
     loud = found.louder >= LOUDER.value
-    told = (
-        f"{len(found.stuck)} of {found.clips} clips, the louder ones, get no numbers of their own"
-    )
+    which = ", the louder ones," if loud else ""
+    told = f"{len(found.stuck)} of {found.clips} clips{which} get no numbers of their own"
     return Finding(
         ID,
-        0.95 if stuck and freed else 0.0,
+        0.95 if stuck and (freed or beyond) else 0.0,
         evidence,
         mend=_mend(told),
         # Else the mend decides: what is turned down may also come into a range that it knows.

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from capfix_cli.fixes.rewrites.code_writing import Written
     from capfix_cli.schemas.inspection_record import Inspection
 
+HEARS_EVERY_STEP = "decoder.hears_every_step"  # a fact that a probe adds: True or False
+
 
 def _turn_on(setup: Setup) -> Setup:
     if setup.model.conditioning != "initial-state":
@@ -29,7 +31,11 @@ def _turn_on(setup: Setup) -> Setup:
 
 def _built_in(facts: Facts) -> str:
     how = facts.get("conditioning")
-    return f"conditioning is {how}" if how in {"every-step", "attention", "concatenated"} else ""
+    if how in {"every-step", "attention", "concatenated"}:
+        return f"conditioning is {how}"
+    if facts.get(HEARS_EVERY_STEP) is True:
+        return "every step hears the audio already: another clip's memory moves it, its state kept"
+    return ""
 
 
 def _write(found: ArchitectureNames) -> Written:
