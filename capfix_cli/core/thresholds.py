@@ -201,12 +201,18 @@ CAUSE_FROM = Threshold(0.5, "confidence", "ours: more likely than not")
 PROVED_FROM = Threshold(
     0.5, "share of what is missing", "the design: a cause is proved by what restores most of it"
 )
-SUSPECTED_MOST = Threshold(
-    0.45, "confidence", "ours: what nothing proved is not called likelier than not"
+# How often such answers are right away from home: benchmarks/calibration/confidence.py, with each
+# kind of fault judged by what the others say (docs/away-from-home.md).
+_SHARE = "share right, by benchmarks/results/accuracy/confidence.json"
+PROVED_RIGHT = Threshold(0.94, "confidence", f"{_SHARE}: causes proved")
+UNFITTED_DECODING = Threshold(
+    0.2, "confidence", f"{_SHARE}: a decoding that works where nothing tells that the input fits"
 )
+SUSPECTED_MOST = Threshold(0.2, "confidence", f"{_SHARE}: causes suspected")
 REFUTED_MOST = Threshold(
-    0.3, "confidence", "ours: a cause whose own mend was tried and did not work"
+    0.15, "confidence", f"{_SHARE}: causes suspected; below those whose mend was not yet tried"
 )
+EXPLAINED_MOST = Threshold(0.05, "confidence", f"{_SHARE}: causes that another explains")
 DATA_PROVED = Threshold(
     0.6, "confidence", "ours: what training data show by themselves; fanciful file names give .5"
 )
@@ -231,6 +237,12 @@ FIT_MISFIT = Threshold(
     "ln of variances, and deviations",
     "measured: .03 with the features of training, 1.67 with log10 for ln, 2.4 standardised "
     "(SCIENCE section 1); twice the spread of other recordings is .7",
+)
+SILENCE_FITS = Threshold(
+    0.5,
+    "ln of variances, and deviations",
+    "features as in training are at .03 to .3 of what a BatchNorm remembers; a network trained on "
+    "silence has silence at .04, a sound one at 5.6 (benchmarks/zoo/foreign, conv-pool)",
 )
 MEMORY_SHARE = Threshold(
     2e-3, "share of between-clip variation", f"{_CALIBRATED}: sound memories are above .05"

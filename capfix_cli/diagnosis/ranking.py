@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 
 from capfix_cli.core.thresholds import (
     CAUSE_FROM,
+    EXPLAINED_MOST,
     PROVED_FROM,
+    PROVED_RIGHT,
     REFUTED_MOST,
     SUSPECTED_MOST,
 )
@@ -19,6 +21,7 @@ from capfix_cli.schemas.diagnosis_record import Cause, NotTested
 from capfix_cli.schemas.measured_values import Evidence
 
 UNKNOWN = "unknown"
+MENDED = 0.9  # how clearly a cause showed whose mend restored what was missing, at least
 BEFORE = ("input", "weights", "evaluation")  # stages whose faults make audio be lost anywhere
 
 
@@ -83,9 +86,11 @@ def rank(
     if pairs_fit and not doubted and not broken:
         for finding in found:
             if specs[finding.id].located:
-                sure = finding.confidence or 0.0
                 causes[finding.id] = replace(
-                    causes[finding.id], status="proved", confidence=sure, evidence=finding.evidence
+                    causes[finding.id],
+                    status="proved",
+                    confidence=min(finding.most, PROVED_RIGHT.value),
+                    evidence=finding.evidence,
                 )
     explained = _explained(found, causes, repairs)
     order = {id_: place for place, id_ in enumerate(specs)}
@@ -96,13 +101,21 @@ def rank(
             cause.status != "proved",
             finding.id in explained,
             -_restored(cause),
-            -round(cause.confidence, 2),
+            -round(_strength(finding, cause), 2),
             not specs[finding.id].gate,
             order[finding.id],
         )
 
     ranked = [_told(causes[f.id], explained.get(f.id)) for f in sorted(found, key=key)]
     return Causes(tuple(findings), tuple(ranked))
+
+
+def _strength(finding: Finding, cause: Cause) -> float:
+    """How clearly a cause showed, by which those are told apart that are equally often right."""
+    if cause.status != "proved":
+        return cause.confidence
+    sure = finding.confidence or 0.0
+    return sure if cause.restored is None else max(sure, MENDED)
 
 
 def _restored(cause: Cause) -> float:
@@ -122,10 +135,11 @@ def _cause(finding: Finding, tried: Sequence[RepairTrial]) -> Cause:
     if kept is not None and kept.share >= PROVED_FROM.value:
         status = "proved"
         restored = kept.restored
-        confidence = max(confidence, 0.9)
+        confidence = PROVED_RIGHT.value
         evidence = (*evidence, Evidence("its mend, tried", kept.reason, None, kept.name))
     elif finding.proved:
         status = "proved"
+        confidence = min(finding.most, PROVED_RIGHT.value)
     else:
         status = "suspected"
         confidence = min(confidence, SUSPECTED_MOST.value)
@@ -188,6 +202,6 @@ def _told(cause: Cause, by: str | None) -> Cause:
     return replace(
         cause,
         status="suspected",
-        confidence=min(cause.confidence / 2, SUSPECTED_MOST.value),
+        confidence=min(cause.confidence / 2, EXPLAINED_MOST.value),
         evidence=(*cause.evidence, row),
     )

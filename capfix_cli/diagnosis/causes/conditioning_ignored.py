@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE
+from capfix_cli.core.thresholds import DEAF_NATS, FIT_MISFIT, LISTENING_SHARE, SILENCE_FITS
 from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
     Finding,
@@ -37,11 +37,37 @@ def find(case: DiagnosisContext) -> Finding:
     on_references = case.reference_listening_share
     heard = on_references is not None and on_references >= LISTENING_SHARE.value
     still = linear_confidence(found.overall, 2 * DEAF_NATS.value, DEAF_NATS.value / 2)
+    if case.deaf and (silent := _heard_silence(case)):
+        evidence += silent
+        return Finding(ID, 0.95, tuple(evidence), mend=_SILENCE, proved=True)
     return Finding(
         ID,
         still if case.deaf and not heard else 0.0,
         tuple(evidence),
     )
+
+
+_SILENCE = (
+    "Find why training heard silence, such as files that could not be read and became noughts, and"
+    " train again: what the first BatchNorm remembers is silence"
+)
+
+
+def _heard_silence(case: DiagnosisContext) -> list[Evidence]:
+    """Say whether silence fits what the first BatchNorm remembers, and real clips do not.
+
+    A decoder whose clips are all silent in training learns to do without them.
+    """
+    try:
+        real, silent = case.probes.fit[0].misfit, case.probes.silent_fit.misfit
+    except ProbeFailed:
+        return []
+    if real < FIT_MISFIT.value or silent >= SILENCE_FITS.value:
+        return []
+    return [
+        against_threshold("misfit of silence to the first BatchNorm", silent, SILENCE_FITS),
+        against_threshold("misfit of the clips to it", real, FIT_MISFIT),
+    ]
 
 
 CAUSE = CauseSpec(
@@ -70,11 +96,13 @@ CAUSE = CauseSpec(
         symptom="one caption, often the commonest of training.",
         experiment=(
             "the memory is exchanged for another clip's, the mean, silence and noise: KL of the "
-            "next word along own and drawn captions."
+            "next word along own and drawn captions. Where there is a BatchNorm, silence is held "
+            "to what it remembers."
         ),
         read=(
             "under .05 nats a word nothing is heard. Behind it may stand shifted pairs or "
-            "imbalance: give `--train-captions`."
+            "imbalance: give `--train-captions`. Where silence fits the first BatchNorm and the "
+            "clips do not, training heard silence: that proves it."
         ),
         mend="fix 2.2.",
         sources="SCIENCE sections 1 and 4.",

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE, SOUND_LISTENING
+from capfix_cli.core.thresholds import (
+    DEAF_NATS,
+    LISTENING_SHARE,
+    SOUND_LISTENING,
+    UNFITTED_DECODING,
+)
 from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
     Finding,
@@ -49,6 +54,8 @@ def find(case: DiagnosisContext) -> Finding:
             proved=isinstance(told.value, float)
             and told.value >= SOUND_LISTENING.value
             and "healthy" not in case.decision.close_to,
+            # A wrong front end leaves scores, too, of which other decodings make more.
+            most=1.0 if case.input_fits else UNFITTED_DECODING.value,
         )
     evidence.append(Evidence("decodings tried, none of which works", float(tried)))
     hidden = linear_confidence(moved or 0.0, 4 * DEAF_NATS.value, 20 * DEAF_NATS.value)

@@ -22,6 +22,8 @@ class Finding:
             cause's own say it.
         proved: whether the test that was made is one that only this cause fails, so that no mend
             need be tried.
+        most: confidence at most, where answers of this kind are known to be right less often than
+            others that are proved.
     """
 
     id: str
@@ -31,6 +33,7 @@ class Finding:
     mend: str = ""
     explains: tuple[str, ...] = ()
     proved: bool = False
+    most: float = 1.0
 
 
 def not_tested(cause: str, needs: str) -> Finding:

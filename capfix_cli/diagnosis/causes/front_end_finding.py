@@ -55,12 +55,11 @@ def find_front_end(case: DiagnosisContext, cause: str) -> Finding:
 def _asked(case: DiagnosisContext, misfit: float | None) -> bool:
     """Say whether to search.
 
-    Without statistics whoever is ill and listens less than sound captioners do is searched. With
-    them, what does not fit; and what fits but listens wrongly, since other rates leave the
-    statistics nearly as they were.
+    Without statistics whoever is ill is searched. With them, what does not fit; and what fits but
+    listens wrongly, since other rates leave the statistics nearly as they were.
     """
     wrongly = case.deaf and case.own_listening_share >= LISTENING_SHARE.value / 2
-    return case.ill and case.faint if misfit is None else _misfits(misfit) or wrongly
+    return case.ill if misfit is None else _misfits(misfit) or wrongly
 
 
 def _untrained(case: DiagnosisContext) -> bool:

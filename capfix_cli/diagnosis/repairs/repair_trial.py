@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from capfix_cli.audio.clip_sample import ProbeFailed
+from capfix_cli.audio.clip_set import ClipSet
 from capfix_cli.core.progress import no_progress
 from capfix_cli.core.thresholds import CAUSE_FROM, MIN_CLIPS, PROVED_FROM, SOUND_LISTENING
 from capfix_cli.decoding.encode_pass import EncodedClips, encode_and_caption
@@ -18,12 +19,11 @@ from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator, De
 from capfix_cli.diagnosis.verdict import audio_decides
 from capfix_cli.probes.captioner_errors import probe_failure
 from capfix_cli.probes.pair_scoring import Scorer
-from capfix_cli.schemas.clip_records import ClipCaption
 from capfix_cli.schemas.diagnosis_record import Restored, Trial
 from capfix_cli.schemas.measured_values import Listening, Measure, Verdict
 
 FIX = "0"  # the plan's row of what comes before all fixes
-MAX_REPAIR_CLIPS = 96  # clips of a repair's trial, which must be encoded anew: a fifth of 500
+MAX_REPAIR_CLIPS = 64  # clips of a repair's trial, which must be encoded anew: an eighth of 500
 _RANKS = {"healthy": 4, "generic": 3, "degenerate": 2, "ungrounded": 1, "collapsed": 0}
 
 
@@ -112,9 +112,9 @@ def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
         None where the repaired captioner cannot be judged.
     """
     most = min(case.evaluator.scale.clips, MAX_REPAIR_CLIPS)
-    most += len(repair.searched)  # which do not count, having been searched on
+    clip_set, held_out = _held_out(case.clips.clip_set, repair)
     try:
-        applied = _apply(repair, case, most)
+        applied = _apply(repair, case, clip_set, most)
     except Exception as error:
         # A mend may give the network what it cannot take; a fault of capfix keeps its traceback.
         if probe_failure(error) is None:
@@ -122,11 +122,11 @@ def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
         return None
     if applied is None:
         return None
-    clips, judged, held_out, after = applied
+    clips, after = applied
     restored = _restored(case, after)
     kept, reason = _judge(case, after)
     if held_out:
-        reason += f"; on {len(judged)} clips that it was not chosen by"
+        reason += f"; on {len(clips.captions)} clips that it was not chosen by"
     elif repair.searched:
         reason += "; on the clips that it was chosen by, too few others being left"
     if kept and restored is not None and restored.share < PROVED_FROM.value:
@@ -140,7 +140,7 @@ def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
         verdict=after.decision.verdict,
         kept=kept,
         reason=reason,
-        clips=len(judged),
+        clips=len(clips.captions),
         restored=restored,
         repaired=None
         if repair.one_by_one
@@ -155,13 +155,13 @@ def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
 
 
 def _apply(
-    repair: Repair, case: DiagnosisContext, most: int
-) -> tuple[EncodedClips, Sequence[ClipCaption], bool, DecodingOutcome] | None:
+    repair: Repair, case: DiagnosisContext, clip_set: ClipSet, most: int
+) -> tuple[EncodedClips, DecodingOutcome] | None:
     """Encode, caption and judge with the mend in place; None where it gives no numbers."""
     with repair.applied():
         clips = encode_and_caption(
             repair.captioner,
-            case.clips.clip_set,
+            clip_set,
             batch_size=1 if repair.one_by_one else 16,
             seed=case.seed,
             sample=most,
@@ -170,19 +170,17 @@ def _apply(
         if not clips.finite or len(clips.captions) < 2:
             return None
         scorer = Scorer(repair.captioner, clips.chunks)
-        judged, held_out = _held_out(clips.captions, repair)
-        after = DecodingEvaluator(scorer, case.references, case.seed).judge(judged)
-    return clips, judged, held_out, after
+        after = DecodingEvaluator(scorer, case.references, case.seed).judge(clips.captions)
+    return clips, after
 
 
-def _held_out(
-    captions: Sequence[ClipCaption], repair: Repair
-) -> tuple[Sequence[ClipCaption], bool]:
+def _held_out(clips: ClipSet, repair: Repair) -> tuple[ClipSet, bool]:
     """Leave out the clips that a mend was chosen by, where enough others are left to judge it."""
     if not repair.searched:
-        return captions, False
-    others = [caption for caption in captions if caption.file_name not in repair.searched]
-    return (others, True) if len(others) >= MIN_CLIPS.value else (captions, False)
+        return clips, False
+    others = tuple(clip for clip in clips.clips if clip.name not in repair.searched)
+    enough = len(others) >= MIN_CLIPS.value
+    return (replace(clips, clips=others), True) if enough else (clips, False)
 
 
 def _restored(case: DiagnosisContext, after: DecodingOutcome) -> Restored | None:
