@@ -206,13 +206,13 @@ PROVED_FROM = Threshold(
 _SHARE = "share right, by benchmarks/results/accuracy/confidence.json"
 PROVED_RIGHT = Threshold(0.94, "confidence", f"{_SHARE}: causes proved")
 UNFITTED_DECODING = Threshold(
-    0.2, "confidence", f"{_SHARE}: a decoding that works where nothing tells that the input fits"
+    0.33, "confidence", f"{_SHARE}: a decoding that works where nothing tells that the input fits"
 )
 SUSPECTED_MOST = Threshold(0.2, "confidence", f"{_SHARE}: causes suspected")
 REFUTED_MOST = Threshold(
     0.15, "confidence", f"{_SHARE}: causes suspected; below those whose mend was not yet tried"
 )
-EXPLAINED_MOST = Threshold(0.05, "confidence", f"{_SHARE}: causes that another explains")
+EXPLAINED_MOST = Threshold(0.03, "confidence", f"{_SHARE}: causes that another explains")
 DATA_PROVED = Threshold(
     0.6, "confidence", "ours: what training data show by themselves; fanciful file names give .5"
 )
