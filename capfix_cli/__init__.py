@@ -16,6 +16,9 @@ _PUBLIC = {
     "NonAutoregressiveCaptioner": "capfix_cli.captioners.generic",
     "PrefixLanguageModelCaptioner": "capfix_cli.captioners.huggingface.prefix_language_model",
     "RecurrentCaptioner": "capfix_cli.captioners.recurrent",
+    "TextCaptioner": "capfix_cli.captioners.text.text_captioner",
+    "TextSource": "capfix_cli.checkpoints.text_source",
+    "ModelOptions": "capfix_cli.checkpoints.model_options",
     "Settings": "capfix_cli.diagnosis.command_settings",
     "Vocabulary": "capfix_cli.checkpoints.vocabulary",
     "diagnose": "capfix_cli.api",
@@ -49,7 +52,10 @@ if TYPE_CHECKING:
     )
     from capfix_cli.captioners.log_mel import LogMelFrontEnd as LogMelFrontEnd
     from capfix_cli.captioners.recurrent import RecurrentCaptioner as RecurrentCaptioner
+    from capfix_cli.captioners.text.text_captioner import TextCaptioner as TextCaptioner
     from capfix_cli.checkpoints.inspection import inspect_checkpoint as inspect_checkpoint
+    from capfix_cli.checkpoints.model_options import ModelOptions as ModelOptions
+    from capfix_cli.checkpoints.text_source import TextSource as TextSource
     from capfix_cli.checkpoints.vocabulary import Vocabulary as Vocabulary
     from capfix_cli.checkpoints.vocabulary import load_vocabulary as load_vocabulary
     from capfix_cli.checkpoints.weights import load_module as load_module

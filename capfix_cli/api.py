@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from capfix_cli import __version__
+from capfix_cli import text_api
 from capfix_cli.audio.clip_set import ClipSet, ClipSource, source_path
 from capfix_cli.captioners.adapters import attribute_adapter_errors
 from capfix_cli.captioners.derived.network_source import file_of
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
-from capfix_cli.captions.captions_file import write_captions
+from capfix_cli.captioners.text.text_captioner import TextCaptioner
 from capfix_cli.checkpoints.inspection import settings_beside
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.core.randomness import seeded
-from capfix_cli.decoding.decoding_options import DecodingOptions, options_from_dict
+from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.decoding.encode_pass import EncodedClips, encode_and_caption
-from capfix_cli.decoding.generation_config import DECODING, write_decoding
 from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
 from capfix_cli.diagnosis.diagnose import DiagnosisResult, run_diagnosis
@@ -33,14 +32,14 @@ from capfix_cli.diagnosis.training_data.data_findings import write_rows
 from capfix_cli.diagnosis.verdict import require_enough
 from capfix_cli.fixes.setting_status import training_settings
 from capfix_cli.generation.caption_folder import Delivery, Generated, caption_folder
+from capfix_cli.generation.captioning import ModelWriter
 from capfix_cli.generation.distributed import join
 from capfix_cli.generation.manifest import build_manifest
-from capfix_cli.measures.measure_table import measure_captions
 from capfix_cli.runs import run_store as runs
+from capfix_cli.runs.diagnosis_run import make_record, store_run
 from capfix_cli.schemas.clip_records import ClipCaption
 from capfix_cli.schemas.diagnosis_record import Diagnosis
 from capfix_cli.schemas.identity_record import Identity
-from capfix_cli.schemas.plain_data import to_dict
 from capfix_cli.schemas.retraining_record import Retraining
 from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.training.recipe_rewrites import is_trainable, rewrites_for
@@ -49,14 +48,18 @@ __all__ = ["DiagnosisResult", "Settings", "diagnose", "generate", "retrain", "ru
 
 
 def diagnose(
-    model: str, audio: ClipSource, settings: Settings, progress: ProgressCallback = no_progress
+    model: str | TextCaptioner | None,
+    audio: ClipSource,
+    settings: Settings,
+    progress: ProgressCallback = no_progress,
 ) -> Diagnosis:
     """Walk the whole path for one checkpoint and store it as a run.
 
     Whatever is wrong with the files that are given is told before anything is captioned.
 
     Args:
-        model: a checkpoint, or the name that an adapter takes.
+        model: a checkpoint, or the name that an adapter takes; a TextCaptioner; None where
+            ``settings.model.source`` says where captions come from.
         audio: a folder of clips, or :func:`capfix_cli.audio.clip_set.open_clips` of one.
         settings: all else that a command line says.
         progress: called as the work goes on; its ``tell``, where it has one, with lines that must
@@ -73,8 +76,14 @@ def diagnose(
 
 
 def _diagnose(
-    model: str, audio: ClipSource, settings: Settings, progress: ProgressCallback
+    model: str | TextCaptioner | None,
+    audio: ClipSource,
+    settings: Settings,
+    progress: ProgressCallback,
 ) -> Diagnosis:
+    if text_api.is_text(model, settings):
+        return text_api.diagnose_text(model, audio, settings, progress)
+    model = _named(model)
     loaded = load(model, settings.adapter, settings.device, settings.model)
     marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
     files = open_given_files(audio, settings, progress)
@@ -109,15 +118,19 @@ def _diagnose(
         path = settings.root / runs.STORE / run.id / runs.RECIPE  # where it will be
         if recipe is not None:
             write_recipe(recipe, run.folder / runs.RECIPE, shown_as=path)
-        record = _record(case, examined, training)
         diagnosis = replace(
-            record,
+            make_record(case, examined, training),
             identity=identity,
             run=run.id,
             recipe=str(path) if recipe is not None else None,
-            notes=(*_told(identity), *files.notes, *clips.notes, *record.notes),
+            notes=(
+                *_told(identity),
+                *files.notes,
+                *clips.notes,
+                *_notes(examined, loaded, references, training),
+            ),
         )
-        _store(run, clips, diagnosis, references or {}, settings)
+        store_run(run, clips.captions, diagnosis, references or {}, settings)
     return diagnosis
 
 
@@ -125,37 +138,18 @@ def _told(identity: Identity | None) -> tuple[str, ...]:
     return () if identity is None else (f"{identity.sentence}.",)
 
 
-def _record(
-    case: DiagnosisContext, examined: DiagnosisResult, training: TrainingData | None
-) -> Diagnosis:
-    """Put together what a diagnosis found, as it is stored."""
-    return Diagnosis(
-        capfix_version=__version__,
-        run="",
-        model=case.loaded.summary,
-        audio=case.clips.audio,
-        verdict=examined.decision.verdict,
-        listening=examined.listening,
-        measures=measure_captions(case.clips.captions, case.seed),
-        causes=examined.causes,
-        tree=examined.walk.steps,
-        trials=examined.trials,
-        best_decoding=examined.best.decoding if examined.best else None,
-        plan=examined.plan,
-        recipe=None,
-        notes=_notes(examined, case.loaded, case.references, training),
-        examples=examined.examples,
-        seed=case.seed,
-        signal=examined.signal,
-        not_tested=examined.not_tested,
-        prediction=examined.prediction,
-        training=None if training is None else to_dict(training.shortened()),
-        training_settings=to_dict(case.marks),
-        axes=dict(examined.decision.axes),
-        close=examined.decision.close_to,
-        degenerate=examined.decision.degenerate,
-        lost_at=examined.lost_at,
-        repairs=tuple(repair.record for repair in examined.repairs),
+def _named(model: str | TextCaptioner | None) -> str:
+    """Give the checkpoint's path.
+
+    Raises:
+        CapfixError: nothing says what is to be run.
+    """
+    if isinstance(model, str):
+        return model
+    raise CapfixError(
+        "There is nothing to run: neither MODEL nor where captions come from.",
+        "Give MODEL (a checkpoint), or --caption-function MODULE:NAME, --caption-command"
+        " 'COMMAND {audio}' or --endpoint URL.",
     )
 
 
@@ -267,41 +261,8 @@ def _notes(
     return tuple(notes)
 
 
-def _store(
-    run: runs.Run,
-    heard: EncodedClips,
-    diagnosis: Diagnosis,
-    references: Mapping[str, Sequence[str]],
-    settings: Settings,
-) -> None:
-    """Write what belongs to a run, beside the recipe."""
-    write_captions(run.folder / runs.CAPTIONS, heard.captions, references)
-    runs.write_json(run.folder / runs.DIAGNOSIS, to_dict(diagnosis))
-    runs.write_json(run.folder / runs.PLAN, to_dict(diagnosis.plan))
-    if diagnosis.best_decoding is not None:
-        write_decoding(run.folder / DECODING, options_from_dict(diagnosis.best_decoding))
-    runs.write_json(
-        run.folder / runs.COMMAND,
-        {
-            "command": list(settings.command),
-            "seed": settings.seed,
-            "model": str(Path(diagnosis.model.path).resolve()),
-            "audio": source_path(diagnosis.audio.folder),
-            "adapter": settings.adapter,
-            "device": settings.device,
-            "batch_size": settings.batch_size,
-            "references": settings.references,
-            "train_captions": settings.train_captions,
-            "train_audio": settings.train_audio,
-            "training_config": settings.training_config,
-            "given": asdict(settings.model),
-            "capfix_version": __version__,
-        },
-    )
-
-
 def generate(
-    model: str,
+    model: str | TextCaptioner | None,
     audio: ClipSource,
     options: DecodingOptions,
     settings: Settings,
@@ -315,7 +276,7 @@ def generate(
     ``delivery`` the result holds the captions.
 
     Args:
-        model: a checkpoint, or the name that an adapter takes.
+        model: as :func:`diagnose` takes it.
         audio: a folder of clips, or :func:`capfix_cli.audio.clip_set.open_clips` of one.
         options: how to decode.
         settings: all else that a command line says.
@@ -326,6 +287,9 @@ def generate(
         CapfixError: whatever the user can mend.
     """
     given = settings.model
+    if text_api.is_text(model, settings):
+        return text_api.generate_text(model, audio, options, settings, progress, delivery=delivery)
+    model = _named(model)
     folder = audio.folder if isinstance(audio, ClipSet) else str(audio)
     made = build_manifest(model, folder, options, settings.seed, settings.adapter, given=given)
     captions: list[ClipCaption] = []
@@ -333,7 +297,7 @@ def generate(
         loaded = load(model, settings.adapter, team.device, given)
         with attribute_adapter_errors(_code_of(settings)):
             generated = caption_folder(
-                loaded.captioner,
+                ModelWriter(loaded.captioner, options, settings.batch_size, settings.seed),
                 audio,
                 made.with_model(loaded.summary.sha256),
                 options,

@@ -8,6 +8,8 @@ from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from capfix_cli.checkpoints.text_source import TextSource
+
 
 @dataclass(frozen=True)
 class ModelOptions:
@@ -24,6 +26,7 @@ class ModelOptions:
         front_end: ``MODULE:FUNCTION`` that makes its features; None where it is found.
         sample_rate: Hz of its audio; None where something beside it tells.
         prompt: what a captioner that takes an instruction is told; None where its own one serves.
+        source: where captions come from that are given as text alone; None where a model is run.
     """
 
     vocabulary: str | None = None
@@ -36,6 +39,7 @@ class ModelOptions:
     network_args: str | None = None
     front_end: str | None = None
     sample_rate: int | None = None
+    source: TextSource | None = None
 
     def filled_from(self, told: Mapping[str, Any]) -> ModelOptions:
         """Take what is not given from an earlier command; trust is given anew each time."""
@@ -45,8 +49,9 @@ class ModelOptions:
         return replace(self, **known)
 
 
-# What a later command takes over from a run; trust is given anew each time.
-REMEMBERED = tuple(row.name for row in fields(ModelOptions) if row.name != "trust")
+# What a later command takes over from a run as it is: trust is given anew each time, and where
+# captions come from is a record of its own.
+REMEMBERED = tuple(row.name for row in fields(ModelOptions) if row.name not in {"trust", "source"})
 NO_MODEL_OPTIONS = ModelOptions()
 _current: ContextVar[ModelOptions] = ContextVar("given", default=NO_MODEL_OPTIONS)
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from capfix_cli.cli import command_options as options
+from capfix_cli.cli import text_options as text
 from capfix_cli.cli.progress_bars import Watcher
 from capfix_cli.core.errors import CapfixError
 
@@ -15,10 +16,13 @@ if TYPE_CHECKING:
     from capfix_cli.schemas.diagnosis_record import Diagnosis
 
 
+@text.with_text_options
 def command(
     context: typer.Context,
-    model: Annotated[str, typer.Argument(help="A checkpoint.", show_default=False)],
     audio: options.AudioOption,
+    model: Annotated[
+        str | None, typer.Argument(help="A checkpoint, if one is run.", show_default=False)
+    ] = None,
     references: options.ReferencesOption = None,
     train_captions: Annotated[
         str | None,
@@ -53,10 +57,13 @@ def command(
     verdicts = options.parse_verdicts(fail_on)
     if train_audio is not None and train_captions is None:
         raise CapfixError("--train-audio needs captions.", "Add --train-captions CSV.")
-    with Watcher(quiet=quiet) as progress:
+    source = text.source_of(context)
+    text.needs_model(model, source)
+    with Watcher(quiet=quiet, first=text.opens_with(source)) as progress:
         from capfix_cli import api as pipeline
 
-        given = options.about_model(model, options.model_options(context))
+        given = replace(options.model_options(context), source=source)
+        given = options.about_model(model, given)
         settings = replace(
             options.settings(adapter, device, batch_size, seed, references, given),
             train_captions=train_captions,
@@ -71,6 +78,7 @@ def command(
 
 
 def _show(diagnosis: Diagnosis, *, as_json: bool, quiet: bool) -> None:
+    """Print a diagnosis as it was asked for."""
     if as_json:
         from capfix_cli.report.json_output import print_json
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
 
 from capfix_cli.cli import command_options as options
+from capfix_cli.cli import text_options as text
 from capfix_cli.cli.generate_inputs import GenerateInputs, complete
 from capfix_cli.cli.progress_bars import Watcher
 from capfix_cli.core.errors import CapfixError
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130  # as shells report SIGINT
 
 
+@text.with_text_options
 def command(
     context: typer.Context,
     model: options.ModelOrLatest = None,
@@ -68,7 +71,8 @@ def command(
     quiet: options.QuietOption = False,
 ) -> None:
     """Caption a folder of clips, decoding as told or as the latest run found best."""
-    given = options.model_options(context)
+    source = text.source_of(context)
+    given = replace(options.model_options(context), source=source)
     chosen = options.decoding_of(context, decoding)
     speaks = _speaks(output)
     quiet = quiet or not speaks
@@ -106,7 +110,7 @@ def _generate(
             given = options.about_model(work.model, work.given)
             settings = options.settings(work.adapter, device, batch_size, seed, None, given)
             generated = pipeline.generate(
-                *(str(work.model), str(work.audio), work.options, settings, progress),
+                *(work.model, str(work.audio), work.options, settings, progress),
                 delivery=delivery,
             )
     except KeyboardInterrupt:
@@ -116,7 +120,7 @@ def _generate(
     if not speaks:
         return
     if as_json:
-        about = {"model": work.model, "decoding": work.options.to_dict(), "seed": seed}
+        about = {"model": work.name, "decoding": work.options.to_dict(), "seed": seed}
         _print_json({**about, "output": output} if output else about, rows, generated)
     if not quiet:
         from capfix_cli.generation.summary import tell
@@ -153,7 +157,7 @@ def _check(target: Path, work: GenerateInputs, seed: int) -> None:
     from capfix_cli.generation.partial_output import check_output, check_parts
 
     check_output(target)
-    model, audio = str(work.model), str(work.audio)
+    model, audio = work.name, str(work.audio)
     made = build_manifest(model, audio, work.options, seed, work.adapter, given=work.given)
     check_parts(target, made)
 

@@ -12,6 +12,7 @@ from capfix_cli.core.errors import CapfixError
 
 if TYPE_CHECKING:
     from capfix_cli.checkpoints.model_options import ModelOptions
+    from capfix_cli.checkpoints.text_source import TextSource
     from capfix_cli.decoding.decoding_options import DecodingOptions
     from capfix_cli.runs.run_store import Run
 
@@ -37,6 +38,17 @@ class GenerateInputs:
     found_by: str = ""
 
     @property
+    def named(self) -> bool:
+        """Whether it is said what captions the clips."""
+        return self.model is not None or self.given.source is not None
+
+    @property
+    def name(self) -> str:
+        """Of what captions the clips."""
+        source = self.given.source
+        return str(self.model) if source is None else source.told
+
+    @property
     def options(self) -> DecodingOptions:
         """How to decode: greedily where nothing says otherwise."""
         from capfix_cli.decoding.decoding_options import GREEDY
@@ -54,16 +66,18 @@ def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
     """
     from capfix_cli.audio.audio_sources import PIPED
 
-    if work.model is not None and work.audio is not None:
-        return work if work.decoding is not None else _with_best(work, _own_run(work.model))
-    run = _latest(work.model, work.audio)
+    if work.named and work.audio is not None:
+        return work if work.decoding is not None else _with_best(work, _own_run(work))
+    run = _latest("" if work.named else None, work.audio)
     known = run.command()
-    if work.model is None:
+    if not work.named:
+        told = known.get("given") or {}
+        source = _source(told.get("source"))
         work = replace(
             work,
-            model=str(known["model"]),
+            model=None if source is not None else str(known["model"]),
             adapter=work.adapter or known.get("adapter"),
-            given=work.given.filled_from(known.get("given") or {}),
+            given=replace(work.given.filled_from(told), source=source),
         )
     audio = work.audio or str(known["audio"])
     if audio == PIPED:
@@ -72,9 +86,38 @@ def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
         )
     work = replace(work, audio=audio)
     if not quiet:
-        typer.echo(f"Run {run.id}: {work.model} on {work.audio}", err=True)
-    of_run = Path(str(work.model)).resolve() == Path(str(known["model"])).resolve()
-    return _with_best(work, run) if work.decoding is None and of_run else work
+        typer.echo(f"Run {run.id}: {work.name} on {work.audio}", err=True)
+    return _with_best(work, run) if work.decoding is None and _is_of(run, work) else work
+
+
+def _source(told: object) -> TextSource | None:
+    """Give where the captions of a run came from; None where a model was run."""
+    from capfix_cli.checkpoints.text_source import TextSource
+    from capfix_cli.schemas.record_reading import RecordError, read_record
+
+    if told is None:
+        return None
+    try:
+        return read_record(TextSource, told)
+    except RecordError as error:
+        raise CapfixError(
+            f"The latest run does not say where its captions came from: {error.first()}.",
+            "Give --caption-function, --caption-command or --endpoint.",
+        ) from error
+
+
+def _is_of(run: Run, work: GenerateInputs) -> bool:
+    """Whether a run is of what is to caption."""
+    known = run.command()
+    told = (known.get("given") or {}).get("source")
+    own = work.given.source
+    if own is not None or told is not None:
+        if own is None or told is None:
+            return False
+        same = ("function", "command", "endpoint", "endpoint_model")
+        return all(getattr(own, name) == told.get(name) for name in same)
+    model = str(known.get("model", ""))
+    return bool(model) and Path(str(work.model)).resolve() == Path(model).resolve()
 
 
 def _with_best(work: GenerateInputs, run: Run | None) -> GenerateInputs:
@@ -94,14 +137,14 @@ def _with_best(work: GenerateInputs, run: Run | None) -> GenerateInputs:
     return replace(work, decoding=found, found_by=f", as the run {run.id} found best")
 
 
-def _own_run(model: str) -> Run | None:
-    """Give the latest run if it is of this model."""
+def _own_run(work: GenerateInputs) -> Run | None:
+    """Give the latest run if it is of what is to caption."""
     from capfix_cli.runs.run_store import all_runs
 
     latest = next(iter(all_runs()[-1:]), None)
-    known = str(latest.command().get("model", "")) if latest is not None else ""
-    same = bool(known) and Path(model).exists() and Path(known).resolve() == Path(model).resolve()
-    return latest if same else None
+    if latest is None or (work.given.source is None and not Path(str(work.model)).exists()):
+        return None
+    return latest if _is_of(latest, work) else None
 
 
 def _latest(model: str | None, audio: str | None) -> Run:

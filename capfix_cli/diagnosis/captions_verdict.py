@@ -89,11 +89,12 @@ def judge_captions(
     Without listening, captions that repeat are ``collapsed`` only where they repeat as those of
     collapsed captioners do, else ``generic``; and captions that differ count as ``healthy``.
     """
-    heard = None if listening is None else _axis(listening)
+    heard = None if listening is None else reference_axis(listening)
     return combine(diversity, heard, sentences, deaf=diversity.grave)
 
 
-def _axis(listening: ReferenceListening) -> Axis:
+def reference_axis(listening: ReferenceListening) -> Axis:
+    """Show how often captions find their clip by its references, beside what is asked."""
     source = IDENTIFICATION.source
     if listening.needed < IDENTIFICATION.value and listening.people is not None:
         source += f"; people's captions find {listening.people:.2f} here and not .73: less is asked"

@@ -46,6 +46,9 @@ class Leaf:
     retrain: bool = False
 
 
+# The answer where a captioner that is only asked cannot be asked for all that a question tries.
+NOT_ASKED = "not asked"
+
 _NODES = (
     Node(
         "integrity",
@@ -74,25 +77,25 @@ _NODES = (
         "first-decoding",
         "Does temperature 0.8 with top-p 0.9 work?",
         "first-decoding",
-        {"yes": "keep-and-tune", "no": "other-decoding"},
+        {"yes": "keep-and-tune", "no": "other-decoding", NOT_ASKED: "other-decoding"},
     ),
     Node(
         "other-decoding",
         "Does another way of decoding work, audio-contrastive among them?",
         "other-decoding",
-        {"yes": "keep-other", "no": "retrain"},
+        {"yes": "keep-other", "no": "retrain", NOT_ASKED: "look-inside"},
     ),
     Node(
         "generic-decoding",
         "Does temperature 0.7 or beam search, size 5, work?",
         "generic-decoding",
-        {"yes": "keep-other", "no": "attention"},
+        {"yes": "keep-other", "no": "attention", NOT_ASKED: "look-inside"},
     ),
     Node(
         "degenerate-decoding",
         "Do limits on repetition and length give sentences that the audio decides?",
         "degenerate-decoding",
-        {"yes": "keep-other", "no": "sentences"},
+        {"yes": "keep-other", "no": "sentences", NOT_ASKED: "look-inside"},
     ),
 )
 _LEAVES = (
@@ -106,6 +109,10 @@ _LEAVES = (
         "sentences",
         "Mend how captions end and repeat in training: 3.3, 3.2 and the end token as a target",
         retrain=True,
+    ),
+    Leaf(
+        "look-inside",
+        "Text alone does not tell what mends it: give the model itself (--network, --adapter)",
     ),
     Leaf("attention", "Add attention (fix 2.3) and retrain", retrain=True),
 )
@@ -144,6 +151,7 @@ class Observations:
             trial so far as they judge it.
         hopeless: why no decoding is tried at all, in words; empty where they are.
         repairs: of the faults, that were tried without training.
+        blocked: says why a trial cannot be made; empty where it can.
     """
 
     faults: str
@@ -154,6 +162,7 @@ class Observations:
     settle: Callable[[], Sequence[Trial]] = tuple
     hopeless: str = ""
     repairs: tuple[RepairTrial, ...] = ()
+    blocked: Callable[[str], str] = lambda name: ""
 
 
 @dataclass(frozen=True)
@@ -211,7 +220,13 @@ def _tried(question: str) -> Callable[[Observations], Answer]:
     def test(seen: Observations) -> Answer:
         if seen.hopeless:
             return "no", (Evidence("no decoding was tried", seen.hopeless),)
-        made = _settled(seen, [seen.run_trial(name) for name in TRIALS_OF[question]])
+        names = TRIALS_OF[question]
+        left = {name: why for name in names if (why := seen.blocked(name))}
+        made = _settled(seen, [seen.run_trial(name) for name in names if name not in left])
+        if left:
+            answer, evidence = _any_works(made)
+            untried = tuple(Evidence(name, f"not asked: {why}") for name, why in left.items())
+            return ("yes" if answer == "yes" else NOT_ASKED), (*evidence, *untried)
         if question in SEARCHED and not any(trial.kept for trial in made):
             made = _settled(seen, [*made, *seen.run_search()])
         return _any_works(made)

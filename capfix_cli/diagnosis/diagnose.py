@@ -5,19 +5,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from types import MappingProxyType
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.diagnosis.causes import discover
 from capfix_cli.diagnosis.causes.finding import Finding, not_tested
 from capfix_cli.diagnosis.decision_tree import Observations, Walk, walk
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.judged_captions import Planned
 from capfix_cli.diagnosis.prediction import predict
 from capfix_cli.diagnosis.ranking import Causes, rank
 from capfix_cli.diagnosis.repairs.repair_trial import RepairTrial, repairs_for, try_repair
-from capfix_cli.diagnosis.unexplained import lost_at, with_unknown
+from capfix_cli.diagnosis.unexplained import find_lost, lost_at, with_unknown
 from capfix_cli.diagnosis.verdict import Decision
 from capfix_cli.fixes.plan import PlanInputs, make_plan
 from capfix_cli.schemas.diagnosis_record import (
@@ -34,6 +36,8 @@ EXAMPLES = 5
 HEARD_APART = "clips that can be heard apart"
 TRAINED = "a network that was trained"
 REPAIRED = 2  # causes, of those found, whose repairs are tried
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,15 +66,15 @@ def run_diagnosis(case: DiagnosisContext) -> DiagnosisResult:
     gate = _check_integrity(case)
     repairs = _try_repairs(case, gate)
     gate = rank(gate.findings, repairs)
-    fault = _fault(gate)
+    fault = first_fault(gate)
     prediction = predict(case) if case.ill and case.finite and not fault else None
     walked = _walk_tree(case, gate, repairs, fault, prediction)
     causes = _find_causes(case, gate, repairs)
-    plan = _make_plan(case, causes, repairs, fault)
+    plan = plan_of(case, causes, repairs, fault)
     trials, best = case.trials.made, case.trials.best
     if prediction is not None and trials:
         prediction = replace(prediction, came=best is not None)
-    told = with_unknown(case, causes)
+    told = with_unknown(case, causes, find_lost)
     return DiagnosisResult(
         decision=decision,
         listening=case.listening,
@@ -79,13 +83,13 @@ def run_diagnosis(case: DiagnosisContext) -> DiagnosisResult:
         best=best,
         causes=told,
         plan=plan,
-        examples=_examples(case, best or next(iter(trials), None)),
+        examples=pick_examples(case, best or next(iter(trials), None)),
         signal=_signal(case),
         not_tested=causes.not_tested,
         prediction=prediction,
-        mends=_mends(causes),
+        mends=mends_of(causes),
         repairs=tuple(repairs),
-        lost_at=lost_at(case, told),
+        lost_at=lost_at(case, told, find_lost),
     )
 
 
@@ -105,7 +109,7 @@ def _check_integrity(case: DiagnosisContext) -> Causes:
     return rank(found)
 
 
-def _fault(gate: Causes) -> str:
+def first_fault(gate: Causes) -> str:
     """Say what must be mended before any fix is tried; empty where nothing was proved."""
     broken = [c for c in gate.proved if discover()[c.id].breaks]
     return broken[0].mend if broken and broken[0] == gate.proved[0] else ""
@@ -150,7 +154,7 @@ def _walk_tree(
     walked = walk(
         Observations(
             faults=fault,
-            fault_evidence=_gate_evidence(gate),
+            fault_evidence=gate_evidence(gate),
             decision=case.decision,
             repairs=tuple(trial for trial in repairs if trial.cause in proved),
             run_trial=partial(case.trials.run, doubted=doubted),
@@ -179,9 +183,23 @@ def _find_causes(case: DiagnosisContext, gate: Causes, repairs: Sequence[RepairT
     return rank([*gate.findings, *found], repairs, pairs_fit=fit)
 
 
-def _make_plan(
-    case: DiagnosisContext, causes: Causes, repairs: Sequence[RepairTrial], fault: str
+def plan_of(
+    case: Planned,
+    causes: Causes,
+    repairs: Sequence[RepairTrial],
+    fault: str,
+    *,
+    untried: Mapping[str, str] = NOTHING,
 ) -> tuple[PlanRow, ...]:
+    """Order the fixes for a captioner.
+
+    Args:
+        case: the captioner, with its trials.
+        causes: those found.
+        repairs: that were tried.
+        fault: what must be mended first, in words; empty for nothing.
+        untried: fix id -> why it could not be tried.
+    """
     return make_plan(
         PlanInputs(
             verdict=case.decision.verdict,
@@ -191,6 +209,7 @@ def _make_plan(
             first_step=fault or _data_first(causes),
             ruled_out={name: _figure(found) for name, found in causes.ruled_out.items()},
             marks=case.marks,
+            untried=untried,
         )
     )
 
@@ -203,7 +222,7 @@ def _data_first(causes: Causes) -> str:
     return discover()[first.id].data_first
 
 
-def _gate_evidence(gate: Causes) -> tuple[Evidence, ...]:
+def gate_evidence(gate: Causes) -> tuple[Evidence, ...]:
     """What was found; else what was looked for."""
     if gate.ranked:
         return tuple(evidence for cause in gate.ranked for evidence in cause.evidence)
@@ -225,7 +244,7 @@ def _figure(finding: Finding) -> str:
     return ""
 
 
-def _mends(causes: Causes) -> tuple[str, ...]:
+def mends_of(causes: Causes) -> tuple[str, ...]:
     """How to mend what was proved; where nothing was, how to decide on what is suspected."""
     if causes.proved:
         return tuple(cause.mend for cause in causes.proved)
@@ -245,7 +264,7 @@ def _signal(case: DiagnosisContext) -> tuple[SignalPlace, ...]:
     return tuple(SignalPlace(place.place, place.share) for place in places)
 
 
-def _examples(case: DiagnosisContext, trial: Trial | None) -> tuple[dict[str, str], ...]:
+def pick_examples(case: Planned, trial: Trial | None) -> tuple[dict[str, str], ...]:
     """Pick clips spread over the folder, each with its greedy caption and that of a trial."""
     tried = () if trial is None else case.trials.captions(trial)
     other = {caption.file_name: caption.text for caption in tried}

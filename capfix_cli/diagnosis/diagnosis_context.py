@@ -19,13 +19,13 @@ from capfix_cli.diagnosis.trials.decoding_trials import DecodingTrials
 from capfix_cli.diagnosis.verdict import Decision, decide, sentences_of
 from capfix_cli.fixes.catalogue.fix_2_2_audio_every_step import HEARS_EVERY_STEP
 from capfix_cli.fixes.setting_status import Mark
-from capfix_cli.measures.measure_table import judge_diversity
+from capfix_cli.measures.measure_table import judge_diversity, measure_captions
 from capfix_cli.measures.sentences import SentenceJudgement
 from capfix_cli.probes.front_end_search import FITTED
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.probes.probe_cache import ProbeCache
-from capfix_cli.schemas.diagnosis_record import Cause
-from capfix_cli.schemas.measured_values import Listening
+from capfix_cli.schemas.diagnosis_record import Cause, ModelSummary
+from capfix_cli.schemas.measured_values import Listening, Measure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +62,16 @@ class DiagnosisContext:
     def captioner(self) -> Captioner:
         """The captioner as it was given."""
         return self.loaded.captioner
+
+    @property
+    def summary(self) -> ModelSummary:
+        """Of the checkpoint."""
+        return self.loaded.summary
+
+    @cached_property
+    def measures(self) -> dict[str, Measure]:
+        """Of all its captions."""
+        return measure_captions(self.clips.captions, self.seed)
 
     @cached_property
     def facts(self) -> Mapping[str, Any]:

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import DEAF_NATS, LISTENING_SHARE, MEMORY_SHARE, SIGNAL_DEAD
 from capfix_cli.diagnosis.causes import discover
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.judged_captions import JudgedCaptions
 from capfix_cli.diagnosis.ranking import UNKNOWN, Causes
 from capfix_cli.schemas.diagnosis_record import Cause
 from capfix_cli.schemas.measured_values import Evidence
 
+Judged = TypeVar("Judged", bound=JudgedCaptions)
 
-def failing_axes(case: DiagnosisContext) -> set[str]:
+
+def failing_axes(case: JudgedCaptions) -> set[str]:
     """Name the axes of the verdict that are not fulfilled."""
     return {name for name, axis in case.decision.axes.items() if not axis.fulfilled}
 
 
-def with_unknown(case: DiagnosisContext, causes: Causes) -> tuple[Cause, ...]:
-    """Put ``unknown`` first where nothing that was proved accounts for all that fails."""
+def with_unknown(
+    case: Judged, causes: Causes, find_place: Callable[[Judged, Sequence[Cause]], str]
+) -> tuple[Cause, ...]:
+    """Put ``unknown`` first where nothing that was proved accounts for all that fails.
+
+    Args:
+        case: the captioner.
+        causes: those found.
+        find_place: follows audio and words to the place where they are lost.
+    """
     if not case.ill or "healthy" in case.decision.close_to:
         return causes.ranked
     specs = discover()
@@ -28,7 +40,7 @@ def with_unknown(case: DiagnosisContext, causes: Causes) -> tuple[Cause, ...]:
         left -= set(specs[cause.id].accounts_for)
     if not left and causes.proved:
         return causes.ranked
-    place = find_lost(case, causes.ranked)
+    place = find_place(case, causes.ranked)
     likeliest = max((cause.confidence for cause in causes.ranked), default=0.0)
     evidence = [Evidence("lost at", place)] if place else []
     evidence += [
@@ -44,7 +56,9 @@ def with_unknown(case: DiagnosisContext, causes: Causes) -> tuple[Cause, ...]:
     return (*causes.proved, unknown, *causes.ranked[len(causes.proved) :])
 
 
-def lost_at(case: DiagnosisContext, causes: Sequence[Cause]) -> str | None:
+def lost_at(
+    case: Judged, causes: Sequence[Cause], find_place: Callable[[Judged, Sequence[Cause]], str]
+) -> str | None:
     """Name the place where audio or words are lost; None where nothing fails.
 
     The stage of a proved cause is that place; else it is looked for along the path.
@@ -54,7 +68,7 @@ def lost_at(case: DiagnosisContext, causes: Sequence[Cause]) -> str | None:
     first = causes[0] if causes else None
     if first is not None and first.status == "proved":
         return first.stage
-    return find_lost(case, causes) or None
+    return find_place(case, causes) or None
 
 
 def find_lost(case: DiagnosisContext, causes: Sequence[Cause]) -> str:

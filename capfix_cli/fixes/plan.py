@@ -29,6 +29,7 @@ class PlanInputs:
         causes: those found.
         first_step: what must be mended first, in words; empty for nothing.
         ruled_out: causes that were looked for and not found, with the figure that says so.
+        untried: fix id -> why it could not be tried, in words.
         marks: fix id -> what the settings of training and the training captions say of it.
     """
 
@@ -39,6 +40,7 @@ class PlanInputs:
     first_step: str = ""
     ruled_out: Mapping[str, str] = field(default_factory=dict)
     marks: Mapping[str, Mark] = field(default_factory=dict)
+    untried: Mapping[str, str] = field(default_factory=dict)
 
 
 def general_plan() -> tuple[PlanRow, ...]:
@@ -160,4 +162,4 @@ def _judge_decoding(entry: FixSpec, findings: PlanInputs) -> tuple[Status, str]:
     if made:
         tried = made[0]
         return "not-applicable", f"tried, {tried.name}: {tried.reason}"
-    return "unknown", "not tried: the tree did not ask for it"
+    return "unknown", findings.untried.get(entry.id, "not tried: the tree did not ask for it")

@@ -9,12 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from capfix_cli.audio.clip_set import ClipSource, open_clips
-from capfix_cli.captioners.base import Captioner
 from capfix_cli.captions.captions_file import Predicted, predicted, printable
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback
 from capfix_cli.decoding.decoding_options import DecodingOptions
-from capfix_cli.generation.captioning import Captioned, caption, deal, find_absent
+from capfix_cli.generation.captioning import Captioned, ClipWriter, deal
 from capfix_cli.generation.distributed import ProcessGroup
 from capfix_cli.generation.manifest import GenerationManifest
 from capfix_cli.generation.partial_output import (
@@ -102,7 +101,7 @@ class _Counts:
 
 
 def caption_folder(
-    captioner: Captioner,
+    writer: ClipWriter,
     audio: ClipSource,
     made: GenerationManifest,
     options: DecodingOptions,
@@ -115,7 +114,7 @@ def caption_folder(
     """Caption every clip of a folder.
 
     Args:
-        captioner: in eval mode.
+        writer: captions clips.
         audio: a folder, or its clips.
         made: the seed, and what else decides the captions.
         options: how to decode.
@@ -139,10 +138,7 @@ def caption_folder(
         delivery.kept = delivery.found = len(done & names)
         counts = _Counts()
         shares = deal(clips, done, batch_size, team.rank, team.world)
-        absent = find_absent(captioner, clips, options, made.seed) if any(shares) else None
-        for batch in caption(
-            captioner, shares, options, batch_size=batch_size, seed=made.seed, absent=absent
-        ):
+        for batch in writer.captions(clips, shares) if any(shares) else ():
             _deliver(batch, counts, part, delivery)
             team.done += len(batch.captions)
             delivery.kept = delivery.found + team.done + team.others_done

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
+from typing import Protocol
 
 from capfix_cli.audio.audio_batches import (
     USUAL_SECONDS,
@@ -41,6 +42,51 @@ class Captioned:
     skipped: tuple[SkippedClip, ...]
     non_finite: int = 0
     lengthened: int = 0
+
+
+class ClipWriter(Protocol):
+    """Whoever captions clips."""
+
+    def captions(
+        self, clips: Sequence[Clip], shares: Sequence[Sequence[Clip]]
+    ) -> Iterator[Captioned]:
+        """Caption the clips of some shares, giving what came of each batch.
+
+        Args:
+            clips: of the folder.
+            shares: as :func:`deal` gives them.
+        """
+
+
+@dataclass(frozen=True)
+class ModelWriter:
+    """Captions clips by a captioner that is run.
+
+    Attributes:
+        captioner: in eval mode.
+        options: how to decode.
+        batch_size: clips.
+        seed: of draws.
+    """
+
+    captioner: Captioner
+    options: DecodingOptions
+    batch_size: int
+    seed: int
+
+    def captions(
+        self, clips: Sequence[Clip], shares: Sequence[Sequence[Clip]]
+    ) -> Iterator[Captioned]:
+        """Caption the clips of some shares."""
+        absent = find_absent(self.captioner, clips, self.options, self.seed)
+        return caption(
+            self.captioner,
+            shares,
+            self.options,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            absent=absent,
+        )
 
 
 def deal(

@@ -83,6 +83,8 @@ def build_manifest(
 ) -> GenerationManifest:
     """Gather what a command's captions are made with, its paths from the root."""
     told = {name: _as_text(getattr(given, name)) for name in REMEMBERED}
+    if given.source is not None:  # the model is what is asked
+        told["asked"] = given.source.told
     told["vocabulary"] = told["vocabulary"] and _whole_path(told["vocabulary"])
     if adapter is not None:
         file, colon, factory = adapter.rpartition(":")

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 SkippedKind = Literal[
-    "unreadable", "empty", "non-finite", "silent", "too-short", "unknown-rate", "non-finite-scores"
+    "unreadable",
+    "empty",
+    "non-finite",
+    "silent",
+    "too-short",
+    "unknown-rate",
+    "non-finite-scores",
+    "no-caption",
 ]
 
 

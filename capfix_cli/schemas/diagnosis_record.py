@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from capfix_cli.schemas.asked_record import Asked
 from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.schemas.identity_record import Identity
 from capfix_cli.schemas.measured_values import Axis, Evidence, Listening, Measure, Verdict
@@ -205,6 +206,7 @@ class Diagnosis:
         lost_at: the place on the path where audio or words are lost; None where nothing is.
         repairs: mends that were tried without training.
         identity: the user's own captions beside capfix's; None where none were given or found.
+        asked: how a captioner that gives text alone was asked; None where a model was run.
     """
 
     capfix_version: str
@@ -235,6 +237,7 @@ class Diagnosis:
     lost_at: str | None = None
     repairs: tuple[Trial, ...] = ()
     identity: Identity | None = None
+    asked: Asked | None = None
 
 
 def upgrade(data: Any) -> Any:

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from capfix_cli.diagnosis.causes.finding import Finding
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import Repair
+from capfix_cli.diagnosis.text.text_context import TextContext
 
 # Kinds of causes that many others bring about, as patterns of ids.
 MODEL = ("encoder.*", "conditioning.*", "decoder.*", "decoding.*", "training.*", "data.*")
@@ -64,6 +65,8 @@ class CauseSpec:
         order: its place on the path of the audio; the gate's causes are counted apart.
         gate: looked for before the verdict; a fault of input, weights, evaluation or vocabulary.
         find: looks for it.
+        from_text: looks for it where the captioner gives text alone; None where that shows nothing
+            of it.
         needs: the probes that it runs (names of ``ProbeCache``), so that its cost is seen.
         explains: patterns of the ids that it brings about by itself, such as ``encoder.*``: where
             it is found those come after it, at half their confidence.
@@ -86,6 +89,7 @@ class CauseSpec:
     order: int
     gate: bool = False
     find: Callable[[DiagnosisContext], Finding]
+    from_text: Callable[[TextContext], Finding] | None = None
     needs: tuple[str, ...] = ()
     explains: tuple[str, ...] = ()
     mend: str

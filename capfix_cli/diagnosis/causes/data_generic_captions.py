@@ -13,6 +13,7 @@ CAUSE = CauseSpec(
     id=ID,
     order=110,
     find=find,
+    from_text=find,
     explains=("conditioning.*", "encoder.*", *DECODER, "vocabulary.*"),
     mend="Filter bland captions, or ask for specific ones (fix 4.2)",
     accounts_for=("differ", "decides"),

@@ -13,6 +13,7 @@ CAUSE = CauseSpec(
     id=ID,
     order=100,
     find=find,
+    from_text=find,
     explains=("conditioning.*", "encoder.*", *DECODER),
     mend="Balance the captions, or weigh rare ones more (fixes 4.1, 3.4)",
     accounts_for=("differ", "decides"),

@@ -13,6 +13,7 @@ CAUSE = CauseSpec(
     id=ID,
     order=130,
     find=find,
+    from_text=find,
     explains=("conditioning.*", "encoder.*", *DECODER),
     mend="Pair every caption with its own clip again, then retrain",
     data_first="Pair the training captions with their own clips again",

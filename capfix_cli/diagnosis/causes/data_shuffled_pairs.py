@@ -13,6 +13,7 @@ CAUSE = CauseSpec(
     id=ID,
     order=135,
     find=find,
+    from_text=find,
     explains=("conditioning.*", "encoder.*", *DECODER),
     mend=(
         "Pair every training caption with its own clip again, then retrain: the network is not to"

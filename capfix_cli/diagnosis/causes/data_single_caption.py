@@ -13,6 +13,7 @@ CAUSE = CauseSpec(
     id=ID,
     order=120,
     find=find,
+    from_text=find,
     explains=(*DECODER,),
     mend="Train on all captions of a clip (fix 4.3)",
     accounts_for=("differ", "decides"),

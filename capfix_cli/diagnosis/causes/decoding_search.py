@@ -17,6 +17,7 @@ from capfix_cli.diagnosis.causes.finding import (
     not_tested,
 )
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.text.text_context import TextContext
 from capfix_cli.schemas.diagnosis_record import Trial
 from capfix_cli.schemas.measured_values import Evidence
 
@@ -76,6 +77,29 @@ def find(case: DiagnosisContext) -> Finding:
     )
 
 
+def from_text(case: TextContext) -> Finding:
+    """A decoding that was asked for, and with which captions differ and follow the audio."""
+    if not case.ill:
+        return Finding(ID, 0.0, (Evidence("verdict", case.decision.verdict),))
+    best = case.trials.best
+    if best is None:
+        tried = [trial for trial in case.trials.made if trial.outcome != "refused"]
+        if not tried:
+            return not_tested(ID, "next-word scores, or a captioner that takes a temperature")
+        return Finding(ID, 0.0, (Evidence("decodings tried, none works", float(len(tried))),))
+    heard = best.listening
+    share = 0.0 if heard is None else heard.own_share
+    evidence = (
+        Evidence(
+            "decoding that made captions differ and follow the audio", best.name, None, "trials"
+        ),
+        against_threshold("listening with it, share of the ceiling", share, SOUND_LISTENING),
+    )
+    proved = share >= SOUND_LISTENING.value and "healthy" not in case.decision.close_to
+    mend = f"Decode with {best.name}"
+    return Finding(ID, 0.9, evidence, mend=mend, explains=_SYMPTOMS, proved=proved)
+
+
 def _reached(case: DiagnosisContext, best: Trial) -> Evidence:
     """How much the scores listen: to references, or without them to what the best trial said."""
     on_references = case.reference_listening_share
@@ -92,6 +116,7 @@ CAUSE = CauseSpec(
     id=ID,
     order=90,
     find=find,
+    from_text=from_text,
     needs=("conditioning",),
     mend="Decode otherwise: temperature 0.8 with top-p 0.9, or audio-contrastive decoding",
     docs=CauseDocs(

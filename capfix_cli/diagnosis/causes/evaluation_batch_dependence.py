@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import MOVED, MOVED_NATS
+from capfix_cli.core.thresholds import MOVED, MOVED_NATS, RECAPTIONED
 from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
     Finding,
@@ -13,6 +13,7 @@ from capfix_cli.diagnosis.causes.finding import (
 )
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import one_by_one
+from capfix_cli.diagnosis.text.text_context import TextContext
 from capfix_cli.schemas.measured_values import Evidence
 
 ID = "evaluation.batch-dependence"
@@ -45,11 +46,33 @@ def find(case: DiagnosisContext) -> Finding:
     )
 
 
+def from_text(case: TextContext) -> Finding:
+    """Ask about clips alone, and in calls with others."""
+    try:
+        alone, reordered = case.probes.alone, case.probes.reordered
+    except ProbeFailed as reason:
+        return not_tested(ID, reason.needs)
+    fewest = min(alone, reordered, key=lambda one: one.share)
+    moved = 1.0 - fewest.share
+    low = 1.0 - fewest.interval[1]
+    evidence = (
+        against_threshold(
+            "share of clips whose caption other neighbours change", moved, RECAPTIONED
+        ),
+        Evidence("at least, by its 95 % interval", low),
+        Evidence("captions kept one by one", alone.share),
+        Evidence("captions kept in another order", reordered.share),
+    )
+    confidence = linear_confidence(moved, 0.0, 2 * RECAPTIONED.value)
+    return Finding(ID, confidence, evidence, proved=not case.ill)
+
+
 CAUSE = CauseSpec(
     id=ID,
     order=60,
     gate=True,
     find=find,
+    from_text=from_text,
     needs=("invariance",),
     explains=(*MODEL, *FRONT_END, "evaluation.padding"),
     mend=(

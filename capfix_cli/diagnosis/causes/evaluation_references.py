@@ -7,6 +7,8 @@ from capfix_cli.core.thresholds import LISTENING_SHARE, SHIFT_SIGMA
 from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import Finding, against_threshold, not_tested
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.text.text_context import TextContext
+from capfix_cli.diagnosis.verdict import audio_decides
 from capfix_cli.schemas.measured_values import Evidence
 
 ID = "evaluation.references"
@@ -71,11 +73,51 @@ def find(case: DiagnosisContext) -> Finding:
     )
 
 
+def from_text(case: TextContext) -> Finding:
+    """Where captions follow the audio and fit no reference of their clips, ask whose they are."""
+    if case.references is None:
+        return not_tested(ID, "--references CSV")
+    listening, on = case.listening, case.outcome.on_references
+    if listening is None or on is None:
+        return not_tested(ID, "20 clips with references, and a captioner that takes altered clips")
+    heard = Evidence("finds its own clip among 20, by its references", on.identification, on.needed)
+    if on.identification >= on.needed or not audio_decides(listening):
+        return Finding(ID, 0.0, (heard,))
+    try:
+        found = case.reference_fit
+    except ProbeFailed as reason:
+        return not_tested(ID, reason.needs)
+    shifted = found.shifted >= SHIFT_SIGMA.value
+    evidence = (
+        heard,
+        against_threshold("standard errors by which references fit", found.own, SHIFT_SIGMA),
+        against_threshold(
+            f"by which those {found.offset:+d} rows on fit", found.shifted, SHIFT_SIGMA
+        ),
+        against_threshold(
+            "by which they fit the clips that others of their row were matched with",
+            found.matched,
+            SHIFT_SIGMA,
+        ),
+        Evidence("standard errors by which like captions have like references", found.related),
+    )
+    mend = (
+        f"Pair the references with their clips again: each fits the clip {found.offset:+d} rows on"
+        if shifted
+        else "Pair the references with their clips again: they fit other clips than their own"
+    )
+    elsewhere = shifted or found.matched >= SHIFT_SIGMA.value
+    # Captions that are wrong and follow the sound have references that are related to them.
+    apart = found.own < TOO_FEW and (shifted or found.related < TOO_FEW)
+    return Finding(ID, 0.95 if elsewhere and apart else 0.0, evidence, mend=mend, proved=True)
+
+
 CAUSE = CauseSpec(
     id=ID,
     order=75,
     gate=True,
     find=find,
+    from_text=from_text,
     needs=("reference_rows", "language"),
     explains=(*MODEL, "input.*", "vocabulary.*", "training.*"),
     mend="Pair the references with their clips again",

@@ -9,14 +9,14 @@ import numpy as np
 from capfix_cli.core.thresholds import JUDGED_AT
 from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import Finding, not_tested
-from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.judged_captions import JudgedCaptions
 from capfix_cli.measures.measure_table import cuts, expected_distinct
 from capfix_cli.schemas.measured_values import Evidence
 
 ID = "input.duplicate-audio"
 
 
-def find(case: DiagnosisContext) -> Finding:
+def find(case: JudgedCaptions) -> Finding:
     """Count clips that are copies of others, sample by sample."""
     digests = case.clips.digests
     if len(digests) < 2:
@@ -47,6 +47,7 @@ CAUSE = CauseSpec(
     order=30,
     gate=True,
     find=find,
+    from_text=find,
     explains=(*MODEL, *FRONT_END, "vocabulary.*"),
     mend="Use different clips",
     final=True,

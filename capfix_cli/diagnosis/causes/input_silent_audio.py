@@ -5,13 +5,13 @@ from __future__ import annotations
 from capfix_cli.core.thresholds import SILENT_SHARE
 from capfix_cli.diagnosis.causes.cause_spec import FRONT_END, MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import Finding
-from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.judged_captions import JudgedCaptions
 from capfix_cli.schemas.measured_values import Evidence
 
 ID = "input.silent-audio"
 
 
-def find(case: DiagnosisContext) -> Finding:
+def find(case: JudgedCaptions) -> Finding:
     """Count the files that are silent."""
     silent = sum(clip.kind == "silent" for clip in case.clips.audio.skipped)
     whole = len(case.clips.digests) + silent
@@ -31,6 +31,7 @@ CAUSE = CauseSpec(
     order=20,
     gate=True,
     find=find,
+    from_text=find,
     explains=(*MODEL, *FRONT_END, "vocabulary.*"),
     mend="Replace the silent files",
     final=True,

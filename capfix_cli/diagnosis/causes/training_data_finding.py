@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from capfix_cli.core.thresholds import DATA_PROVED
 from capfix_cli.diagnosis.causes.finding import Finding, not_tested
-from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.judged_captions import JudgedCaptions
 from capfix_cli.schemas.measured_values import Evidence
 
 CAPTIONS = "--train-captions CSV"
@@ -14,7 +14,7 @@ WITH_AUDIO = "--train-captions CSV and --train-audio DIR"
 MOST_IN_HEALTH = 0.6  # a captioner may be well in spite of it; it is said all the same, less surely
 
 
-def find_in_data(cause: str, needs: str) -> Callable[[DiagnosisContext], Finding]:
+def find_in_data(cause: str, needs: str) -> Callable[[JudgedCaptions], Finding]:
     """Make the finder of one cause of the training data.
 
     Args:
@@ -22,7 +22,7 @@ def find_in_data(cause: str, needs: str) -> Callable[[DiagnosisContext], Finding
         needs: the options that a test of it takes.
     """
 
-    def find(case: DiagnosisContext) -> Finding:
+    def find(case: JudgedCaptions) -> Finding:
         if case.training is None:
             return not_tested(cause, needs)
         for found in case.training:

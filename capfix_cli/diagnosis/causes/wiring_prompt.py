@@ -10,6 +10,8 @@ from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import Finding, not_tested
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import Repair
+from capfix_cli.diagnosis.text.text_context import TextContext
+from capfix_cli.diagnosis.text.text_prompts import PROMPTS
 from capfix_cli.schemas.measured_values import Evidence
 
 ID = "wiring.prompt"
@@ -42,6 +44,21 @@ def find(case: DiagnosisContext) -> Finding:
         f" {_words(case, found.own)} ({list(found.own)})"
     )
     return Finding(ID, 0.7 if gain >= needed else 0.0, evidence, mend=mend)
+
+
+def from_text(case: TextContext) -> Finding:
+    """Say whether another prompt is worth trying; what it restores decides."""
+    if not case.asker.captioner.takes_prompt:
+        return not_tested(ID, "a captioner that takes a prompt")
+    if not case.ill:
+        return Finding(ID, 0.0, (Evidence("verdict", case.decision.verdict),))
+    best = case.better_prompt
+    told = (
+        Evidence("told", case.wish.prompt or "its own prompt"),
+        Evidence(f"best of {len(PROMPTS)} other prompts", best or "none is better"),
+    )
+    mend = f'Tell it otherwise: --prompt "{best}"'
+    return Finding(ID, 0.7 if best else 0.0, told, mend=mend)
 
 
 def _opens_otherwise(case: DiagnosisContext) -> bool:
@@ -78,6 +95,7 @@ CAUSE = CauseSpec(
     order=109,
     gate=True,
     find=find,
+    from_text=from_text,
     needs=("prompts",),
     explains=(*MODEL, "vocabulary.special-tokens"),
     mend="Open captions with the start, task and language tokens of training",

@@ -14,9 +14,9 @@ from capfix_cli.decoding.encode_pass import EncodedClips, encode_and_caption
 from capfix_cli.diagnosis.causes import discover
 from capfix_cli.diagnosis.causes.cause_spec import CauseSpec, matches
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.judged_captions import JudgedCaptions, Outcome
 from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.diagnosis.trials.decoding_evaluator import DecodingEvaluator, DecodingOutcome
-from capfix_cli.diagnosis.verdict import audio_decides
 from capfix_cli.probes.captioner_errors import probe_failure
 from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.diagnosis_record import Restored, Trial
@@ -123,8 +123,8 @@ def try_repair(repair: Repair, case: DiagnosisContext) -> RepairTrial | None:
     if applied is None:
         return None
     clips, after = applied
-    restored = _restored(case, after)
-    kept, reason = _judge(case, after)
+    restored = restored_by(case, after)
+    kept, reason = judge_repair(case, after)
     if held_out:
         reason += f"; on {len(clips.captions)} clips that it was not chosen by"
     elif repair.searched:
@@ -183,7 +183,7 @@ def _held_out(clips: ClipSet, repair: Repair) -> tuple[ClipSet, bool]:
     return (replace(clips, clips=others), True) if enough else (clips, False)
 
 
-def _restored(case: DiagnosisContext, after: DecodingOutcome) -> Restored | None:
+def restored_by(case: JudgedCaptions, after: Outcome) -> Restored | None:
     """Say how much of the axis that fails most, or of faint listening, came back."""
     now, then = case.decision.axes, after.decision.axes
     failing = [n for n in ("decides", "sentences", "differ") if n in now and not now[n].fulfilled]
@@ -192,8 +192,15 @@ def _restored(case: DiagnosisContext, after: DecodingOutcome) -> Restored | None
     if not failing or failing[0] not in then:
         return None
     name = failing[0]
+    heard, listening = case.listening, after.listening
+    if ("bits" in now[name].what) != ("bits" in then[name].what):  # not on one scale
+        if heard is None or listening is None:
+            return None
+        most = SOUND_LISTENING.value * listening.ceiling_bits
+        value = listening.deciding_bits
+        return Restored("listening, bits", heard.deciding_bits, value, max(most, value))
     most = then[name].threshold
-    if name == "decides" and after.listening is not None:
+    if name == "decides" and "bits" in then[name].what and after.listening is not None:
         most = SOUND_LISTENING.value * after.listening.ceiling_bits
     if name == "sentences":
         most = 1.0
@@ -201,14 +208,16 @@ def _restored(case: DiagnosisContext, after: DecodingOutcome) -> Restored | None
     return Restored(now[name].what, now[name].value, value, max(most, value))
 
 
-def _judge(case: DiagnosisContext, after: DecodingOutcome) -> tuple[bool, str]:
+def judge_repair(case: JudgedCaptions, after: Outcome) -> tuple[bool, str]:
     """Keep what listens, and is better than before or no worse without the fault."""
     before = case.listening
     new = after.listening
+    if new is None:
+        return False, "it cannot be told whether it listens"
     bits = f"{new.deciding_bits:.2f} of {new.ceiling_bits:.2f} bits"
     was = case.decision.verdict
     change = f"{was} before, {after.decision.verdict} with it"
-    if not audio_decides(new):
+    if not after.decision.decides:
         return False, f"it still does not listen ({bits}); {change}"
     if not after.decision.sentences:
         return False, f"captions are no sentences: {after.decision.degenerate}; {change}"

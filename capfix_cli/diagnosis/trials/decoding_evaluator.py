@@ -22,7 +22,8 @@ from capfix_cli.decoding.null_audio import NullAudio, make_absent
 from capfix_cli.diagnosis.trials.clip_portion import portion, ranked
 from capfix_cli.diagnosis.trials.settings_search import halve, rungs
 from capfix_cli.diagnosis.trials.trial_budget import Scale, affordable
-from capfix_cli.diagnosis.verdict import Decision, audio_decides, decide, sentences_of
+from capfix_cli.diagnosis.trials.trial_judgement import bits_of, percent, what_fails
+from capfix_cli.diagnosis.verdict import Decision, decide, sentences_of
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES, SEARCHED
 from capfix_cli.fixes.fix_spec import DecodingFix
 from capfix_cli.fixes.sampling_options import NATURAL
@@ -282,26 +283,16 @@ class DecodingEvaluator:
 
     def _verdict(self, outcome: DecodingOutcome, clips: int) -> tuple[str, str]:
         """Keep what made captions differ, let the audio decide, and stayed fluent."""
-        decision, listening = outcome.decision, outcome.listening
-        bits = f"{listening.deciding_bits:.2f} of {listening.ceiling_bits:.2f} bits"
-        if decision.differ and not audio_decides(listening):
-            return "deaf", f"diverse, not listening: the audio decides only {bits}"
-        if not decision.differ:
-            share = decision.evidence[0].value
-            heard = "listens" if decision.decides else "does not listen"
-            return (
-                "repeats",
-                f"captions still repeat ({_percent(share)} distinct) and it {heard} ({bits})",
-            )
-        if not decision.sentences:
-            return "degenerate", f"captions are no sentences: {decision.degenerate}"
-        lost = self._listening_lost(listening, clips)
+        failing = what_fails(outcome)
+        if failing is not None:
+            return failing
+        lost = self._listening_lost(outcome.listening, clips)
         if lost:
             return "listens-less", lost
         worse = self._fluency_lost(outcome, clips)
         if worse:
             return "not-fluent", f"diverse and listening, but {worse}"
-        return "kept", f"captions differ and the audio decides them ({bits})"
+        return "kept", f"captions differ and the audio decides them ({bits_of(outcome.listening)})"
 
     def _listening_lost(self, listening: Listening, clips: int) -> str:
         before = self._baseline(GREEDY, clips).listening
@@ -330,7 +321,7 @@ class DecodingEvaluator:
             ("no_end", NO_END_RISE.value, "never end"),
         ):
             if new[name].value > old[name].value + rise:
-                return f"{_percent(new[name].value)} of the captions {what}"
+                return f"{percent(new[name].value)} of the captions {what}"
         samples = self._baseline(NATURAL, clips).measures
         likely, natural = new["logprob_per_token"], samples["logprob_per_token"]
         if likely.value < natural.value - FLUENCY_LOSS.value:
@@ -349,7 +340,3 @@ def _outrun(trial: Trial) -> Trial:
         outcome="outrun" if trial.kept else trial.outcome,
         reason=f"{trial.reason}, others went on",
     )
-
-
-def _percent(share: object) -> str:
-    return f"{100 * share:.0f} %" if isinstance(share, float) else str(share)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from rich.console import Console
 from rich.text import Text
 
+from capfix_cli.report.terminal.asked_view import print_asked
 from capfix_cli.report.terminal.axes_view import print_axes
 from capfix_cli.report.terminal.plan_view import print_plan
 from capfix_cli.report.terminal.signal_view import print_not_tested, print_signal
@@ -47,7 +48,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
         soft_wrap=True,
     )
     console.print()
-    console.print(verdict_line(diagnosis.verdict, listened=diagnosis.listening is not None))
+    console.print(verdict_line(diagnosis.verdict, listened=_listened(diagnosis)))
     _print_axes(console, diagnosis)
     _print_examples(console, diagnosis.examples)
     _print_tree(console, diagnosis)
@@ -55,6 +56,7 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     print_trials(console, diagnosis.trials, distinct, diagnosis.listening)
     _print_repairs(console, diagnosis)
     _print_causes(console, diagnosis)
+    print_asked(console, diagnosis.asked)
     print_training(console, diagnosis)
     print_signal(console, diagnosis.signal)
     _print_measures(console, diagnosis.measures)
@@ -64,6 +66,10 @@ def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     for note in diagnosis.notes:
         console.print(Text(f"\nNote: {note}"), style="dim")
     _print_next(console, diagnosis)
+
+
+def _listened(diagnosis: Diagnosis) -> bool:
+    return diagnosis.listening is not None or "decides" in diagnosis.axes
 
 
 def verdict_evidence(diagnosis: Diagnosis) -> Sequence[Evidence]:

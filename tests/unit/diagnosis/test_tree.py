@@ -9,8 +9,17 @@ from capfix_cli.api import run_diagnosis
 from capfix_cli.audio.clip_sample import PROBED
 from capfix_cli.captioners.loading import Loaded, facts
 from capfix_cli.decoding.encode_pass import encode_and_caption
-from capfix_cli.diagnosis.decision_tree import LEAVES, NODES, ROOT, TRIALS_OF
+from capfix_cli.diagnosis.decision_tree import (
+    LEAVES,
+    NODES,
+    NOT_ASKED,
+    ROOT,
+    TRIALS_OF,
+    Observations,
+    walk,
+)
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.verdict import Decision
 from capfix_cli.fixes.decoding_fixes import DECODING_FIXES
 from capfix_cli.schemas.diagnosis_record import ModelSummary
 
@@ -93,12 +102,39 @@ def test_branches_above_are_all_there_are():
     every = {f"{node.id}:{answer}" for node in NODES.values() for answer in node.edges} | set(
         LEAVES
     )
-    assert taken == every
+    # What is not asked is walked below.
+    assert taken == {step for step in every if not step.endswith(f":{NOT_ASKED}")} - {"look-inside"}
     assert all(
         end in NODES or end in LEAVES for node in NODES.values() for end in node.edges.values()
     )
     assert ROOT in NODES
     assert {name for names in TRIALS_OF.values() for name in names} <= set(DECODING_FIXES)
+
+
+@pytest.mark.parametrize(
+    ("verdict", "path"),
+    [
+        ("collapsed", ["first-decoding", "other-decoding"]),
+        ("ungrounded", ["first-decoding", "other-decoding"]),
+        ("generic", ["generic-decoding"]),
+        ("degenerate", ["degenerate-decoding"]),
+    ],
+)
+def test_what_cannot_be_asked_for_is_no_answer(verdict, path):
+    decision = Decision(verdict, differ=False, decides=False, evidence=())
+
+    def made(name):
+        raise AssertionError(name)
+
+    walked = walk(
+        Observations(
+            faults="", fault_evidence=(), decision=decision, run_trial=made, blocked=str.upper
+        )
+    )
+    answers = {step.node: step.answer for step in walked.steps}
+    assert [node for node, answer in answers.items() if answer == NOT_ASKED] == path
+    assert walked.leaf.id == "look-inside"
+    assert not walked.leaf.retrain
 
 
 def test_copies_of_one_clip_are_found_before_the_captioner_is_blamed(tmp_path):

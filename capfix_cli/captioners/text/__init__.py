@@ -1,0 +1,1 @@
+"""Captioners that give text alone: a function, a command, an endpoint."""

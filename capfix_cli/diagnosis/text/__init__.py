@@ -1,0 +1,1 @@
+"""Diagnosis of a captioner that gives text alone, by asking it."""
