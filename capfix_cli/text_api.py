@@ -152,6 +152,8 @@ def _notes(
             "Rightness was not judged: that captions follow the audio does not say that they are"
             " right. Give --references CSV for that."
         )
+    if case.listening is not None:
+        notes.append(f"Listening: {case.listening.note}.")
     if case.listening is None:
         notes.append(
             "Whether captions follow the audio could not be asked: it takes no altered copies of"

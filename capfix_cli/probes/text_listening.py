@@ -17,6 +17,7 @@ from capfix_cli.probes.listening import bound_scores, contrast_sets
 from capfix_cli.schemas.measured_values import Listening
 
 SCALE = 16.0  # of cosines, so that the critic's temperatures reach from flat to sure
+CHANCE = 0.05  # of guessing among the clips of a contrast set, whatever the captions say
 
 
 def likeness(captions: Sequence[str], others: Sequence[str]) -> NDArray[np.float64]:
@@ -55,7 +56,7 @@ def listen_to_copies(
 ) -> Listening | None:
     """Bound the information that captions carry about their clips, in bits.
 
-    A copy of each clip, altered in what nobody hears and under another name, was captioned too.
+    A copy of each clip, hardly altered and under another name, was captioned too.
     The caption of a clip is held against those of its own copy and of other clips' copies: how
     alike they are is the critic of the InfoNCE bound that capfix uses where it sees scores, with
     a temperature fitted in the same way. What draws captions by chance, or by a clip's name or
@@ -79,8 +80,11 @@ def listen_to_copies(
         [alike[place[name], [place[other] for other in sets[name]]] for name in names]
     )
     bound = bound_scores(SCALE * scores)
-    low, high = bootstrap_interval(bound.bits, seed)
-    mean = float(bound.bits.mean())
+    # With a share of chance mixed in it is a bound still, and a single copy that is captioned in
+    # other words costs log2 of that share at most.
+    bits = np.log2((1.0 - CHANCE) * 2.0**bound.bits + CHANCE)
+    low, high = bootstrap_interval(bits, seed)
+    mean = float(bits.mean())
     note = "bits by how alike captions of a clip and of its copy are"
     return Listening(
         bits=max(0.0, mean),

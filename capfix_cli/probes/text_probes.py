@@ -20,6 +20,7 @@ from capfix_cli.probes.altered_clips import (
     at_level,
     copied,
     halves_exchanged,
+    hardly_altered,
     noise,
     silent,
 )
@@ -89,7 +90,7 @@ class TextProbes:
 
     @cached_property
     def copies(self) -> dict[str, str]:
-        """Clip name -> the caption of a copy 3 dB quieter, under another name.
+        """Clip name -> the caption of a copy under another name: quieter, with faint noise.
 
         Raises:
             ProbeFailed: the captioner takes no copies.
@@ -99,13 +100,23 @@ class TextProbes:
     def copies_of(
         self, clips: Sequence[GivenClip], wish: Wish, *, alone: bool = False
     ) -> dict[str, str]:
-        """Ask for captions of quieter copies, in another order than their clips were.
+        """Ask for captions of copies, in another order than their clips were.
 
         Raises:
             ProbeFailed: the captioner takes no copies.
         """
-        quiet = [at_level(clip, QUIETER) for clip in sorted(clips, key=_shuffled)]
+        quiet = [hardly_altered(clip) for clip in sorted(clips, key=_shuffled)]
         return self.said_alone(quiet, wish) if alone else self.said_of(quiet, wish)
+
+    @cached_property
+    def milder(self) -> dict[str, str]:
+        """Clip name -> the caption of a copy that is but 3 dB quieter.
+
+        Raises:
+            ProbeFailed: the captioner takes no copies.
+        """
+        clips = sorted(self.sample, key=_shuffled)
+        return self.said_of([at_level(clip, QUIETER) for clip in clips])
 
     def said_of(
         self, clips: Sequence[GivenClip], wish: Wish | None = None, again: int = 0

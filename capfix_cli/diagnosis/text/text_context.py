@@ -14,8 +14,13 @@ from capfix_cli.captioners.text.text_captioner import Wish
 from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.core.thresholds import FAINT_LISTENING
 from capfix_cli.diagnosis.text.text_trials import TextTrials
-from capfix_cli.diagnosis.text.text_verdict import TextOutcome, judge_text, measure_logprob
-from capfix_cli.diagnosis.verdict import Decision
+from capfix_cli.diagnosis.text.text_verdict import (
+    NO_COPIES,
+    TextOutcome,
+    judge_text,
+    measure_logprob,
+)
+from capfix_cli.diagnosis.verdict import Decision, audio_decides
 from capfix_cli.fixes.setting_status import Mark
 from capfix_cli.measures.measure_table import measure_captions
 from capfix_cli.probes.text_probes import TextProbes
@@ -73,12 +78,23 @@ class TextContext:
     @cached_property
     def outcome(self) -> TextOutcome:
         """Its captions, measured and judged."""
+        found = self._judged(NO_COPIES)
+        heard = found.listening
+        if heard is None or audio_decides(heard):
+            return found
+        try:
+            return self._judged(self.probes.milder)
+        except ProbeFailed:
+            return found
+
+    def _judged(self, milder: Mapping[str, str]) -> TextOutcome:
         return judge_text(
             self.clips.captions,
             self.copies,
             self.references,
             self.seed,
             ends_known=self.clips.ends_known,
+            milder=milder,
         )
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 import numpy as np
 
@@ -21,6 +22,8 @@ from capfix_cli.schemas.measured_values import Axis, Listening, Measure
 from capfix_cli.schemas.measurement import ReferenceListening
 
 References = Mapping[str, Sequence[str]]
+
+NO_COPIES: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,7 @@ def judge_text(
     seed: int,
     *,
     ends_known: bool,
+    milder: Mapping[str, str] = NO_COPIES,
 ) -> TextOutcome:
     """Measure and judge captions.
 
@@ -58,6 +62,8 @@ def judge_text(
         references: clip name -> references, or None.
         seed: of what is drawn.
         ends_known: whether the captions say if they came to their end.
+        milder: captions of copies that were altered less. Where they alone follow the audio it is
+            a close call: the captioner may hear, and bear no noise, or be deaf but for ties.
     """
     texts = [caption.text for caption in captions]
     people = None
@@ -67,6 +73,8 @@ def judge_text(
     if len(copies) >= MIN_CLIPS.value:
         said = {caption.file_name: caption.text for caption in captions}
         listening = listen_to_copies(said, copies, seed)
+        if listening is not None and len(milder) >= MIN_CLIPS.value:
+            listening = _widened(listening, listen_to_copies(said, milder, seed))
     held = listen_by_references(texts, people, seed) if people is not None else None
     on_references = held[0] if held is not None else None
     sentences = judge_sentences(
@@ -87,6 +95,17 @@ def judge_text(
         on_references,
         decision,
     )
+
+
+def _widened(listening: Listening, milder: Listening | None) -> Listening:
+    """Let the interval reach to what captions of milder copies carry."""
+    if milder is None or milder.bits <= listening.high:
+        return listening
+    note = (
+        f"{listening.note}; without faint noise in the copies {milder.bits:.2f} bits"
+        f" ({milder.low:.2f} to {milder.high:.2f})"
+    )
+    return replace(listening, high=milder.high, note=note)
 
 
 def _heard(listening: Listening | None, on_references: ReferenceListening | None) -> list[Axis]:
