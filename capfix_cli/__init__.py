@@ -29,6 +29,7 @@ _PUBLIC = {
     "load_vocabulary": "capfix_cli.checkpoints.vocabulary",
     "load_weights": "capfix_cli.checkpoints.weights",
     "measure_files": "capfix_cli.diagnosis.judge_captions",
+    "open_features": "capfix_cli.features.feature_set",
     "retrain": "capfix_cli.api",
 }
 
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
     from capfix_cli.core.errors import CapfixError as CapfixError
     from capfix_cli.diagnosis.command_settings import Settings as Settings
     from capfix_cli.diagnosis.judge_captions import measure_files as measure_files
+    from capfix_cli.features.feature_set import open_features as open_features
 
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the keys are strings
 

@@ -173,6 +173,9 @@ def _checked(captioner: object, adapter: str) -> Captioner:
             "Give the network, or None.",
         )
     absent = [name for name in REQUIRED if not hasattr(captioner, name)]
+    if captioner.feature_width is not None and "sample_rate" in absent:
+        absent.remove("sample_rate")
+        captioner.sample_rate = 0  # it hears no audio
     own = type(captioner)
     if own.logits is Captioner.logits and own.step is Captioner.step:
         absent.append("logits()")

@@ -13,6 +13,7 @@ from torch import nn
 from capfix_cli.captioners.adapters import load_with_adapter
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.contract.contract_check import quick_check
+from capfix_cli.captioners.feature_captioner import over_features, refuse_audio
 from capfix_cli.captioners.huggingface import huggingface_folder, peft_folder
 from capfix_cli.captioners.own import own_checkpoint as checkpoint
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
@@ -23,6 +24,7 @@ from capfix_cli.checkpoints.opening import open_checkpoint
 from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub
 from capfix_cli.checkpoints.weights import load_module
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.features.feature_set import FeatureSet
 from capfix_cli.schemas.diagnosis_record import ModelSummary
 
 # The fact that a network came in train mode; capfix puts it into eval mode.
@@ -49,8 +51,17 @@ def load(
     adapter: str | None = None,
     device: str = "cpu",
     options: ModelOptions = NO_MODEL_OPTIONS,
+    *,
+    features: FeatureSet | None = None,
 ) -> Loaded:
     """Load a checkpoint safely; only an adapter that the user names runs code of the user's.
+
+    Args:
+        path: of the checkpoint, or the name that an adapter takes.
+        adapter: ``FILE.py:FACTORY`` or None.
+        device: as PyTorch names it.
+        options: what the command line says about the model.
+        features: clips that are given in place of audio: the captioner then reads these.
 
     Raises:
         CapfixError: the device, the file or the adapter cannot be used; the message says why.
@@ -66,6 +77,10 @@ def load(
                 loaded, summary=replace(loaded.summary, facts=known), handed_in_train_mode=True
             )
         module.eval()
+    if features is not None:
+        loaded = replace(loaded, captioner=over_features(loaded.captioner, features))
+    else:
+        refuse_audio(loaded.captioner)
     if loaded.summary.format in {"adapter", "huggingface", "pickle", "network"}:
         wrong = quick_check(loaded.captioner)
         if wrong is not None:

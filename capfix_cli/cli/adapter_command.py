@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from capfix_cli.cli import command_options as options
 from capfix_cli.core.errors import CapfixError
+
+if TYPE_CHECKING:
+    from capfix_cli.captioners.base import Captioner
 
 app = typer.Typer(
     help="Write an adapter for a checkpoint, or test one.",
@@ -55,11 +58,13 @@ def check(
     eos: options.EosOption = None,
     pad: options.PadOption = None,
     trust: options.TrustOption = False,
+    features: options.FeaturesOption = None,
+    feature_field: options.FeatureFieldOption = None,
     prompt: options.PromptOption = None,
     device: options.DeviceOption = "cpu",
     as_json: options.JsonOption = False,
 ) -> None:
-    """Try an adapter on synthetic audio, clause by clause of the contract."""
+    """Try an adapter on synthetic audio, or on features, clause by clause of the contract."""
     from capfix_cli.captioners.adapters import load_with_adapter
     from capfix_cli.captioners.contract.contract_check import check_contract
     from capfix_cli.checkpoints.model_options import use
@@ -75,6 +80,9 @@ def check(
         captioner = load_with_adapter(adapter, model, device)
     if captioner.module is not None:
         captioner.module.eval()
+    captioner = _over(
+        captioner, options.one_source(None, features, feature_field, needed=False), feature_field
+    )
     clauses = check_contract(captioner)
     broken = [clause for clause in clauses if not clause.kept]
     if as_json:
@@ -91,3 +99,24 @@ def check(
             f"{adapter} breaks the contract at {first.name}: {first.what}.",
             "docs/adapters.md shows a working adapter of each kind.",
         )
+
+
+def _over(captioner: Captioner, features: tuple[str, ...], field: str | None) -> Captioner:
+    """Give a captioner features in place of audio: those given, or made up where it reads no other.
+
+    Raises:
+        CapfixError: it does not take them.
+    """
+    from capfix_cli.captioners.feature_captioner import (
+        needs_features,
+        over_features,
+        over_synthetic,
+    )
+
+    if features:
+        from capfix_cli.features.feature_set import open_features
+
+        clips = open_features(features, field)
+        typer.echo(f"{len(clips)} clips of features, {clips.described}", err=True)
+        return over_features(captioner, clips)
+    return over_synthetic(captioner) if needs_features(captioner) else captioner

@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 @text.with_text_options
 def command(
     context: typer.Context,
-    audio: options.AudioOption,
     model: Annotated[
         str | None, typer.Argument(help="A checkpoint, if one is run.", show_default=False)
     ] = None,
+    audio: options.AudioOption = None,
+    features: options.FeaturesOption = None,
+    feature_field: options.FeatureFieldOption = None,
     references: options.ReferencesOption = None,
     train_captions: Annotated[
         str | None,
@@ -57,6 +59,9 @@ def command(
     verdicts = options.parse_verdicts(fail_on)
     if train_audio is not None and train_captions is None:
         raise CapfixError("--train-audio needs captions.", "Add --train-captions CSV.")
+    arrays = options.one_source(audio, features, feature_field)
+    if arrays and train_audio is not None:
+        raise CapfixError("--train-audio is audio, and clips are features.", "Leave it out.")
     source = text.source_of(context)
     text.needs_model(model, source)
     with Watcher(quiet=quiet, first=text.opens_with(source)) as progress:
@@ -71,8 +76,10 @@ def command(
             training_config=training_config,
             own_captions=captions,
             own_generate=generate,
+            features=arrays,
+            feature_field=feature_field,
         )
-        diagnosis = pipeline.diagnose(model, audio, settings, progress)
+        diagnosis = pipeline.diagnose(model, audio or "", settings, progress)
     _show(diagnosis, as_json=as_json, quiet=quiet)
     options.fail_on(diagnosis, verdicts)
 

@@ -176,12 +176,13 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class AudioSummary:
-    """What was heard."""
+    """What was heard; ``features`` says what a clip's arrays are where they stood for audio."""
 
     folder: str
     clips: int
     seconds: float
     skipped: tuple[SkippedClip, ...] = ()
+    features: str | None = None
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,7 @@ from capfix_cli.captioners.contract.step_clauses import (
     stepping,
     try_prefix,
 )
+from capfix_cli.captioners.feature_captioner import example_features, reads_features
 
 _PADDED = (
     "a clip's scores depend on how far its batch is padded: mask by lengths, or use --batch-size 1"
@@ -88,7 +89,12 @@ def _first_sight(captioner: Captioner) -> Iterator[Clause]:
 def synthetic_audio(
     captioner: Captioner, seconds: tuple[float, ...] = SECONDS
 ) -> tuple[Tensor, Tensor]:
-    """Noise through different tones: [B, samples] in [-1, 1] zero-padded, and [B] lengths."""
+    """Noise through different tones: [B, samples] in [-1, 1] zero-padded, and [B] lengths.
+
+    A captioner that reads features gets some of these in their place.
+    """
+    if reads_features(captioner):
+        return example_features(captioner, seconds)
     generator = torch.Generator().manual_seed(0)
     least = max(1, captioner.min_samples)
     lengths = [max(least, int(part * captioner.sample_rate)) for part in seconds]
@@ -138,7 +144,8 @@ def _attributes(captioner: Captioner) -> Clause:
         wrong.append(f"memory_batch_dim is {captioner.memory_batch_dim!r}, not an axis")
     if not isinstance(captioner.max_length, int) or captioner.max_length < 1:
         wrong.append(f"max_length is {captioner.max_length!r}, not a number of tokens")
-    told = f"{size} tokens at {captioner.sample_rate} Hz"
+    over = "over features" if reads_features(captioner) else f"at {captioner.sample_rate} Hz"
+    told = f"{size} tokens {over}"
     return Clause("attributes", not wrong, "; ".join(wrong) or told)
 
 
@@ -216,7 +223,10 @@ def _padding(
             )
         except Broken as stop:  # beside longer clips it went through
             short = f"{length / captioner.sample_rate:g} s alone"
-            raise Broken(f"{stop}, given {short}: is that too short? Set min_samples") from stop
+            hint = "is that too short? Set min_samples"
+            if reads_features(captioner):
+                short, hint = f"{length} frames alone", "is that too short?"
+            raise Broken(f"{stop}, given {short}: {hint}") from stop
         apart = max(apart, apart_by(together[row : row + 1], alone))
     kept = moved("padding", apart, _PADDED, "padding does not move a clip's scores")
     # Many published models do this, and --batch-size 1 makes them sound: worth reading, no breach.

@@ -45,9 +45,10 @@ _HUB_ID = re.compile(
     r"[A-Za-z0-9][\w.-]*"
 )
 _PICKLE_HEAD = 256  # bytes that tell one
+NUMPY = b"\x93NUMPY"
 # First bytes -> what the file is and what to do with it.
 FOREIGN = (
-    (b"\x89HDF\r\n\x1a\n", "a Keras (HDF5) file", "Convert its weights to PyTorch first."),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "Give features with --features; convert Keras weights."),
     (b"\x08\x07\x12", "an ONNX file", "Give the PyTorch checkpoint that it was exported from."),
     (b"\x08\x08\x12", "an ONNX file", "Give the PyTorch checkpoint that it was exported from."),
     (b"GGUF", "a GGUF file", "Give the checkpoint that it was converted from."),
@@ -56,7 +57,6 @@ FOREIGN = (
     (b"\xfd7zXZ", "an xz archive", "Unpack it and give the checkpoint inside."),
     (b"7z\xbc\xaf", "a 7z archive", "Unpack it and give the checkpoint inside."),
     (b"%PDF", "a PDF file", "Give a checkpoint."),
-    (b"\x93NUMPY", "a NumPy array", "Give the checkpoint of the whole model."),
     (b"RIFF", "an audio or video file", "Give it to --audio, in a folder."),
     (b"version https://g", "a Git LFS pointer", "Run `git lfs pull` to get the file itself."),
     (b"<!DOCTYPE", "a web page", "Download the file again, from its direct address."),
@@ -130,6 +130,8 @@ def _read(path: Path, file: IO[bytes], size: int) -> Content:
     file.seek(0)
     if not head:
         raise CapfixError(f"{path} is empty.", "Copy or save it again.")
+    if head.startswith(NUMPY):
+        raise _array(path, file)
     for magic, what, mend in FOREIGN:
         if head.startswith(magic):
             raise CapfixError(f"{path} is {what}, not a PyTorch checkpoint.", mend)
@@ -151,6 +153,26 @@ def _read(path: Path, file: IO[bytes], size: int) -> Content:
     if what:  # by name alone: their first bytes are anything
         raise CapfixError(f"{path} is {what}, not a PyTorch checkpoint.", mend)
     raise CapfixError(f"{path} is not a checkpoint: {_guess(head)}.", "Give a PyTorch checkpoint.")
+
+
+def _array(path: Path, file: IO[bytes]) -> CapfixError:
+    """Say what an array is: features, of which a captioner reads many."""
+    import numpy as np
+
+    try:
+        version = np.lib.format.read_magic(file)
+        layout = np.lib.format
+        first = version == (1, 0)
+        header = layout.read_array_header_1_0 if first else layout.read_array_header_2_0
+        shape, _, dtype = header(file)
+    except ValueError as error:
+        return _damaged(path, error)
+    kind = "records" if dtype.names else "objects" if dtype.hasobject else dtype.name
+    return CapfixError(
+        f"{path} is no checkpoint: it holds {list(shape)} {kind} features: give them with"
+        " --features.",
+        "Such as: capfix diagnose MODEL --features FOLDER (docs/features.md).",
+    )
 
 
 def _guess(head: bytes) -> str:

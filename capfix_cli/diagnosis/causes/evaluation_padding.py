@@ -63,7 +63,9 @@ def _repadded(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
             import torch
 
             size = waveforms.shape[1]
-            rows = [row.roll(size - int(n)) for row, n in zip(waveforms, lengths, strict=True)]
+            rows = [
+                row.roll(size - int(n), dims=0) for row, n in zip(waveforms, lengths, strict=True)
+            ]
             return captioner.encode(torch.stack(rows), torch.full_like(lengths, size))
 
         yield Repair(

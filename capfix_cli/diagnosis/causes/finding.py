@@ -36,6 +36,9 @@ class Finding:
     most: float = 1.0
 
 
+OVER_FEATURES = "audio: clips were given as features"
+
+
 def not_tested(cause: str, needs: str) -> Finding:
     """Say that a cause could not be looked for."""
     return Finding(cause, None, needs=needs)

@@ -8,7 +8,12 @@ from typing import TYPE_CHECKING
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import FREED_SHARE, LOUDER, STUCK_SHARE
 from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
-from capfix_cli.diagnosis.causes.finding import Finding, against_threshold, not_tested
+from capfix_cli.diagnosis.causes.finding import (
+    OVER_FEATURES,
+    Finding,
+    against_threshold,
+    not_tested,
+)
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.probes.captioner_variants import on_waveforms
@@ -38,6 +43,8 @@ def find(case: DiagnosisContext) -> Finding:
         )
     if not case.ill:
         return Finding(ID, 0.0, (visible,))
+    if case.over_features:
+        return not_tested(ID, f"{OVER_FEATURES}, whose loudness is not known")
     try:
         found = case.probes.overflow
     except ProbeFailed as reason:

@@ -203,7 +203,7 @@ def test_a_diagnosis_names_files_as_an_inspection_does(tmp_path, capfix):
         torch.save(part, tmp_path / f"{name}.pt")
     both = f"{tmp_path / 'encoder.pt'},{tmp_path / 'decoder.pt'}"
     for model, words in (
-        (tmp_path / "keras.h5", "a Keras (HDF5) file"),
+        (tmp_path / "keras.h5", "an HDF5 file"),
         (tmp_path / "m.onnx", "an ONNX file"),
         (both, f"{len(STATE)} tensors in 2 files, but not how its network is built"),
         (f"{tmp_path / 'encoder.pt'},{tmp_path / 'absent.pt'}", "There is no file"),
