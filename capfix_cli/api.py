@@ -88,13 +88,10 @@ def _diagnose(
         _refuse_features(settings)
         return text_api.diagnose_text(model, audio, settings, progress)
     model = _named(model)
-    arrays = _open_features(audio, settings, progress)
-    if arrays is not None:
-        audio = arrays
-        settings = replace(settings, features=arrays.sources, feature_field=arrays.wanted)
+    arrays, settings = _open_features(audio, settings, progress)
     loaded = load(model, settings.adapter, settings.device, settings.model, features=arrays)
     marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
-    files = open_given_files(audio, settings, progress)
+    files = open_given_files(arrays or audio, settings, progress)
     with runs.new_run(settings.root) as run, attribute_adapter_errors(_code_of(settings)):
         clips = encode_and_caption(
             loaded.captioner,
@@ -131,17 +128,17 @@ def _diagnose(
             identity=identity,
             run=run.id,
             recipe=str(path) if recipe is not None else None,
-            notes=(
-                *_told(identity),
-                *files.notes,
-                *clips.notes,
-                *notes_of_diagnosis(
-                    examined, case, training, trainable=is_trainable(case.captioner)
-                ),
-            ),
+            notes=(*_told(identity), *files.notes, *clips.notes, *_notes(examined, case, training)),
         )
         store_run(run, clips.captions, diagnosis, references or {}, settings)
     return diagnosis
+
+
+def _notes(
+    examined: DiagnosisResult, case: DiagnosisContext, training: TrainingData | None
+) -> tuple[str, ...]:
+    trainable = is_trainable(case.captioner)
+    return notes_of_diagnosis(examined, case, training, trainable=trainable)
 
 
 def _told(identity: Identity | None) -> tuple[str, ...]:
@@ -241,10 +238,12 @@ def _refuse_features(settings: Settings) -> None:
 
 def _open_features(
     audio: ClipSource, settings: Settings, progress: ProgressCallback
-) -> FeatureSet | None:
-    """Open the features that stand for audio; None where clips are audio."""
+) -> tuple[FeatureSet | None, Settings]:
+    """Open the features that stand for audio, if any do, and let the settings name them."""
     found = open_source(audio, settings, progress) if settings.features else audio
-    return found if isinstance(found, FeatureSet) else None
+    if not isinstance(found, FeatureSet):
+        return None, settings
+    return found, replace(settings, features=found.sources, feature_field=found.wanted)
 
 
 def generate(
@@ -277,8 +276,8 @@ def generate(
         _refuse_features(settings)
         return text_api.generate_text(model, audio, options, settings, progress, delivery=delivery)
     model = _named(model)
-    arrays = _open_features(audio, settings, progress)
-    audio = audio if arrays is None else arrays
+    arrays, settings = _open_features(audio, settings, progress)
+    audio = arrays or audio
     folder = audio.folder if isinstance(audio, ClipSet) else str(audio)
     made = build_manifest(
         *(model, folder, options, settings.seed, settings.adapter),

@@ -59,6 +59,10 @@ FeatureFieldOption = Annotated[
     str | None,
     typer.Option("--feature-field", metavar="NAME", help="Which of a clip's arrays; or several."),
 ]
+TrainingConfigOption = Annotated[
+    str | None,
+    typer.Option("--training-config", metavar="YAML", help="Settings it was trained with."),
+]
 VocabularyOption = Annotated[
     str | None,
     typer.Option("--vocabulary", metavar="FILE", help="Words: JSON, text, pickled list or map."),
