@@ -11,7 +11,6 @@ from typing import Any
 from capfix_cli import text_api
 from capfix_cli.audio.clip_set import ClipSet, ClipSource, source_path
 from capfix_cli.captioners.adapters import attribute_adapter_errors
-from capfix_cli.captioners.derived.network_source import file_of
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.text.text_captioner import TextCaptioner
@@ -22,9 +21,10 @@ from capfix_cli.core.randomness import seeded
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.decoding.encode_pass import EncodedClips, encode_and_caption
 from capfix_cli.diagnosis.command_settings import Settings
-from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
+from capfix_cli.diagnosis.data_marks import training_data_marks
 from capfix_cli.diagnosis.diagnose import DiagnosisResult, run_diagnosis
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
+from capfix_cli.diagnosis.diagnosis_notes import identity_note, notes_of
 from capfix_cli.diagnosis.given_files import GivenFiles, open_given_files
 from capfix_cli.diagnosis.identity import prove_identity
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData, examine_training
@@ -39,7 +39,11 @@ from capfix_cli.runs import run_store as runs
 from capfix_cli.runs.diagnosis_run import make_record, store_run
 from capfix_cli.schemas.clip_records import ClipCaption
 from capfix_cli.schemas.diagnosis_record import Diagnosis
+<<<<<<< HEAD
 from capfix_cli.schemas.identity_record import Identity
+=======
+from capfix_cli.schemas.plain_data import to_dict
+>>>>>>> 3ddf84c (adapter check holds captions and loss against your own; features() is held to its contract)
 from capfix_cli.schemas.retraining_record import Retraining
 from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.training.recipe_rewrites import is_trainable, rewrites_for
@@ -87,7 +91,7 @@ def _diagnose(
     loaded = load(model, settings.adapter, settings.device, settings.model)
     marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
     files = open_given_files(audio, settings, progress)
-    with runs.new_run(settings.root) as run, attribute_adapter_errors(_code_of(settings)):
+    with runs.new_run(settings.root) as run, attribute_adapter_errors(settings.code):
         clips = encode_and_caption(
             loaded.captioner,
             files.clips,
@@ -123,17 +127,22 @@ def _diagnose(
             identity=identity,
             run=run.id,
             recipe=str(path) if recipe is not None else None,
+<<<<<<< HEAD
             notes=(
                 *_told(identity),
                 *files.notes,
                 *clips.notes,
                 *_notes(examined, loaded, references, training),
             ),
+=======
+            notes=(*identity_note(identity), *files.notes, *clips.notes, *record.notes),
+>>>>>>> 3ddf84c (adapter check holds captions and loss against your own; features() is held to its contract)
         )
         store_run(run, clips.captions, diagnosis, references or {}, settings)
     return diagnosis
 
 
+<<<<<<< HEAD
 def _told(identity: Identity | None) -> tuple[str, ...]:
     return () if identity is None else (f"{identity.sentence}.",)
 
@@ -150,13 +159,46 @@ def _named(model: str | TextCaptioner | None) -> str:
         "There is nothing to run: neither MODEL nor where captions come from.",
         "Give MODEL (a checkpoint), or --caption-function MODULE:NAME, --caption-command"
         " 'COMMAND {audio}' or --endpoint URL.",
+=======
+def _record(
+    case: DiagnosisContext, examined: DiagnosisResult, training: TrainingData | None
+) -> Diagnosis:
+    """Put together what a diagnosis found, as it is stored."""
+    return Diagnosis(
+        capfix_version=__version__,
+        run="",
+        model=case.loaded.summary,
+        audio=case.clips.audio,
+        verdict=examined.decision.verdict,
+        listening=examined.listening,
+        measures=measure_captions(case.clips.captions, case.seed),
+        causes=examined.causes,
+        tree=examined.walk.steps,
+        trials=examined.trials,
+        best_decoding=examined.best.decoding if examined.best else None,
+        plan=examined.plan,
+        recipe=None,
+        notes=notes_of(
+            examined,
+            case.loaded,
+            case.references,
+            training,
+            trainable=is_trainable(case.captioner),
+        ),
+        examples=examined.examples,
+        seed=case.seed,
+        signal=examined.signal,
+        not_tested=examined.not_tested,
+        prediction=examined.prediction,
+        training=None if training is None else to_dict(training.shortened()),
+        training_settings=to_dict(case.marks),
+        axes=dict(examined.decision.axes),
+        close=examined.decision.close_to,
+        degenerate=examined.decision.degenerate,
+        lost_at=examined.lost_at,
+        repairs=tuple(repair.record for repair in examined.repairs),
+>>>>>>> 3ddf84c (adapter check holds captions and loss against your own; features() is held to its contract)
     )
-
-
-def _code_of(settings: Settings) -> str | None:
-    """Name the file of the user's whose code runs, as an adapter is named."""
-    network = settings.model.network
-    return settings.adapter if network is None else f"{file_of(network)}:{network}"
 
 
 def _beside(model: str) -> dict[str, Any] | None:
@@ -215,6 +257,7 @@ def _recipe(examined: DiagnosisResult, loaded: Loaded, run: str, audio: str) -> 
     )
 
 
+<<<<<<< HEAD
 def _notes(
     examined: DiagnosisResult,
     loaded: Loaded,
@@ -259,6 +302,39 @@ def _notes(
             " section `rewrites` has the code to write for yours."
         )
     return tuple(notes)
+=======
+def _store(
+    run: runs.Run,
+    heard: EncodedClips,
+    diagnosis: Diagnosis,
+    references: Mapping[str, Sequence[str]],
+    settings: Settings,
+) -> None:
+    """Write what belongs to a run, beside the recipe."""
+    write_captions(run.folder / runs.CAPTIONS, heard.captions, references)
+    runs.write_json(run.folder / runs.DIAGNOSIS, to_dict(diagnosis))
+    runs.write_json(run.folder / runs.PLAN, to_dict(diagnosis.plan))
+    if diagnosis.best_decoding is not None:
+        write_decoding(run.folder / DECODING, options_from_dict(diagnosis.best_decoding))
+    runs.write_json(
+        run.folder / runs.COMMAND,
+        {
+            "command": list(settings.command),
+            "seed": settings.seed,
+            "model": str(Path(diagnosis.model.path).resolve()),
+            "audio": source_path(diagnosis.audio.folder),
+            "adapter": settings.adapter,
+            "device": settings.device,
+            "batch_size": settings.batch_size,
+            "references": settings.references,
+            "train_captions": settings.train_captions,
+            "train_audio": settings.train_audio,
+            "training_config": settings.training_config,
+            "given": asdict(settings.model),
+            "capfix_version": __version__,
+        },
+    )
+>>>>>>> 3ddf84c (adapter check holds captions and loss against your own; features() is held to its contract)
 
 
 def generate(
@@ -295,7 +371,7 @@ def generate(
     captions: list[ClipCaption] = []
     with seeded(settings.seed), join(settings.device) as team:
         loaded = load(model, settings.adapter, team.device, given)
-        with attribute_adapter_errors(_code_of(settings)):
+        with attribute_adapter_errors(settings.code):
             generated = caption_folder(
                 ModelWriter(loaded.captioner, options, settings.batch_size, settings.seed),
                 audio,

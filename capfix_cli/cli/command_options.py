@@ -93,6 +93,18 @@ OwnGenerateOption = Annotated[
         "--generate", metavar="MODULE:FUNCTION", help="Your own captioning, run and compared."
     ),
 ]
+OwnLossOption = Annotated[
+    str | None,
+    typer.Option(
+        "--loss", metavar="NUMBER", help="Your training's loss of --references: compared."
+    ),
+]
+ClipsToCompareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--audio", metavar="PATH", callback=not_empty, help="Clips that captions are compared on."
+    ),
+]
 TrustOption = Annotated[
     bool, typer.Option("--trust", help="Run the code that belongs to the model; it can do harm.")
 ]
