@@ -39,11 +39,6 @@ from capfix_cli.runs import run_store as runs
 from capfix_cli.runs.diagnosis_run import make_record, store_run
 from capfix_cli.schemas.clip_records import ClipCaption
 from capfix_cli.schemas.diagnosis_record import Diagnosis
-<<<<<<< HEAD
-from capfix_cli.schemas.identity_record import Identity
-=======
-from capfix_cli.schemas.plain_data import to_dict
->>>>>>> 3ddf84c (adapter check holds captions and loss against your own; features() is held to its contract)
 from capfix_cli.schemas.retraining_record import Retraining
 from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.training.recipe_rewrites import is_trainable, rewrites_for
@@ -127,24 +122,21 @@ def _diagnose(
             identity=identity,
             run=run.id,
             recipe=str(path) if recipe is not None else None,
-<<<<<<< HEAD
             notes=(
-                *_told(identity),
+                *identity_note(identity),
                 *files.notes,
                 *clips.notes,
-                *_notes(examined, loaded, references, training),
+                *notes_of(
+                    examined,
+                    loaded,
+                    references,
+                    training,
+                    trainable=is_trainable(loaded.captioner),
+                ),
             ),
-=======
-            notes=(*identity_note(identity), *files.notes, *clips.notes, *record.notes),
->>>>>>> 3ddf84c (adapter check holds captions and loss against your own; features() is held to its contract)
         )
         store_run(run, clips.captions, diagnosis, references or {}, settings)
     return diagnosis
-
-
-<<<<<<< HEAD
-def _told(identity: Identity | None) -> tuple[str, ...]:
-    return () if identity is None else (f"{identity.sentence}.",)
 
 
 def _named(model: str | TextCaptioner | None) -> str:
@@ -159,45 +151,6 @@ def _named(model: str | TextCaptioner | None) -> str:
         "There is nothing to run: neither MODEL nor where captions come from.",
         "Give MODEL (a checkpoint), or --caption-function MODULE:NAME, --caption-command"
         " 'COMMAND {audio}' or --endpoint URL.",
-=======
-def _record(
-    case: DiagnosisContext, examined: DiagnosisResult, training: TrainingData | None
-) -> Diagnosis:
-    """Put together what a diagnosis found, as it is stored."""
-    return Diagnosis(
-        capfix_version=__version__,
-        run="",
-        model=case.loaded.summary,
-        audio=case.clips.audio,
-        verdict=examined.decision.verdict,
-        listening=examined.listening,
-        measures=measure_captions(case.clips.captions, case.seed),
-        causes=examined.causes,
-        tree=examined.walk.steps,
-        trials=examined.trials,
-        best_decoding=examined.best.decoding if examined.best else None,
-        plan=examined.plan,
-        recipe=None,
-        notes=notes_of(
-            examined,
-            case.loaded,
-            case.references,
-            training,
-            trainable=is_trainable(case.captioner),
-        ),
-        examples=examined.examples,
-        seed=case.seed,
-        signal=examined.signal,
-        not_tested=examined.not_tested,
-        prediction=examined.prediction,
-        training=None if training is None else to_dict(training.shortened()),
-        training_settings=to_dict(case.marks),
-        axes=dict(examined.decision.axes),
-        close=examined.decision.close_to,
-        degenerate=examined.decision.degenerate,
-        lost_at=examined.lost_at,
-        repairs=tuple(repair.record for repair in examined.repairs),
->>>>>>> 3ddf84c (adapter check holds captions and loss against your own; features() is held to its contract)
     )
 
 
@@ -255,86 +208,6 @@ def _recipe(examined: DiagnosisResult, loaded: Loaded, run: str, audio: str) -> 
         yours=is_trainable(captioner),
         rewrites={} if own else rewrites_for(summary.path, needed),
     )
-
-
-<<<<<<< HEAD
-def _notes(
-    examined: DiagnosisResult,
-    loaded: Loaded,
-    references: Mapping[str, Sequence[str]] | None,
-    training: TrainingData | None,
-) -> tuple[str, ...]:
-    notes = []
-    if references is None:
-        notes.append(
-            "Rightness was not judged: listening says that the audio decides the caption, not that"
-            " it decides rightly. Give --references CSV for that."
-        )
-    if examined.listening is not None and examined.listening.note:
-        notes.append(f"Listening: {examined.listening.note}.")
-    if loaded.handed_in_train_mode:
-        notes.append(
-            "The network was handed over in train mode, and capfix put it into eval mode: make sure"
-            " that your own captioning calls model.eval(), since dropout or BatchNorm differ there."
-        )
-    broken = "" if training is None else broken_data(training)
-    notes += [f"{broken}."] if broken else []
-    notes += [f"{mend}." for mend in examined.mends[:3]]
-    told = examined.prediction
-    if told is not None:
-        came = {None: "none was tried", True: "one does", False: "none does"}[told.came]
-        notes.append(
-            f"Decoding was foretold {'to work' if told.works else 'not to work'} ({told.because}):"
-            f" {came}."
-        )
-    epochs = loaded.summary.facts.get("training.epochs")
-    if epochs is not None and examined.walk.leaf.retrain:
-        notes.append(
-            f"It was trained for {epochs} epoch(s): longer training alone may be the cure, and"
-            " `capfix retrain` trains a control without the fixes to find out."
-        )
-    if examined.walk.leaf.retrain and not isinstance(loaded.captioner, OwnCaptioner):
-        notes.append(
-            "The recipe trains your captioner with the fixes that leave its architecture as it is;"
-            " its section `rewrites` has the code to write for the others."
-            if is_trainable(loaded.captioner)
-            else "The recipe trains capfix's own captioner with these fixes on your captions; its"
-            " section `rewrites` has the code to write for yours."
-        )
-    return tuple(notes)
-=======
-def _store(
-    run: runs.Run,
-    heard: EncodedClips,
-    diagnosis: Diagnosis,
-    references: Mapping[str, Sequence[str]],
-    settings: Settings,
-) -> None:
-    """Write what belongs to a run, beside the recipe."""
-    write_captions(run.folder / runs.CAPTIONS, heard.captions, references)
-    runs.write_json(run.folder / runs.DIAGNOSIS, to_dict(diagnosis))
-    runs.write_json(run.folder / runs.PLAN, to_dict(diagnosis.plan))
-    if diagnosis.best_decoding is not None:
-        write_decoding(run.folder / DECODING, options_from_dict(diagnosis.best_decoding))
-    runs.write_json(
-        run.folder / runs.COMMAND,
-        {
-            "command": list(settings.command),
-            "seed": settings.seed,
-            "model": str(Path(diagnosis.model.path).resolve()),
-            "audio": source_path(diagnosis.audio.folder),
-            "adapter": settings.adapter,
-            "device": settings.device,
-            "batch_size": settings.batch_size,
-            "references": settings.references,
-            "train_captions": settings.train_captions,
-            "train_audio": settings.train_audio,
-            "training_config": settings.training_config,
-            "given": asdict(settings.model),
-            "capfix_version": __version__,
-        },
-    )
->>>>>>> 3ddf84c (adapter check holds captions and loss against your own; features() is held to its contract)
 
 
 def generate(
