@@ -30,6 +30,7 @@ _PUBLIC = {
     "load_weights": "capfix_cli.checkpoints.weights",
     "measure_files": "capfix_cli.diagnosis.judge_captions",
     "retrain": "capfix_cli.api",
+    "wrap": "capfix_cli.captioners.derived.wrap",
 }
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from capfix_cli.api import generate as generate
     from capfix_cli.api import retrain as retrain
     from capfix_cli.captioners.base import Captioner as Captioner
+    from capfix_cli.captioners.derived.wrap import wrap as wrap
     from capfix_cli.captioners.generic import EncodeDecodeCaptioner as EncodeDecodeCaptioner
     from capfix_cli.captioners.generic import (
         NonAutoregressiveCaptioner as NonAutoregressiveCaptioner,

@@ -10,13 +10,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from capfix_cli.captioners.derived.network_source import own_functions
+from capfix_cli.captioners.derived.network_source import own_classes, own_functions
 from capfix_cli.core.errors import CapfixError
 
 # A user's functions are called in search of the one that makes features, so only those whose names
@@ -186,20 +186,49 @@ def front_end_candidates(
         rate: Hz.
     """
     waveform = probe_waveform(rate, 2.0)
+    for functions in (_functions(module, network), _callables(module)):
+        found = [
+            one
+            for name, function in functions.items()
+            if (one := how_it_is_called(name, function, waveform, rate)) is not None
+            and _transforms(one, waveform)
+        ]
+        yield from found
+        if found:
+            break
+    yield FrontEndFunction(name="", function=None, rate=rate)
+
+
+def _functions(module: ModuleType | None, network: nn.Module) -> dict[str, Callable[..., Any]]:
+    """List functions and methods whose names say that they make features."""
     functions = {} if module is None else own_functions(module)
     for name in dir(type(network)):
         if not name.startswith("_") and not hasattr(nn.Module, name):
             method = getattr(network, name, None)
             if callable(method) and not isinstance(method, nn.Module):
                 functions[f"{type(network).__name__}.{name}"] = method
-    for name, function in functions.items():
-        short = name.rpartition(".")[2]
-        if not _MAKES_FEATURES.search(short) or _MAY_ACT.search(short):
+    return {name: one for name, one in functions.items() if _is_named_so(name)}
+
+
+def _callables(module: ModuleType | None) -> dict[str, Callable[..., Any]]:
+    """List objects that make features: instances beside the network, and classes of them."""
+    found: dict[str, Callable[..., Any]] = {}
+    for name, value in {} if module is None else dict(vars(module)).items():
+        plain = isinstance(value, FunctionType | ModuleType | type)
+        if callable(value) and not plain and _is_named_so(f"{name} {type(value).__name__}"):
+            found[name] = value
+    for name, kind in {} if module is None else own_classes(module).items():
+        if "__call__" not in vars(kind) and not issubclass(kind, nn.Module):
             continue
-        found = how_it_is_called(name, function, waveform, rate)
-        if found is not None and _transforms(found, waveform):
-            yield found
-    yield FrontEndFunction(name="", function=None, rate=rate)
+        if _is_named_so(name) and not _required(kind):
+            with contextlib.suppress(Exception), torch.random.fork_rng(devices=[]):
+                found[name] = kind()
+    return found
+
+
+def _is_named_so(name: str) -> bool:
+    short = name.rpartition(".")[2]
+    return bool(_MAKES_FEATURES.search(short)) and not _MAY_ACT.search(short)
 
 
 def how_it_is_called(

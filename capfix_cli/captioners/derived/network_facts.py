@@ -7,14 +7,16 @@ places differ, none is taken, and the option that decides is named.
 from __future__ import annotations
 
 import contextlib
+import inspect
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any
 
 from torch import Tensor, nn
 
+from capfix_cli.captioners.derived.network_source import own_classes, own_functions
 from capfix_cli.captioners.derived.settings_values import named_values
 from capfix_cli.checkpoints.inspection import words_of
 from capfix_cli.checkpoints.model_options import given
@@ -28,11 +30,14 @@ _RATE = re.compile(
     re.I,
 )
 _TO_WORD = re.compile(r"(i|id|idx|index|ix)\w*(2|to)_?(w|word|token|str|s)\w*$|index_word")
-_WORD_FILES = re.compile(r"vocab|words|word2|2word|tokens|itos|lexicon|woerter", re.I)
+_WORD_FILES = re.compile(r"vo[ck]ab|word|token|itos|stoi|lexi[ck]on|dictionary|woert|wort", re.I)
 _WORD_SUFFIXES = {".json", ".txt", ".pkl", ".pickle", ".csv", ".model"}
-_START = re.compile(r"^<?(bos|sos|start|go|begin|cls)(_?(token|id|idx|index|ix))*>?$", re.I)
-_END = re.compile(r"^<?(eos|end|stop|sep)(_?(token|id|idx|index|ix))*>?$", re.I)
-_PAD = re.compile(r"^<?(pad|blank|padding)(_?(token|id|idx|index|ix))*>?$", re.I)
+_START = re.compile(
+    r"^<?(bos|sos|start|go|begin|cls|anfang|beginn|debut|inicio)(_?(token|id|idx|index|ix))*>?$",
+    re.I,
+)
+_END = re.compile(r"^<?(eos|end|stop|sep|ende|schluss|fin)(_?(token|id|idx|index|ix))*>?$", re.I)
+_PAD = re.compile(r"^<?(pad|blank|padding|fuell|leer|vide)(_?(token|id|idx|index|ix))*>?$", re.I)
 
 
 def find_sample_rate(network: nn.Module, module: ModuleType | None, settings: Any) -> int:
@@ -49,6 +54,8 @@ def find_sample_rate(network: nn.Module, module: ModuleType | None, settings: An
         rate = getattr(part, "sample_rate", None)
         if type(rate) is int and rate in RATES:
             found.setdefault(rate, f"{name or 'the network'}.sample_rate")
+    if not found and module is not None:
+        found = dict.fromkeys(_rates_in_code(module), f"the code of {module.__name__}")
     if len(found) == 1:
         return next(iter(found))
     if found:
@@ -61,6 +68,22 @@ def find_sample_rate(network: nn.Module, module: ModuleType | None, settings: An
         f"No setting and no constant beside {type(network).__name__} tells the sample rate.",
         "Give the one of training: --sample-rate HZ",
     )
+
+
+def _rates_in_code(module: ModuleType) -> set[int]:
+    """Give the numbers in a module's functions that are usual sample rates."""
+    waiting: list[Any] = [one.__code__ for one in own_functions(module).values()]
+    for kind in own_classes(module).values():
+        waiting += [one.__code__ for one in vars(kind).values() if isinstance(one, FunctionType)]
+    found: set[int] = set()
+    while waiting:
+        code = waiting.pop()
+        for constant in code.co_consts:
+            if isinstance(constant, CodeType):
+                waiting.append(constant)
+            elif type(constant) in {int, float} and constant in RATES:
+                found.add(int(constant))
+    return found
 
 
 def _named(
@@ -80,6 +103,17 @@ def _named(
             if isinstance(value, Mapping) and name != "__builtins__":
                 for inner, one in named_values(value):
                     yield f"{module.__name__}.{name}.", inner, one
+        for name, made in (own_functions(module) | own_classes(module)).items():
+            for inner, one in _defaults(made):
+                yield f"{name}'s ", inner, one
+
+
+def _defaults(made: Any) -> Iterator[tuple[str, Any]]:
+    """Yield the values that parameters have where nothing is given."""
+    with contextlib.suppress(TypeError, ValueError):
+        for name, one in inspect.signature(made).parameters.items():
+            if one.default is not one.empty:
+                yield name, one.default
 
 
 def _plain_attributes(thing: Any) -> Iterator[tuple[str, Any]]:
@@ -110,7 +144,8 @@ def find_vocabulary(
     sources = [given_words] if given_words is not None else []
     if given().vocabulary is not None:
         return _made({}, special)
-    sources += list(_words(network, module, settings, checkpoint))
+    rows = {tensor.shape[0] for tensor in network.state_dict().values() if tensor.ndim > 0}
+    sources += _fitting(_words(network, module, settings, checkpoint), rows)
     if not sources:
         raise CapfixError(
             f"No vocabulary stands in {checkpoint or 'the network'} or beside it.",
@@ -120,13 +155,30 @@ def find_vocabulary(
 
 
 def candidate_words(
-    network: nn.Module | None, module: ModuleType | None, settings: Any, checkpoint: str | None
+    module: ModuleType | None, settings: Any, checkpoint: str | None, rows: Collection[int]
 ) -> dict[str, int] | None:
-    """Give the first words that are found, before the network itself is built."""
+    """Give the words that are found before the network itself is built.
+
+    Args:
+        module: that its class stands in.
+        settings: saved beside the weights.
+        checkpoint: path.
+        rows: how many rows the checkpoint's tensors have: a vocabulary has as many as one of them.
+    """
     option = given().vocabulary
     if option is not None:
         return read_words(Path(option))
-    return next(iter(_words(network, module, settings, checkpoint)), None)
+    return next(iter(_fitting(_words(None, module, settings, checkpoint), rows)), None)
+
+
+def _fitting(found: Iterable[dict[str, int]], rows: Collection[int]) -> list[dict[str, int]]:
+    """Put word lists first that have as many words as some tensor has rows; of others the longest.
+
+    Lists of special tokens, of classes or of a part of the words lie about as well.
+    """
+    listed = list(found)
+    fits = [words for words in listed if len(words) in rows]
+    return fits or sorted(listed, key=len, reverse=True)
 
 
 def _words(
@@ -249,6 +301,18 @@ class VocabularyObject:
     def __iter__(self) -> Iterator[str]:
         """The words in the order of their ids."""
         return iter(self._words)
+
+    def keys(self) -> Iterator[str]:
+        """As of a map from words to ids."""
+        return iter(self._ids)
+
+    def values(self) -> list[int]:
+        """As of a map from words to ids."""
+        return list(self._ids.values())
+
+    def items(self) -> list[tuple[str, int]]:
+        """As of a map from words to ids."""
+        return list(self._ids.items())
 
     def get(self, key: Any, default: Any = None) -> Any:
         """As of a map, either way round."""

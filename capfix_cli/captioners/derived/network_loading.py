@@ -15,8 +15,12 @@ from capfix_cli.captioners.derived.method_pairs import EncoderWithDecoder
 from capfix_cli.captioners.derived.network_facts import candidate_words, vocabulary_forms
 from capfix_cli.captioners.derived.network_source import Source, find_function, find_source
 from capfix_cli.captioners.derived.wrap import wrap
-from capfix_cli.checkpoints.inspection import settings_beside
+from capfix_cli.checkpoints.formats.checkpoint_content import key_name
+from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
+from capfix_cli.checkpoints.formats.network_keys import holds_tensors
+from capfix_cli.checkpoints.formats.plain_values import PlainValues
 from capfix_cli.checkpoints.model_options import ModelOptions
+from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub
 from capfix_cli.checkpoints.weights import load_weights
 from capfix_cli.core.errors import CapfixError
 
@@ -37,9 +41,10 @@ def load_network(
             network whose methods cannot be made out; the message names the option that helps.
     """
     source = find_source(name)
-    settings = settings_beside(checkpoint) or {}
+    settings = settings_of(checkpoint)
     weights = load_weights(checkpoint)
-    words = candidate_words(None, source.module, settings, checkpoint)
+    rows = {tensor.shape[0] for tensor in weights.values() if tensor.ndim > 0}
+    words = candidate_words(source.module, settings, checkpoint, rows)
     known = Known(
         settings=settings,
         vocabularies=vocabulary_forms(words),
@@ -59,6 +64,21 @@ def load_network(
         found=found,
         module=source.module,
     )
+
+
+def settings_of(checkpoint: str) -> dict[str, Any]:
+    """Give all that a checkpoint says beside its tensors, under whatever names.
+
+    Raises:
+        CapfixError: it cannot be read.
+    """
+    value = read_whole(checkpoint).value
+    value = value.__dict__.get("state") if isinstance(value, Stub) else value
+    if not isinstance(value, Mapping):
+        return {}
+    plain = PlainValues()
+    beside = {key: item for key, item in value.items() if not holds_tensors(item, 0)}
+    return {key_name(key): plain.of(item, 0) for key, item in beside.items()}
 
 
 def _built(

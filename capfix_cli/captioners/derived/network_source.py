@@ -92,6 +92,15 @@ def own_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     }
 
 
+def own_classes(module: ModuleType) -> dict[str, type]:
+    """List a module's classes by name: its own, and those of files that lie beside it."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and _lies_beside(value.__module__, module)
+    }
+
+
 def _lies_beside(name: str, module: ModuleType) -> bool:
     """Say whether a module is the user's own code, as the one that was named is."""
     if name == module.__name__:

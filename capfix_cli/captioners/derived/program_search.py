@@ -103,7 +103,6 @@ def find_captioning(
                 continue
             if found is not None:
                 yield found
-                break
 
 
 def _captioning_methods(
@@ -373,7 +372,7 @@ def heeds_audio(program: Program, audio: Tensor, settings: CallSettings) -> bool
     tokens = tokens_to_try(settings, len(clips), PLACES)
     with torch.no_grad():
         one, other = program.run(clips, tokens), program.run(audio.roll(1, 0)[: len(clips)], tokens)
-    return not torch.allclose(one, other, atol=1e-6)
+    return bool(one.isfinite().all()) and not torch.allclose(one, other, atol=1e-6)
 
 
 def scores_agree(one: Program, other: Program, audio: Tensor, settings: CallSettings) -> bool:

@@ -49,6 +49,7 @@ from capfix_cli.captioners.derived.recurrent_steps import find_steps
 from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
 
+MOST_FORMS = 12  # forms that a method takes and that are compared; more differ in nothing
 SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0, 30.0)  # clips that a network may be made for
 SAMPLED_SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0)  # of bare samples, which are many
 
@@ -205,14 +206,19 @@ def _clips(front_end: FrontEndFunction, axis: int, rate: int, seconds: float) ->
 
 
 def _own(known: _Known, clips: Clips) -> GenerateProgram | None:
-    """Find the network's own captioning, one that heeds the audio rather than one that does not."""
-    deaf = None
-    for program in find_captioning(
-        known.network, known.module, clips, known.settings, known.failures
+    """Find the network's own captioning, called so that it heeds the audio.
+
+    A wrong form may be taken too (frames for clips, say), and then mostly nothing is heard.
+    """
+    deaf: GenerateProgram | None = None
+    for tried, program in enumerate(
+        find_captioning(known.network, known.module, clips, known.settings, known.failures)
     ):
         if heeds_audio(program, clips.audio, known.settings):
             return program
         deaf = deaf or program
+        if tried > MOST_FORMS:
+            break
     return deaf
 
 
