@@ -130,10 +130,11 @@ def save_checkpoint(path):
         for name, p in net.named_parameters():
             if "norm" not in name:
                 p.mul_(2)
-        net.tgt_tok_emb.weight.mul_(0.1)
+        net.tgt_tok_emb.weight.mul_(0.3)
         for layer in net.transformer.decoder.layers:
-            layer.multihead_attn.out_proj.weight.mul_(3)
-        net.generator.bias[EOS_IDX] += 1.0
+            layer.multihead_attn.out_proj.weight.mul_(0.7)
+            layer.linear2.weight.mul_(2)
+        net.generator.bias[EOS_IDX] += 0.5
     state_dict = OrderedDict(("net." + k, v) for k, v in net.state_dict().items())
     ckpt = {
         "epoch": 49,

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from capfix_cli.captioners.derived.settings_values import as_object, look_up
+from capfix_cli.captioners.derived.settings_values import as_object, flattened, look_up
 from capfix_cli.core.errors import CapfixError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -130,8 +130,7 @@ def _from_settings(
             shown = as_object(value) if isinstance(value, Mapping) else value
             found[name] = (shown, "the checkpoint's settings")
         elif name.lower().strip("_") in _SETTINGS and parameter.default is parameter.empty:
-            merged = as_object(known.settings)
-            found[name] = (merged, "the checkpoint's settings")
+            found[name] = (flattened(known.settings), "the checkpoint's settings")
     return found
 
 

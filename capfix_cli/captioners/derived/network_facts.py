@@ -20,7 +20,7 @@ from capfix_cli.captioners.derived.network_source import own_classes, own_functi
 from capfix_cli.captioners.derived.settings_values import named_values
 from capfix_cli.checkpoints.inspection import words_of
 from capfix_cli.checkpoints.model_options import given
-from capfix_cli.checkpoints.vocabulary import Vocabulary, load_vocabulary
+from capfix_cli.checkpoints.vocabulary import NAMES, Vocabulary, load_vocabulary
 from capfix_cli.checkpoints.word_files import read_words
 from capfix_cli.core.errors import CapfixError
 
@@ -36,8 +36,14 @@ _START = re.compile(
     r"^<?(bos|sos|start|go|begin|cls|anfang|beginn|debut|inicio)(_?(token|id|idx|index|ix))*>?$",
     re.I,
 )
-_END = re.compile(r"^<?(eos|end|stop|sep|ende|schluss|fin)(_?(token|id|idx|index|ix))*>?$", re.I)
-_PAD = re.compile(r"^<?(pad|blank|padding|fuell|leer|vide)(_?(token|id|idx|index|ix))*>?$", re.I)
+_END = re.compile(
+    r"^<?(eos|end|stop|sep|ende|schluss|fin)(_?(token|id|idx|index|ix))*>?$",
+    re.I,
+)
+_PAD = re.compile(
+    r"^<?(pad|blank|padding|fuell|leer|vide)(_?(token|id|idx|index|ix))*>?$",
+    re.I,
+)
 
 
 def find_sample_rate(network: nn.Module, module: ModuleType | None, settings: Any) -> int:
@@ -129,21 +135,24 @@ def find_vocabulary(
     settings: Any,
     checkpoint: str | None,
     given_words: Any = None,
-) -> Vocabulary:
+) -> tuple[Vocabulary, frozenset[str]]:
     """Find the words of a network and the tokens that open and end a caption.
 
     In this order: what was given, the checkpoint, a file beside it, the network's own attributes,
     the module that it stands in.
 
+    Returns:
+        The words, and which of ``bos`` and ``eos`` nothing tells: these have the id 0.
+
     Raises:
-        CapfixError: none is found, or the special tokens are not; the message names the option.
+        CapfixError: no words are found, or none that can be read; the message names the option.
     """
     special = _special_ids(network, module, settings)
     if isinstance(given_words, Vocabulary):
-        return given_words
+        return given_words, frozenset()
     sources = [given_words] if given_words is not None else []
     if given().vocabulary is not None:
-        return _made({}, special)
+        return _made(read_words(Path(str(given().vocabulary))) or {}, special)
     rows = {tensor.shape[0] for tensor in network.state_dict().values() if tensor.ndim > 0}
     sources += _fitting(_words(network, module, settings, checkpoint), rows)
     if not sources:
@@ -249,27 +258,27 @@ def _special_ids(network: nn.Module, module: ModuleType | None, settings: Any) -
     return {kind: values.pop() for kind, values in found.items() if len(values) == 1}
 
 
-def _made(words: Mapping[str, int], special: Mapping[str, Any]) -> Vocabulary:
+def _made(
+    words: Mapping[str, int], special: Mapping[str, Any]
+) -> tuple[Vocabulary, frozenset[str]]:
     """Make a vocabulary; numbers beside the network help where the words' names do not tell."""
-    try:
-        return load_vocabulary(words)
-    except CapfixError as error:
-        useful = {
-            kind: value for kind, value in special.items() if type(value) is int or value in words
-        }
-        by_name = {
-            kind: word
-            for kind, pattern in (("bos", _START), ("eos", _END), ("pad", _PAD))
-            for word in words
-            if pattern.match(word)
-        }
-        known = by_name | useful
-        if not known:
-            raise
-        try:
-            return load_vocabulary(words, **known)
-        except CapfixError:
-            raise error from None
+    known: dict[str, Any] = {}
+    for kind, pattern in (("bos", _START), ("eos", _END), ("pad", _PAD)):
+        named = next((word for word in words if pattern.match(word)), None)
+        told = special.get(kind)
+        if type(told) is int or told in words:
+            known[kind] = told
+        elif named is not None:
+            known[kind] = named
+    lower = {word.lower() for word in words}
+    open_ = set()
+    for kind in ("bos", "eos"):
+        if getattr(given(), kind) is not None or not lower.isdisjoint(NAMES[kind]):
+            known.pop(kind, None)  # the usual names come first, and options before all
+        elif kind not in known:
+            open_.add(kind)
+            known[kind] = 0
+    return load_vocabulary(words, **known), frozenset(open_)
 
 
 class VocabularyObject:
@@ -357,5 +366,5 @@ def vocabulary_forms(words: Mapping[str, int] | None) -> list[Any]:
     listed = [inverse[i] for i in sorted(inverse)]
     forms: list[Any] = []
     with contextlib.suppress(CapfixError):
-        forms.append(VocabularyObject(_made(words, {})))
+        forms.append(VocabularyObject(_made(words, {})[0]))
     return [*forms, dict(words), listed, inverse]

@@ -235,7 +235,7 @@ def _all_at_once(program: GenerateProgram, audio: Tensor) -> bool:
 
 def ordinary_words(settings: CallSettings, rows: int, places: int) -> Tensor:
     """Give [rows, places] words that are no special tokens, no two rows alike."""
-    special = {settings.start, settings.end, settings.pad}
+    special = {settings.start, settings.end, settings.pad, *settings.others}
     words = [i for i in range(settings.words) if i not in special]
     picked = [
         [words[(7 * row + 3 * place + row * place) % len(words)] for place in range(places)]
@@ -372,18 +372,72 @@ def heeds_audio(program: Program, audio: Tensor, settings: CallSettings) -> bool
     tokens = tokens_to_try(settings, len(clips), PLACES)
     with torch.no_grad():
         one, other = program.run(clips, tokens), program.run(audio.roll(1, 0)[: len(clips)], tokens)
-    return bool(one.isfinite().all()) and not torch.allclose(one, other, atol=1e-6)
+    if bool(one.isnan().any()):
+        return False
+    return not torch.allclose(one, other, atol=1e-6)
 
 
 def scores_agree(one: Program, other: Program, audio: Tensor, settings: CallSettings) -> bool:
-    """Say whether two programs score the same words alike, up to a constant a place."""
+    """Say whether two programs score the same words alike, up to a constant a place.
+
+    A word that one of them forbids says nothing of the scores.
+    """
     tokens = tokens_to_try(settings, 3, PLACES)
     try:
         with torch.no_grad():
-            first, second = (p.run(audio, tokens).log_softmax(2) for p in (one, other))
+            first, second = (program.run(audio, tokens) for program in (one, other))
     except Exception:  # whichever cannot score this is no peer
         return False
     if first.shape != second.shape:
         return False
-    spread = first.nan_to_num().std().clamp_min(1e-9)
-    return bool(((first - second).nan_to_num().abs().max() / spread) < AGREE)
+    both = first.isfinite() & second.isfinite()
+    if int(both.sum()) * 2 < both.numel():
+        return False
+    apart = (first - second).masked_fill(~both, torch.nan)
+    apart = (apart - apart.nanmean(dim=2, keepdim=True)).abs()
+    spread = first[both].std().clamp_min(1e-9)
+    return bool(apart.nan_to_num().max() / spread < AGREE)
+
+
+def forbids(program: Program, audio: Tensor, settings: CallSettings) -> bool:
+    """Say whether a program never lets some words come."""
+    clips = audio[:1] if program.alone else audio
+    with torch.no_grad():
+        return bool(program.run(clips, tokens_to_try(settings, len(clips), 3)).isneginf().any())
+
+
+def find_end_token(program: GenerateProgram, audio: Tensor) -> int | None:
+    """Find the token that ends a caption: the one after which the network's own loop says no more.
+
+    Args:
+        program: the network's own captioning.
+        audio: [B, *features], of which the first clip is captioned.
+    """
+    settings, clip = program.settings, audio[:1]
+    ordinary = ordinary_words(replace(settings, others=()), 1, 2 * FORCED)
+    plain = _said(program, clip, ordinary)
+    for token in range(settings.words):
+        if token in ordinary:
+            continue
+        tried = ordinary.clone()
+        tried[0, 1] = token
+        choices, words = _said(program, clip, tried)
+        if choices == 2 < plain[0] or words <= 1 < plain[1]:
+            return token
+    return None
+
+
+@torch.no_grad()
+def _said(program: GenerateProgram, clip: Tensor, words: Tensor) -> tuple[int, int]:
+    """Make it say words; count its choices, and the words that it gave."""
+    said: list[Any] = []
+
+    def keep(**given: Any) -> Any:
+        said.append(program.call(**given))
+        return said[-1]
+
+    tokens = torch.cat([torch.full((1, 1), program.settings.start), words], dim=1)
+    choices = replace(program, call=keep).forced(clip, tokens, finish=True)
+    captions = own_captions(said[0], 1, program.settings.words) if said else None
+    given = captions[0] if captions else []
+    return len(choices.scores), len(given.split() if isinstance(given, str) else given)

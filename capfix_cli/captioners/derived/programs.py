@@ -29,6 +29,7 @@ class CallSettings:
         start: id of the token that opens a caption.
         end: id of the one that ends it.
         pad: id that fills batches.
+        others: ids of further tokens that are no words, such as the one of unknown words.
         limit: most words of a caption.
         vocabulary: what a parameter that wants the vocabulary gets.
         network: what a parameter that wants the network gets.
@@ -39,6 +40,7 @@ class CallSettings:
     start: int
     end: int
     pad: int
+    others: tuple[int, ...] = ()
     limit: int = 30
     vocabulary: Any = None
     network: Any = None

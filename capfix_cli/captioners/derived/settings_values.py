@@ -37,6 +37,17 @@ def as_object(settings: Mapping[str, Any]) -> SettingsObject:
     )
 
 
+def flattened(settings: Mapping[str, Any]) -> SettingsObject:
+    """Make one object of settings in which inner ones are found at the top as well.
+
+    A constructor is handed the part of the settings that its training script knew.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in named_values(settings):
+        flat.setdefault(name, as_object(value) if isinstance(value, Mapping) else value)
+    return SettingsObject(flat)
+
+
 def named_values(settings: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Yield every setting by its last name, those of the outermost level first."""
     if depth > MOST_DEEP or not isinstance(settings, Mapping):

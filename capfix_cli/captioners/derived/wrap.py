@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -34,7 +35,9 @@ from capfix_cli.captioners.derived.program_search import (
     Clips,
     Failures,
     find_captioning,
+    find_end_token,
     find_forward,
+    forbids,
     heeds_audio,
     scores_agree,
     tokens_to_try,
@@ -49,6 +52,7 @@ from capfix_cli.captioners.derived.recurrent_steps import find_steps
 from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
 
+_MARKED = re.compile(r"^\W.*\W$|^(unk|unknown|pad|sos|bos|eos|oov)$", re.I)  # <unk>, [UNK], UNK
 MOST_FORMS = 12  # forms that a method takes and that are compared; more differ in nothing
 SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0, 30.0)  # clips that a network may be made for
 SAMPLED_SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0)  # of bare samples, which are many
@@ -109,9 +113,32 @@ def wrap(
     network.eval()
     module = module or sys.modules.get(type(network).__module__)
     module = None if module is not None and module.__name__.startswith("torch.") else module
-    words = find_vocabulary(network, module, settings or {}, checkpoint, vocabulary)
+    words, open_ = find_vocabulary(network, module, settings or {}, checkpoint, vocabulary)
     rate = sample_rate or find_sample_rate(network, module, settings or {})
-    known = _Known(
+    known = _known(network, module, words, rate)
+    with torch.random.fork_rng(devices=[]):
+        derived = _search(known, front_end)
+        if "eos" in open_:
+            end = None if derived.own is None else find_end_token(derived.own, derived.clips.audio)
+            if end is None:
+                raise _no_special("eos", "ends")
+            known = _known(network, module, replace(words, eos_id=end), rate)
+            derived = _search(known, front_end)
+        captioner = _made(known, derived, found or {})
+    if "bos" in open_ and not isinstance(captioner.program, GenerateProgram):
+        raise _no_special("bos", "opens")
+    return captioner
+
+
+def _no_special(kind: str, what: str) -> CapfixError:
+    return CapfixError(
+        f"The words do not tell which of them {what} a caption, and nothing beside them does.",
+        f"Give it by name or id: --{kind} TOKEN.",
+    )
+
+
+def _known(network: nn.Module, module: ModuleType | None, words: Vocabulary, rate: int) -> _Known:
+    return _Known(
         network=network,
         module=module,
         vocabulary=words,
@@ -121,12 +148,16 @@ def wrap(
             start=words.bos_id,
             end=words.eos_id,
             pad=words.eos_id if words.pad_id is None else words.pad_id,
+            others=_no_words(words),
             vocabulary=VocabularyObject(words),
             network=network,
         ),
     )
-    with torch.random.fork_rng(devices=[]):
-        return _made(known, _search(known, front_end), found or {})
+
+
+def _no_words(vocabulary: Vocabulary) -> tuple[int, ...]:
+    """List tokens that stand for no word: methods that write text leave them out."""
+    return tuple(i for i, word in enumerate(vocabulary.words) if _MARKED.match(word))
 
 
 def _search(known: _Known, front_end: Callable[..., Any] | None) -> _Found:
@@ -306,7 +337,8 @@ def _made(known: _Known, found: _Found, built: Mapping[str, str]) -> DerivedCapt
     if own is not None and forward is not None:
         agree = scores_agree(forward, own, found.clips.audio, known.settings)
     # The user's own captioning is what is diagnosed; forward, where it says the same, is quicker.
-    program = forward if own is None or (agree and forward is not None) else own  # type: ignore[assignment]
+    alike = agree and own is not None and not forbids(own, found.clips.audio, known.settings)
+    program = forward if own is None or (alike and forward is not None) else own  # type: ignore[assignment]
     whole = forward if forward is not None and program is not forward else None
     kind = TrainableDerivedCaptioner if forward is not None else DerivedCaptioner
     front = found.front_end if found.front_end.name else None
