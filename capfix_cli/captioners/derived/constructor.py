@@ -17,7 +17,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from capfix_cli.captioners.derived.settings_values import as_object, flattened, look_up
+from capfix_cli.captioners.derived.settings_values import (
+    SETTINGS_NAMES,
+    as_object,
+    flattened,
+    look_up,
+)
 from capfix_cli.core.errors import CapfixError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -27,7 +32,6 @@ TRIED = (48, 80, 112, 176, 208, 272, 304, 368)
 STEP = 16  # between two trials of one number
 MOST_LAYERS = 12
 ROUNDS = 4  # of solving: a number may need another first
-_SETTINGS = ("config", "cfg", "args", "opt", "opts", "hparams", "hparam", "params", "conf", "hp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,7 +133,7 @@ def _from_settings(
         if there and not (isinstance(value, Mapping) and not value):
             shown = as_object(value) if isinstance(value, Mapping) else value
             found[name] = (shown, "the checkpoint's settings")
-        elif name.lower().strip("_") in _SETTINGS and parameter.default is parameter.empty:
+        elif name.lower().strip("_") in SETTINGS_NAMES and parameter.default is parameter.empty:
             found[name] = (flattened(known.settings), "the checkpoint's settings")
     return found
 

@@ -33,15 +33,15 @@ _TO_WORD = re.compile(r"(i|id|idx|index|ix)\w*(2|to)_?(w|word|token|str|s)\w*$|i
 _WORD_FILES = re.compile(r"vo[ck]ab|word|token|itos|stoi|lexi[ck]on|dictionary|woert|wort", re.I)
 _WORD_SUFFIXES = {".json", ".txt", ".pkl", ".pickle", ".csv", ".model"}
 _START = re.compile(
-    r"^<?(bos|sos|start|go|begin|cls|anfang|beginn|debut|inicio)(_?(token|id|idx|index|ix))*>?$",
+    r"^\W*(bos|sos|start|go|begin|cls|anfang|beginn|debut|inicio)(_?(token|id|idx|index|ix))*\W*$",
     re.I,
 )
 _END = re.compile(
-    r"^<?(eos|end|stop|sep|ende|schluss|fin)(_?(token|id|idx|index|ix))*>?$",
+    r"^\W*(eos|end|stop|sep|ende|schluss|fin)(_?(token|id|idx|index|ix))*\W*$",
     re.I,
 )
 _PAD = re.compile(
-    r"^<?(pad|blank|padding|fuell|leer|vide)(_?(token|id|idx|index|ix))*>?$",
+    r"^\W*(pad|blank|padding|fuell|leer|vide)(_?(token|id|idx|index|ix))*\W*$",
     re.I,
 )
 
@@ -326,6 +326,10 @@ class VocabularyObject:
     def get(self, key: Any, default: Any = None) -> Any:
         """As of a map, either way round."""
         return self[key] if key in self else default  # noqa: SIM401 - it is this very method
+
+    def index(self, word: str) -> int:
+        """As of a list of words."""
+        return self._words.index(word)
 
     def decode(self, ids: Any) -> str:
         """Write ids as text, special tokens left out."""

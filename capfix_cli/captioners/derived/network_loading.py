@@ -13,7 +13,13 @@ from capfix_cli.captioners.derived.constructor import Known, build_network
 from capfix_cli.captioners.derived.derived_captioner import DerivedCaptioner
 from capfix_cli.captioners.derived.method_pairs import EncoderWithDecoder
 from capfix_cli.captioners.derived.network_facts import candidate_words, vocabulary_forms
-from capfix_cli.captioners.derived.network_source import Source, find_function, find_source
+from capfix_cli.captioners.derived.network_source import (
+    Source,
+    find_function,
+    find_source,
+    own_functions,
+)
+from capfix_cli.captioners.derived.roles import parameters_of
 from capfix_cli.captioners.derived.wrap import wrap
 from capfix_cli.checkpoints.formats.checkpoint_content import key_name
 from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
@@ -45,10 +51,11 @@ def load_network(
     weights = load_weights(checkpoint)
     rows = {tensor.shape[0] for tensor in weights.values() if tensor.ndim > 0}
     words = candidate_words(source.module, settings, checkpoint, rows)
+    given, methods = _told_apart(source, parse_arguments(options.network_args))
     known = Known(
         settings=settings,
         vocabularies=vocabulary_forms(words),
-        given=parse_arguments(options.network_args),
+        given=given,
         words=None if words is None else len(words),
     )
     network, found = _built(source, known, weights, checkpoint)
@@ -63,6 +70,35 @@ def load_network(
         checkpoint=checkpoint,
         found=found,
         module=source.module,
+        arguments=methods,
+    )
+
+
+def _told_apart(source: Source, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part what the user gave into arguments of the constructor and of methods.
+
+    Raises:
+        CapfixError: a name that neither has.
+    """
+    made = [one for one in (source.made, source.decoder) if one is not None]
+    built = {name for one in made for name in parameters_of(one)}
+    methods = {
+        name
+        for one in made
+        for method in vars(one if isinstance(one, type) else type(one)).values()
+        if callable(method)
+        for name in parameters_of(method)
+    }
+    methods |= {n for one in own_functions(source.module).values() for n in parameters_of(one)}
+    for name in given:
+        if name not in built | methods:
+            raise CapfixError(
+                f"--network-args: nothing of {source.name} takes {name!r}.",
+                f"Its constructor takes {', '.join(sorted(built)) or 'nothing'}.",
+            )
+    return (
+        {name: value for name, value in given.items() if name in built},
+        {name: value for name, value in given.items() if name not in built},
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from capfix_cli.captioners.derived.audio_forms import AudioForm
 from capfix_cli.captioners.derived.choice_forcing import Enough, ForcedChoices
-from capfix_cli.captioners.derived.roles import Assignment, Role
+from capfix_cli.captioners.derived.roles import Assignment, Role, parameters_of
 from capfix_cli.captioners.derived.score_layout import ScoreLayout
 
 TokenForm = Literal["ids", "time-first", "one-hot"]
@@ -34,6 +34,7 @@ class CallSettings:
         vocabulary: what a parameter that wants the vocabulary gets.
         network: what a parameter that wants the network gets.
         extra: parameters that are set whatever they are for, by name.
+        named: values that the user gave for parameters of methods, by name.
     """
 
     words: int
@@ -45,6 +46,14 @@ class CallSettings:
     vocabulary: Any = None
     network: Any = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    named: Mapping[str, Any] = field(default_factory=dict)
+
+    def given_to(self, call: Callable[..., Any]) -> dict[str, Any]:
+        """Give the values that the user gave for parameters which a method has."""
+        if not self.named:
+            return {}
+        known = parameters_of(call)
+        return {name: value for name, value in self.named.items() if name in known}
 
     def of(self, role: Role, rows: int, frames: int, places: int, form: LengthForm) -> Any:
         """Give the value of a role other than audio and words."""
@@ -115,6 +124,7 @@ class ForwardProgram:
                 given[name] = self.settings.of(
                     role, len(tokens), frames, fed.shape[1], self.length_form
                 )
+        given |= self.settings.given_to(self.call)
         with contextlib.redirect_stdout(sys.stderr):
             return self.call(**given)
 
@@ -176,6 +186,7 @@ class GenerateProgram:
                     role, len(audio), audio.shape[1], self.settings.limit, self.length_form
                 )
             )
+        given |= self.settings.given_to(self.call)
         with contextlib.redirect_stdout(sys.stderr):
             return self.call(**given)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# What a parameter is called that takes the settings as one object.
+SETTINGS_NAMES = frozenset(
+    ("config", "cfg", "args", "opt", "opts", "hparams", "hparam", "params", "conf", "hp", "options")
+)
 MOST_DEEP = 6  # levels of nested settings that are looked into
 
 
