@@ -126,13 +126,7 @@ def _diagnose(
                 *identity_note(identity),
                 *files.notes,
                 *clips.notes,
-                *notes_of(
-                    examined,
-                    loaded,
-                    references,
-                    training,
-                    trainable=is_trainable(loaded.captioner),
-                ),
+                *notes_of(case, examined, training, trainable=is_trainable(case.captioner)),
             ),
         )
         store_run(run, clips.captions, diagnosis, references or {}, settings)

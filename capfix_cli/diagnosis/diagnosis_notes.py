@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-
-from capfix_cli.captioners.loading import Loaded
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.diagnosis.data_marks import broken_data
 from capfix_cli.diagnosis.diagnose import DiagnosisResult
+from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData
 from capfix_cli.schemas.identity_record import Identity
 
@@ -18,16 +16,15 @@ def identity_note(identity: Identity | None) -> tuple[str, ...]:
 
 
 def notes_of(
+    case: DiagnosisContext,
     examined: DiagnosisResult,
-    loaded: Loaded,
-    references: Mapping[str, Sequence[str]] | None,
     training: TrainingData | None,
     *,
     trainable: bool,
 ) -> tuple[str, ...]:
     """List them: what was not judged, what is broken, what mends it, what a recipe trains."""
-    notes = []
-    if references is None:
+    notes, loaded = [], case.loaded
+    if case.references is None:
         notes.append(
             "Rightness was not judged: listening says that the audio decides the caption, not that"
             " it decides rightly. Give --references CSV for that."

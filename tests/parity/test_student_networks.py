@@ -27,16 +27,18 @@ RATE = 16000
 # File -> the class to name, and what must be said beside it.
 NETWORKS: dict[str, tuple[str, dict[str, str]]] = {
     "s01_cnn_lstm": ("AudioCaptioner", {}),
-    "s01_lstm_baseline": ("AudioCaptioner", {}),
+    "s01_lstm_baseline": ("AudioCaptioner", {"network_args": "max_len=20"}),
     "s02_show_attend_tell": ("SoundAttendTell", {}),
     "s02_transformer_encdec": ("AudioTransformer", {}),
     "s03_show_attend_tell": ("SoundAttendTell", {}),
     "s03_transformer_lightning": ("Seq2SeqTransformer", {"network_args": "max_len=22"}),
     "s06_onehot_gru": ("Net", {}),
     "s06_tonbeschreiber": ("TonBeschreiber", {}),
+    "s08_timefirst_transformer": ("CaptionTransformer", {}),
     "s08_waveform_transformer": ("Wav2Caption", {}),
     "s09_wave_melspec_lstm": ("WaveCaptioner", {}),
     "s10_non_autoregressive": ("ParallelCaptioner", {}),
+    "s11_onsei_setsumei": ("OtoSetsumei", {}),
     "s11_prefix_lm": ("PrefixCaptioner", {}),
     "s12_geraeusche_gru": ("GeraeuschBeschreiber", {}),
 }

@@ -171,7 +171,7 @@ def _obeys(program: GenerateProgram, audio: Tensor) -> bool:
 
 def _begins(caption: list[int] | str, wanted: Sequence[int], settings: CallSettings) -> bool:
     if isinstance(caption, str):
-        told = [str(settings.vocabulary[word]) for word in wanted]
+        told = [settings.spelled[word] for word in wanted]
         return all(word in caption.split() for word in told)
     kept = caption[1:] if caption[:1] == [settings.start] else caption
     return list(kept[: len(wanted)]) == list(wanted)

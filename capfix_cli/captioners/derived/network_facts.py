@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import json
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
@@ -18,29 +19,30 @@ from torch import Tensor, nn
 
 from capfix_cli.captioners.derived.network_source import own_classes, own_functions
 from capfix_cli.captioners.derived.settings_values import named_values
+from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
 from capfix_cli.checkpoints.inspection import words_of
 from capfix_cli.checkpoints.model_options import given
 from capfix_cli.checkpoints.vocabulary import NAMES, Vocabulary, load_vocabulary
 from capfix_cli.checkpoints.word_files import read_words
 from capfix_cli.core.errors import CapfixError
 
+MOST_INSIDE = 3  # levels of a checkpoint that words are sought in
 RATES = (8000, 11025, 16000, 22050, 24000, 32000, 44100, 48000)  # Hz that audio comes in
 _RATE = re.compile(
     r"^(sr|fs|rate|(target_?)?sample_?rate|sampling_?rate|target_?sr|hz|sample_?freq\w*|abtastrate)$",
     re.I,
 )
-_TO_WORD = re.compile(r"(i|id|idx|index|ix)\w*(2|to)_?(w|word|token|str|s)\w*$|index_word")
 _WORD_FILES = re.compile(r"vo[ck]ab|word|token|itos|stoi|lexi[ck]on|dictionary|woert|wort", re.I)
 _WORD_SUFFIXES = {".json", ".txt", ".pkl", ".pickle", ".csv", ".model"}
-_START = re.compile(
+START = re.compile(
     r"^\W*(bos|sos|start|go|begin|cls|anfang|beginn|debut|inicio)(_?(token|id|idx|index|ix))*\W*$",
     re.I,
 )
-_END = re.compile(
+END = re.compile(
     r"^\W*(eos|end|stop|sep|ende|schluss|fin)(_?(token|id|idx|index|ix))*\W*$",
     re.I,
 )
-_PAD = re.compile(
+PAD = re.compile(
     r"^\W*(pad|blank|padding|fuell|leer|vide)(_?(token|id|idx|index|ix))*\W*$",
     re.I,
 )
@@ -56,10 +58,13 @@ def find_sample_rate(network: nn.Module, module: ModuleType | None, settings: An
     for where, name, value in _named(network, module, settings):
         if _RATE.match(name) and type(value) in {int, float} and int(value) in RATES:
             found.setdefault(int(value), f"{where}{name}")
-    for name, part in network.named_modules():
-        rate = getattr(part, "sample_rate", None)
-        if type(rate) is int and rate in RATES:
-            found.setdefault(rate, f"{name or 'the network'}.sample_rate")
+    beside = {} if module is None else vars(module)
+    holders = [one for one in (network, *beside.values()) if isinstance(one, nn.Module)]
+    for holder in holders:
+        for name, part in holder.named_modules():
+            rate = getattr(part, "sample_rate", None)
+            if type(rate) is int and rate in RATES:
+                found.setdefault(rate, f"{name or type(holder).__name__}.sample_rate")
     if not found and module is not None:
         found = dict.fromkeys(_rates_in_code(module), f"the code of {module.__name__}")
     if len(found) == 1:
@@ -100,18 +105,25 @@ def _named(
         yield "the checkpoint's ", name, value
     for name, value in _plain_attributes(network):
         yield "self.", name, value
-        if isinstance(value, Mapping):
-            for inner, one in named_values(value):
-                yield f"self.{name}.", inner, one
+        for inner, one in named_values(_as_mapping(value)):
+            yield f"self.{name}.", inner, one
     if module is not None:
         for name, value in vars(module).items():
             yield f"{module.__name__}.", name, value
-            if isinstance(value, Mapping) and name != "__builtins__":
-                for inner, one in named_values(value):
+            if name != "__builtins__":
+                for inner, one in named_values(_as_mapping(value)):
                     yield f"{module.__name__}.{name}.", inner, one
         for name, made in (own_functions(module) | own_classes(module)).items():
             for inner, one in _defaults(made):
                 yield f"{name}'s ", inner, one
+
+
+def _as_mapping(value: Any) -> Mapping[str, Any]:
+    """See settings in a map, a namespace or another plain object."""
+    if isinstance(value, Mapping):
+        return value
+    plain = not callable(value) and not isinstance(value, ModuleType | nn.Module | Tensor)
+    return getattr(value, "__dict__", {}) if plain else {}
 
 
 def _defaults(made: Any) -> Iterator[tuple[str, Any]]:
@@ -152,7 +164,7 @@ def find_vocabulary(
         return given_words, frozenset()
     sources = [given_words] if given_words is not None else []
     if given().vocabulary is not None:
-        return _made(read_words(Path(str(given().vocabulary))) or {}, special)
+        return make_vocabulary(read_words(Path(str(given().vocabulary))) or {}, special)
     rows = {tensor.shape[0] for tensor in network.state_dict().values() if tensor.ndim > 0}
     sources += _fitting(_words(network, module, settings, checkpoint), rows)
     if not sources:
@@ -160,7 +172,7 @@ def find_vocabulary(
             f"No vocabulary stands in {checkpoint or 'the network'} or beside it.",
             "Give the word list or word map of training: --vocabulary FILE",
         )
-    return _made(sources[0], special)
+    return make_vocabulary(sources[0], special)
 
 
 def candidate_words(
@@ -197,6 +209,7 @@ def _words(
         found = _readable(Path(checkpoint))
         if found:
             yield found
+        yield from _inside(read_whole(checkpoint).value)
         yield from _files_beside(Path(checkpoint), settings)
     for name, value in _plain_attributes(network):
         yield from _of_object(name, value)
@@ -204,6 +217,19 @@ def _words(
         for name, value in vars(module).items():
             if not name.startswith("_") and not isinstance(value, type | ModuleType):
                 yield from _of_object(name, value)
+
+
+def _inside(value: Any, depth: int = 0) -> Iterator[dict[str, int]]:
+    """Yield words under whatever key of a checkpoint, written as JSON among them."""
+    if isinstance(value, str) and value[:1] in "{[":
+        with contextlib.suppress(ValueError):
+            yield from _of_object("", json.loads(value))
+    if not isinstance(value, Mapping) or depth > MOST_INSIDE:
+        return
+    for inner in value.values():
+        if isinstance(inner, Mapping | list | tuple):
+            yield from _of_object("", inner)
+        yield from _inside(inner, depth + 1)
 
 
 def _of_object(name: str, value: Any) -> Iterator[dict[str, int]]:
@@ -252,18 +278,18 @@ def _special_ids(network: nn.Module, module: ModuleType | None, settings: Any) -
     """Give special tokens that numbers or names beside the network tell, where they agree."""
     found: dict[str, set[Any]] = {"bos": set(), "eos": set(), "pad": set()}
     for _, name, value in _named(network, module, settings):
-        for kind, pattern in (("bos", _START), ("eos", _END), ("pad", _PAD)):
+        for kind, pattern in (("bos", START), ("eos", END), ("pad", PAD)):
             if pattern.match(name) and (type(value) is int or isinstance(value, str)):
                 found[kind].add(value)
     return {kind: values.pop() for kind, values in found.items() if len(values) == 1}
 
 
-def _made(
+def make_vocabulary(
     words: Mapping[str, int], special: Mapping[str, Any]
 ) -> tuple[Vocabulary, frozenset[str]]:
     """Make a vocabulary; numbers beside the network help where the words' names do not tell."""
     known: dict[str, Any] = {}
-    for kind, pattern in (("bos", _START), ("eos", _END), ("pad", _PAD)):
+    for kind, pattern in (("bos", START), ("eos", END), ("pad", PAD)):
         named = next((word for word in words if pattern.match(word)), None)
         told = special.get(kind)
         if type(told) is int or told in words:
@@ -279,96 +305,3 @@ def _made(
             open_.add(kind)
             known[kind] = 0
     return load_vocabulary(words, **known), frozenset(open_)
-
-
-class VocabularyObject:
-    """The words, in whatever way a user's method asks a vocabulary for them."""
-
-    def __init__(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = vocabulary
-        self._words = list(vocabulary.words)
-        self._ids = {word: i for i, word in enumerate(self._words)}
-
-    def __len__(self) -> int:
-        """How many there are."""
-        return len(self._words)
-
-    def __getitem__(self, key: Any) -> Any:
-        """A word's id, or an id's word."""
-        if isinstance(key, str):
-            return self._ids.get(key, self._vocabulary.unk_id)
-        return self._words[int(key)]
-
-    def __call__(self, word: str) -> Any:
-        """A word's id."""
-        return self[word]
-
-    def __contains__(self, key: Any) -> bool:
-        """Whether a word or an id is there."""
-        return key in self._ids or (isinstance(key, int) and 0 <= key < len(self._words))
-
-    def __iter__(self) -> Iterator[str]:
-        """The words in the order of their ids."""
-        return iter(self._words)
-
-    def keys(self) -> Iterator[str]:
-        """As of a map from words to ids."""
-        return iter(self._ids)
-
-    def values(self) -> list[int]:
-        """As of a map from words to ids."""
-        return list(self._ids.values())
-
-    def items(self) -> list[tuple[str, int]]:
-        """As of a map from words to ids."""
-        return list(self._ids.items())
-
-    def get(self, key: Any, default: Any = None) -> Any:
-        """As of a map, either way round."""
-        return self[key] if key in self else default  # noqa: SIM401 - it is this very method
-
-    def index(self, word: str) -> int:
-        """As of a list of words."""
-        return self._words.index(word)
-
-    def decode(self, ids: Any) -> str:
-        """Write ids as text, special tokens left out."""
-        special = {self._vocabulary.bos_id, self._vocabulary.eos_id, self._vocabulary.pad_id}
-        return " ".join(self._words[int(i)] for i in ids if int(i) not in special)
-
-    def __getattr__(self, name: str) -> Any:
-        """Give ``word2idx``, ``itos``, ``bos_id`` and the like, by what their names say."""
-        if name.startswith("__"):
-            raise AttributeError(name)
-        lower = name.lower()
-        if re.match(
-            r"(w|word|token|str|s|wort|t)\w*(2|to)_?(i|id|idx|index|ix)\w*$|stoi|word_index|vocab$",
-            lower,
-        ):
-            return self._ids
-        if _TO_WORD.match(lower):
-            return dict(enumerate(self._words)) if lower != "itos" else self._words
-        if lower in {"itos", "words", "tokens", "vocabulary"}:
-            return self._words
-        for pattern, id_ in (
-            (_START, self._vocabulary.bos_id),
-            (_END, self._vocabulary.eos_id),
-            (_PAD, self._vocabulary.pad_id),
-        ):
-            if pattern.match(lower):
-                return id_
-        if lower in {"n_words", "size", "vocab_size", "num_words"}:
-            return len(self._words)
-        raise AttributeError(name)
-
-
-def vocabulary_forms(words: Mapping[str, int] | None) -> list[Any]:
-    """Give the words in the forms that constructors take: map, list, inverse map, object."""
-    if not words:
-        return []
-    inverse = {id_: word for word, id_ in words.items()}
-    listed = [inverse[i] for i in sorted(inverse)]
-    forms: list[Any] = []
-    with contextlib.suppress(CapfixError):
-        forms.append(VocabularyObject(_made(words, {})[0]))
-    return [*forms, dict(words), listed, inverse]

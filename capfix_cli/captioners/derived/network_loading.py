@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from capfix_cli.captioners.derived.constructor import Known, build_network
 from capfix_cli.captioners.derived.derived_captioner import DerivedCaptioner
 from capfix_cli.captioners.derived.method_pairs import EncoderWithDecoder
-from capfix_cli.captioners.derived.network_facts import candidate_words, vocabulary_forms
+from capfix_cli.captioners.derived.network_facts import candidate_words, make_vocabulary
 from capfix_cli.captioners.derived.network_source import (
     Source,
     find_function,
@@ -20,6 +21,7 @@ from capfix_cli.captioners.derived.network_source import (
     own_functions,
 )
 from capfix_cli.captioners.derived.roles import parameters_of
+from capfix_cli.captioners.derived.vocabulary_forms import vocabulary_forms
 from capfix_cli.captioners.derived.wrap import wrap
 from capfix_cli.checkpoints.formats.checkpoint_content import key_name
 from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
@@ -54,9 +56,11 @@ def load_network(
     given, methods = _told_apart(source, parse_arguments(options.network_args))
     known = Known(
         settings=settings,
-        vocabularies=vocabulary_forms(words),
+        vocabularies=vocabulary_forms(words, source.module),
         given=given,
         words=None if words is None else len(words),
+        special=_special(words),
+        folder=Path(checkpoint).parent,
     )
     network, found = _built(source, known, weights, checkpoint)
     return wrap(
@@ -72,6 +76,19 @@ def load_network(
         module=source.module,
         arguments=methods,
     )
+
+
+def _special(words: Mapping[str, int] | None) -> dict[str, int]:
+    """Give the ids of special tokens that a constructor may ask for."""
+    if not words:
+        return {}
+    try:
+        vocabulary, open_ = make_vocabulary(words, {})
+    except CapfixError:
+        return {}
+    found = {"start": vocabulary.bos_id, "end": vocabulary.eos_id, "pad": vocabulary.pad_id}
+    unknown = {{"bos": "start", "eos": "end"}[kind] for kind in open_}
+    return {k: v for k, v in found.items() if v is not None and k not in unknown}
 
 
 def _told_apart(source: Source, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

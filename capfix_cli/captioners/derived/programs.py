@@ -32,6 +32,7 @@ class CallSettings:
         others: ids of further tokens that are no words, such as the one of unknown words.
         limit: most words of a caption.
         vocabulary: what a parameter that wants the vocabulary gets.
+        spelled: the words in the order of their ids.
         network: what a parameter that wants the network gets.
         extra: parameters that are set whatever they are for, by name.
         named: values that the user gave for parameters of methods, by name.
@@ -44,6 +45,7 @@ class CallSettings:
     others: tuple[int, ...] = ()
     limit: int = 30
     vocabulary: Any = None
+    spelled: tuple[str, ...] = ()
     network: Any = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     named: Mapping[str, Any] = field(default_factory=dict)

@@ -38,7 +38,6 @@ from capfix_cli.captioners.derived.method_trials import (
     tokens_to_try,
 )
 from capfix_cli.captioners.derived.network_facts import (
-    VocabularyObject,
     find_sample_rate,
     find_vocabulary,
 )
@@ -50,6 +49,7 @@ from capfix_cli.captioners.derived.programs import (
 )
 from capfix_cli.captioners.derived.recurrent_steps import find_steps
 from capfix_cli.captioners.derived.scoring_search import find_forward
+from capfix_cli.captioners.derived.vocabulary_forms import VocabularyObject, own_vocabulary
 from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
 
@@ -165,7 +165,8 @@ def _known(
             end=words.eos_id,
             pad=words.eos_id if words.pad_id is None else words.pad_id,
             others=_no_words(words),
-            vocabulary=VocabularyObject(words),
+            vocabulary=own_vocabulary(module, words.words) or VocabularyObject(words),
+            spelled=words.words,
             network=network,
         ),
     )

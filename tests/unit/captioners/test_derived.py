@@ -13,7 +13,7 @@ import capfix_cli
 from capfix_cli.captioners.contract.contract_check import check_contract
 from capfix_cli.captioners.derived.choice_forcing import ForcedChoices
 from capfix_cli.captioners.derived.constructor import Known, build_network
-from capfix_cli.captioners.derived.network_facts import VocabularyObject
+from capfix_cli.captioners.derived.vocabulary_forms import VocabularyObject
 from capfix_cli.captioners.derived.network_loading import parse_arguments
 from capfix_cli.captioners.derived.programs import own_captions
 from capfix_cli.captioners.derived.score_layout import find_layout
