@@ -64,9 +64,7 @@ def check(
     from capfix_cli.captioners.contract.contract_check import check_contract
     from capfix_cli.checkpoints.model_options import use
 
-    if adapter.endswith(".py"):
-        adapter += ":load"
-    elif Path(adapter).is_file():
+    if not adapter.endswith(".py") and Path(adapter).is_file():
         raise CapfixError(
             f"{adapter} is no Python file.",
             "The adapter comes first: capfix adapter check FILE.py MODEL",
