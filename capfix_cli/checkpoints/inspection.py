@@ -18,6 +18,7 @@ from capfix_cli.checkpoints.no_tensors import tensorless
 from capfix_cli.checkpoints.safe_pickle.stub_contents import mapping_of
 from capfix_cli.checkpoints.stored_scaler import scaler_facts
 from capfix_cli.checkpoints.word_maps import VOCABULARY_KEYS, find_named, is_config
+from capfix_cli.checkpoints.word_maps import words_of as words_of  # noqa: PLC0414 - others take it here
 from capfix_cli.checkpoints.xray.decoder_xray import read_architecture
 from capfix_cli.checkpoints.xray.feature_facts import read_features
 from capfix_cli.checkpoints.xray.huggingface_families import family_facts
