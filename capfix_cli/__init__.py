@@ -25,6 +25,7 @@ _PUBLIC = {
     "generate": "capfix_cli.api",
     "inspect_checkpoint": "capfix_cli.checkpoints.inspection",
     "load_module": "capfix_cli.checkpoints.weights",
+    "load_scaler": "capfix_cli.checkpoints.stored_scaler",
     "load_tokenizer": "capfix_cli.captioners.huggingface.huggingface_folder",
     "load_vocabulary": "capfix_cli.checkpoints.vocabulary",
     "load_weights": "capfix_cli.checkpoints.weights",
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from capfix_cli.captioners.text.text_captioner import TextCaptioner as TextCaptioner
     from capfix_cli.checkpoints.inspection import inspect_checkpoint as inspect_checkpoint
     from capfix_cli.checkpoints.model_options import ModelOptions as ModelOptions
+    from capfix_cli.checkpoints.stored_scaler import load_scaler as load_scaler
     from capfix_cli.checkpoints.text_source import TextSource as TextSource
     from capfix_cli.checkpoints.vocabulary import Vocabulary as Vocabulary
     from capfix_cli.checkpoints.vocabulary import load_vocabulary as load_vocabulary

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -123,6 +123,13 @@ class Captioner:
         if scores is None:
             raise ValueError(f"{type(self).__name__}.start_prefix() gave no token")
         return scores, state
+
+    def rephrased(self) -> Mapping[str, Captioner]:
+        """Give the same captioner asked in other words, by these (optional).
+
+        They take this one's memories. Only a captioner that is told its task in words has any.
+        """
+        return {}
 
     def forbidden_tokens(self, position: int) -> Sequence[int]:
         """Name tokens that a caption must not have at a place, 0 being its first word."""

@@ -13,7 +13,7 @@ from torch import nn
 from capfix_cli.captioners.adapters import load_with_adapter
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.contract.contract_check import quick_check
-from capfix_cli.captioners.huggingface import huggingface_folder
+from capfix_cli.captioners.huggingface import huggingface_folder, peft_folder
 from capfix_cli.captioners.own import own_checkpoint as checkpoint
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole, weight_files
@@ -115,7 +115,10 @@ def _load(path: str, adapter: str | None, device: str) -> Loaded:
         summary = ModelSummary(path, "adapter", _sha256(path), adapter, facts(captioner, {}))
     elif huggingface_folder.is_folder(path):
         captioner = huggingface_folder.load_folder(path, device)
-        summary = ModelSummary(path, "huggingface", _sha256(path), None, facts(captioner, {}))
+        known = facts(captioner, {})
+        if peft_folder.is_adapter(path):
+            known["weights.adapter_merged_into"] = peft_folder.base_of(path)
+        summary = ModelSummary(path, "huggingface", _sha256(path), None, known)
     elif _needs_code(path) and given().trust:
         return _load_trusted(path)
     else:

@@ -74,7 +74,7 @@ def check(
     """Try an adapter clause by clause, and hold its captions against your own."""
     from capfix_cli.diagnosis.adapter_check import check_adapter
 
-    if Path(adapter).is_file() and not adapter.endswith(".py"):
+    if not adapter.endswith(".py") and Path(adapter).is_file():
         raise CapfixError(
             f"{adapter} is no Python file.",
             "The adapter comes first: capfix adapter check FILE.py MODEL",

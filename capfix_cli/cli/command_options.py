@@ -36,7 +36,7 @@ def not_empty(context: typer.Context, option: typer.CallbackParam, value: str | 
 
 AdapterOption = Annotated[
     str | None,
-    typer.Option("--adapter", metavar="FILE.py:FACTORY", help="Your own loader of the model."),
+    typer.Option("--adapter", metavar="FILE.py[:FACTORY]", help="Your own loader of the model."),
 ]
 AudioOption = Annotated[
     str, typer.Option("--audio", metavar="PATH", callback=not_empty, help=AUDIO_HELP)

@@ -27,7 +27,7 @@ RATE = 16000
 # File -> the class to name, and what must be said beside it.
 NETWORKS: dict[str, tuple[str, dict[str, str]]] = {
     "s01_cnn_lstm": ("AudioCaptioner", {}),
-    "s01_lstm_baseline": ("AudioCaptioner", {"network_args": "max_len=20"}),
+    "s01_lstm_baseline": ("AudioCaptioner", {}),
     "s02_show_attend_tell": ("SoundAttendTell", {}),
     "s02_transformer_encdec": ("AudioTransformer", {}),
     "s03_show_attend_tell": ("SoundAttendTell", {}),

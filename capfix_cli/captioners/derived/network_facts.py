@@ -18,7 +18,8 @@ from typing import Any
 from torch import Tensor, nn
 
 from capfix_cli.captioners.derived.network_source import own_classes, own_functions
-from capfix_cli.captioners.derived.settings_values import named_values
+from capfix_cli.captioners.derived.roles import guessed_role
+from capfix_cli.captioners.derived.settings_values import named_values, plain_name
 from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
 from capfix_cli.checkpoints.inspection import words_of
 from capfix_cli.checkpoints.model_options import given
@@ -81,12 +82,21 @@ def find_sample_rate(network: nn.Module, module: ModuleType | None, settings: An
     )
 
 
+def named_limits(network: nn.Module, module: ModuleType | None, settings: Any) -> dict[str, int]:
+    """Give the numbers beside a network by the names that a limit of words may go by."""
+    return {
+        plain_name(name): value
+        for _, name, value in _named(network, module, settings)
+        if type(value) is int and value > 0 and guessed_role(name) == "limit"
+    }
+
+
 def _rates_in_code(module: ModuleType) -> set[int]:
     """Give the numbers in a module's functions that are usual sample rates."""
     waiting: list[Any] = [one.__code__ for one in own_functions(module).values()]
     for kind in own_classes(module).values():
         waiting += [one.__code__ for one in vars(kind).values() if isinstance(one, FunctionType)]
-    found: set[int] = set()
+    found = {v for v in vars(module).values() if type(v) is int and v in RATES}
     while waiting:
         code = waiting.pop()
         for constant in code.co_consts:

@@ -15,6 +15,7 @@ from capfix_cli.captioners.derived.audio_forms import AudioForm
 from capfix_cli.captioners.derived.choice_forcing import Enough, ForcedChoices
 from capfix_cli.captioners.derived.roles import Assignment, Role, parameters_of
 from capfix_cli.captioners.derived.score_layout import ScoreLayout
+from capfix_cli.captioners.derived.settings_values import plain_name
 
 TokenForm = Literal["ids", "time-first", "one-hot"]
 LengthForm = Literal["tensor", "list", "column"]
@@ -36,6 +37,7 @@ class CallSettings:
         network: what a parameter that wants the network gets.
         extra: parameters that are set whatever they are for, by name.
         named: values that the user gave for parameters of methods, by name.
+        limits: most words as constants and settings beside the network have it, by name.
     """
 
     words: int
@@ -49,6 +51,7 @@ class CallSettings:
     network: Any = None
     extra: Mapping[str, Any] = field(default_factory=dict)
     named: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
 
     def given_to(self, call: Callable[..., Any]) -> dict[str, Any]:
         """Give the values that the user gave for parameters which a method has."""
@@ -184,6 +187,8 @@ class GenerateProgram:
             given[name] = (
                 self.audio_form.arrange(audio)
                 if role == "audio"
+                else self.settings.limits[plain_name(name)]
+                if role == "limit" and plain_name(name) in self.settings.limits
                 else self.settings.of(
                     role, len(audio), audio.shape[1], self.settings.limit, self.length_form
                 )

@@ -69,14 +69,15 @@ def look_up(settings: Any, name: str) -> tuple[bool, Any]:
         Whether it is there, and its value. Values that contradict one another are not there: which
         of them is meant cannot be told.
     """
-    wanted = _plain(name)
-    found = [value for key, value in named_values(settings) if _plain(key) == wanted]
+    wanted = plain_name(name)
+    found = [value for key, value in named_values(settings) if plain_name(key) == wanted]
     if not found or any(_differ(value, found[0]) for value in found[1:]):
         return False, None
     return True, found[0]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Give a name without its case, dashes and underscores."""
     return name.lower().replace("-", "").replace("_", "")
 
 

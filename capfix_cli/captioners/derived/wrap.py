@@ -40,6 +40,7 @@ from capfix_cli.captioners.derived.method_trials import (
 from capfix_cli.captioners.derived.network_facts import (
     find_sample_rate,
     find_vocabulary,
+    named_limits,
 )
 from capfix_cli.captioners.derived.programs import (
     CallSettings,
@@ -119,8 +120,7 @@ def wrap(
     module = None if module is not None and module.__name__.startswith("torch.") else module
     words, open_ = find_vocabulary(network, module, settings or {}, checkpoint, vocabulary)
     rate = sample_rate or find_sample_rate(network, module, settings or {})
-    known = _known(network, module, words, rate, settings or {})
-    known = replace(known, settings=replace(known.settings, named=arguments or {}))
+    known = _known(network, module, words, rate, settings or {}, arguments or {})
     with torch.random.fork_rng(devices=[]):
         derived = _search(known, front_end)
         if "eos" in open_:
@@ -151,8 +151,9 @@ def _known(
     module: ModuleType | None,
     words: Vocabulary,
     rate: int,
-    settings: Mapping[str, Any],
+    *beside: Mapping[str, Any],
 ) -> _Known:
+    settings, arguments = beside
     return _Known(
         network=network,
         module=module,
@@ -165,6 +166,8 @@ def _known(
             end=words.eos_id,
             pad=words.eos_id if words.pad_id is None else words.pad_id,
             others=_no_words(words),
+            named=arguments,
+            limits=named_limits(network, module, settings),
             vocabulary=own_vocabulary(module, words.words) or VocabularyObject(words),
             spelled=words.words,
             network=network,

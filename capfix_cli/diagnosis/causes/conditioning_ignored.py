@@ -59,14 +59,14 @@ def _heard_silence(case: DiagnosisContext) -> list[Evidence]:
     A decoder whose clips are all silent in training learns to do without them.
     """
     try:
-        real, silent = case.probes.fit[0].misfit, case.probes.silent_fit.misfit
+        real, silent = case.probes.fit[0].shift, case.probes.silent_fit.shift
     except ProbeFailed:
         return []
     if real < FIT_MISFIT.value or silent >= SILENCE_FITS.value:
         return []
     return [
-        against_threshold("misfit of silence to the first BatchNorm", silent, SILENCE_FITS),
-        against_threshold("misfit of the clips to it", real, FIT_MISFIT),
+        against_threshold("silence from what the first BatchNorm remembers", silent, SILENCE_FITS),
+        against_threshold("the clips from it, in deviations", real, FIT_MISFIT),
     ]
 
 

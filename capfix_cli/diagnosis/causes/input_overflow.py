@@ -69,6 +69,8 @@ def find(case: DiagnosisContext) -> Finding:
         0.95 if stuck and (freed or beyond) else 0.0,
         evidence,
         mend=_mend(told),
+        # A front end that makes features smaller hides it as well.
+        explains=CAUSE.explains if beyond else (),
         # Else the mend decides: what is turned down may also come into a range that it knows.
         proved=loud or found.huge,
     )
