@@ -22,8 +22,9 @@ def find(case: DiagnosisContext) -> Finding:
     if not judged:
         return not_tested(ID, "layers with values enough to be judged")
     evidence = Evidence(
-        "layers as their constructor left them, of those that can be judged",
+        "layers as their constructor left them",
         len(weights.initial) / judged,
+        "share of layers that can be judged",
         1.0,
         "; ".join(fact.evidence[:2]),
     )
