@@ -309,6 +309,9 @@ NEVER_ENDS = Threshold(
 SAME_TO_THE_BIT = Threshold(
     1e-12, "share of between-clip variation", "float32: what depends on the clip at all is above it"
 )
+SPECIAL_WORDS = Threshold(
+    0.1, "share of captions", "ours: one caption in ten; people's captions hold no special tokens"
+)
 END_LIKELY = Threshold(
     0.1, "probability", "ours: where people end, a decoder that knows the end token gives it that"
 )

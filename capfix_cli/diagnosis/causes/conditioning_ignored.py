@@ -24,7 +24,9 @@ def find(case: DiagnosisContext) -> Finding:
     except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     evidence = [
-        against_threshold("another clip's memory, KL a word in nats", found.overall, DEAF_NATS)
+        against_threshold(
+            "how far another clip's memory moves the next word", found.overall, DEAF_NATS
+        )
     ]
     for name, places in (
         ("the mean", found.mean),
@@ -32,7 +34,13 @@ def find(case: DiagnosisContext) -> Finding:
         ("noise", found.noise),
     ):
         if places:
-            evidence.append(Evidence(f"memory of {name}, highest KL by place", max(places)))
+            evidence.append(
+                Evidence(
+                    f"how far the memory of {name} moves the next word, at the place of most",
+                    max(places),
+                    "nats",
+                )
+            )
     # Own captions that are empty or all alike show no words that the audio could move.
     on_references = case.reference_listening_share
     heard = on_references is not None and on_references >= LISTENING_SHARE.value
@@ -65,8 +73,12 @@ def _heard_silence(case: DiagnosisContext) -> list[Evidence]:
     if real < FIT_MISFIT.value or silent >= SILENCE_FITS.value:
         return []
     return [
-        against_threshold("silence from what the first BatchNorm remembers", silent, SILENCE_FITS),
-        against_threshold("the clips from it, in deviations", real, FIT_MISFIT),
+        against_threshold(
+            "how far silence is from what the first batch normalisation remembers",
+            silent,
+            SILENCE_FITS,
+        ),
+        against_threshold("how far the clips are from it", real, FIT_MISFIT),
     ]
 
 

@@ -27,8 +27,9 @@ def find(case: JudgedCaptions) -> Finding:
     cut, _ = cuts(size)
     copies = len(digests) - len(counts)
     evidence = Evidence(
-        f"distinct waveforms at N={size}",
+        f"distinct waveforms among {size}",
         distinct,
+        "share",
         cut,
         "below it even captions that follow the audio would count as repeated",
     )

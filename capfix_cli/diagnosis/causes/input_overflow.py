@@ -25,13 +25,19 @@ def find(case: DiagnosisContext) -> Finding:
     lost = [c for c in case.clips.audio.skipped if c.kind == "non-finite-scores"]
     whole = case.clips.audio.clips + len(lost)
     share = len(lost) / max(1, whole)
-    visible = Evidence("share of clips whose scores are not finite", share, 0.0)
+    visible = Evidence(
+        "clips whose scores are not finite numbers",
+        share,
+        "share of clips",
+        0.0,
+        "a network whose numbers do not overflow has none",
+    )
     if lost and case.finite:
         shown = ", ".join(clip.path for clip in lost[:3])
         return Finding(
             ID,
             0.9,
-            (visible, Evidence("the first of them", shown)),
+            (visible, Evidence("the first of these clips", shown)),
             mend=f"Find where numbers stop being finite: {len(lost)} of {whole} clips give none;"
             " half precision on loud sound, or a logarithm or a division by nought on silence",
             proved=True,
@@ -45,15 +51,19 @@ def find(case: DiagnosisContext) -> Finding:
     share = len(found.stuck) / found.clips
     evidence = (
         against_threshold(
-            "share of clips that share one answer to the bit, or whose memory is huge",
+            "clips that share one answer to the bit, or whose memory is huge",
             share,
             STUCK_SHARE,
         ),
-        against_threshold("how often they are the louder ones", found.louder, LOUDER),
+        against_threshold(
+            "pairs of clips in which those are the louder ones", found.louder, LOUDER
+        ),
         Evidence(
-            "of them, given answers of their own when 20 dB quieter",
+            "clips of these that are given answers of their own when 20 decibels quieter",
             len(found.freed) / max(1, len(found.stuck)),
+            FREED_SHARE.unit,
             FREED_SHARE.value,
+            FREED_SHARE.source,
         ),
     )
     stuck = share >= STUCK_SHARE.value

@@ -16,7 +16,9 @@ def find(case: JudgedCaptions) -> Finding:
     silent = sum(clip.kind == "silent" for clip in case.clips.audio.skipped)
     whole = len(case.clips.digests) + silent
     share = silent / max(1, whole)
-    evidence = Evidence("share of silent files", share, SILENT_SHARE.value, SILENT_SHARE.source)
+    evidence = Evidence(
+        "silent files", share, SILENT_SHARE.unit, SILENT_SHARE.value, SILENT_SHARE.source
+    )
     return Finding(
         ID,
         1.0 if share >= SILENT_SHARE.value else 0.0,

@@ -53,17 +53,23 @@ def find_imbalance(data: TrainingSet, seed: int = 0) -> Examined:
     favourite, times = kinds.most_common(1)[0]
     even, size = caption_evenness(texts, seed)
     captions = Evidence(
-        f"evenness of captions at N={size}",
+        f"evenness of captions among {size}",
         even,
+        TRAINING_EVENNESS_AT_100.unit,
         TRAINING_EVENNESS_AT_100.value,
         TRAINING_EVENNESS_AT_100.source,
     )
     evidence = [
         captions,
-        Evidence(f"share of the commonest caption, {' '.join(favourite)!r}", times / len(texts)),
         Evidence(
-            "share of the ten commonest captions",
+            f"the commonest caption, {' '.join(favourite)!r}",
+            times / len(texts),
+            "share of captions",
+        ),
+        Evidence(
+            "the ten commonest captions",
             sum(count for _, count in kinds.most_common(10)) / len(texts),
+            "share of captions",
         ),
     ]
     repeated = even < TRAINING_EVENNESS_AT_100.value
@@ -73,12 +79,17 @@ def find_imbalance(data: TrainingSet, seed: int = 0) -> Examined:
         word, share, evenness = _sounds(texts)
         evidence += [
             Evidence(
-                f"share of captions with the commonest word of sound, {word!r}",
+                f"captions with the commonest word of sound, {word!r}",
                 share,
+                TRAINING_WORD_SHARE.unit,
                 TRAINING_WORD_SHARE.value,
                 TRAINING_WORD_SHARE.source,
             ),
-            Evidence("evenness of words of sound, all captions", evenness),
+            Evidence(
+                "evenness of words of sound in all captions",
+                evenness,
+                "entropy over the log of the kinds of word",
+            ),
         ]
     else:
         evidence.append(Evidence("words of sound", "not tested: the captions are not English"))

@@ -65,7 +65,13 @@ def judge_fits(fits: Offsets, chance: Floats, what: str) -> Shift:
     own = fits[0]
     rows = int(np.isfinite(own).sum())
     if rows < MIN_SHIFT_ROWS.value:
-        few = Evidence(f"{what}: rows that can tell", rows, MIN_SHIFT_ROWS.value)
+        few = Evidence(
+            f"{what}: rows that can tell",
+            rows,
+            MIN_SHIFT_ROWS.unit,
+            MIN_SHIFT_ROWS.value,
+            MIN_SHIFT_ROWS.source,
+        )
         return Shift("few", 0, 0, 0, 0.0, (few,), rows, what)
     above = _sigma(own - chance)
     evidence = [
@@ -79,8 +85,9 @@ def judge_fits(fits: Offsets, chance: Floats, what: str) -> Shift:
     sigma, offset, first, last = best
     evidence += [
         Evidence(
-            f"{what}: standard errors by which own captions fit better than chance",
+            f"{what}: by how much own captions fit better than chance",
             round(above, 2),
+            SHIFT_SIGMA.unit,
             SHIFT_SIGMA.value,
             SHIFT_SIGMA.source,
         )
@@ -89,13 +96,14 @@ def judge_fits(fits: Offsets, chance: Floats, what: str) -> Shift:
         part = slice(first, last + 1)
         evidence += [
             Evidence(
-                f"{what}: standard errors by which the caption {offset:+d} rows on fits better, in"
-                f" rows {first + 1} to {last + 1}",
+                f"{what}: by how much the caption {offset:+d} rows on fits better, in rows"
+                f" {first + 1} to {last + 1}",
                 round(sigma, 2),
+                SHIFT_SIGMA.unit,
                 SHIFT_SIGMA.value,
                 SHIFT_SIGMA.source,
             ),
-            Evidence(f"{what}: mean fit to it there", _mean(fits[offset][part])),
+            Evidence(f"{what}: mean fit to that caption there", _mean(fits[offset][part])),
             Evidence(f"{what}: mean fit to the own caption there", _mean(own[part])),
         ]
         return Shift("shifted", offset, first, last, above, tuple(evidence), rows, what)
