@@ -22,13 +22,7 @@ def find(case: DiagnosisContext) -> Finding:
     on_references = case.reference_listening_share
     if on_references is None:
         return not_tested(ID, "--references CSV")
-    heard = Evidence(
-        "listening on references",
-        on_references,
-        LISTENING_SHARE.unit,
-        LISTENING_SHARE.value,
-        LISTENING_SHARE.source,
-    )
+    heard = against_threshold("listening on references", on_references, LISTENING_SHARE)
     if on_references >= LISTENING_SHARE.value or case.own_listening_share < LISTENING_SHARE.value:
         return Finding(ID, 0.0, (heard,))
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from capfix_cli.audio.clip_sample import ProbeFailed
@@ -12,12 +12,26 @@ from capfix_cli.diagnosis.causes.finding import Finding, against_threshold, not_
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.probes.captioner_variants import on_waveforms
+from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.schemas.measured_values import Evidence
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 ID = "input.overflow"
+
+
+def _lost(lost: Sequence[SkippedClip], whole: int, visible: Evidence) -> Finding:
+    """Tell of clips that were left out since nothing of theirs is a finite number."""
+    shown = ", ".join(clip.path for clip in lost[:3])
+    return Finding(
+        ID,
+        0.9,
+        (visible, Evidence("the first of these clips", shown)),
+        mend=f"Find where numbers stop being finite: {len(lost)} of {whole} clips give none;"
+        " half precision on loud sound, or a logarithm or a division by nought on silence",
+        proved=True,
+    )
 
 
 def find(case: DiagnosisContext) -> Finding:
@@ -33,15 +47,7 @@ def find(case: DiagnosisContext) -> Finding:
         "a network whose numbers do not overflow has none",
     )
     if lost and case.finite:
-        shown = ", ".join(clip.path for clip in lost[:3])
-        return Finding(
-            ID,
-            0.9,
-            (visible, Evidence("the first of these clips", shown)),
-            mend=f"Find where numbers stop being finite: {len(lost)} of {whole} clips give none;"
-            " half precision on loud sound, or a logarithm or a division by nought on silence",
-            proved=True,
-        )
+        return _lost(lost, whole, visible)
     if not case.ill:
         return Finding(ID, 0.0, (visible,))
     try:

@@ -62,11 +62,8 @@ def find(case: DiagnosisContext) -> Finding:
         found = case.probes.language
         opening = case.probes.opening
     except ProbeFailed as reason:
-        if sure or not case.ill:
-            return Finding(ID, sure, tuple(evidence), mend=_mend(why))
-        return Finding(
-            ID, sure, tuple(evidence), mend=_mend(why), needs=f"for the rest, {reason.needs}"
-        )
+        needs = "" if sure or not case.ill else f"for the rest, {reason.needs}"
+        return Finding(ID, sure, tuple(evidence), mend=_mend(why), needs=needs)
     rival, likely = found.rival
     evidence.append(
         against_threshold(

@@ -16,6 +16,7 @@ from capfix_cli.core.thresholds import (
     TRAINING_EVENNESS_AT_100,
     TRAINING_WORD_SHARE,
 )
+from capfix_cli.diagnosis.causes.finding import against_threshold
 from capfix_cli.diagnosis.training_data.content_words import (
     is_english,
     specific_words,
@@ -52,12 +53,8 @@ def find_imbalance(data: TrainingSet, seed: int = 0) -> Examined:
     kinds = Counter(words_of(text) for text in texts)
     favourite, times = kinds.most_common(1)[0]
     even, size = caption_evenness(texts, seed)
-    captions = Evidence(
-        f"evenness of captions among {size}",
-        even,
-        TRAINING_EVENNESS_AT_100.unit,
-        TRAINING_EVENNESS_AT_100.value,
-        TRAINING_EVENNESS_AT_100.source,
+    captions = against_threshold(
+        f"evenness of captions among {size}", even, TRAINING_EVENNESS_AT_100
     )
     evidence = [
         captions,
@@ -78,12 +75,8 @@ def find_imbalance(data: TrainingSet, seed: int = 0) -> Examined:
     if is_english(texts, ENGLISH_SHARE.value):
         word, share, evenness = _sounds(texts)
         evidence += [
-            Evidence(
-                f"captions with the commonest word of sound, {word!r}",
-                share,
-                TRAINING_WORD_SHARE.unit,
-                TRAINING_WORD_SHARE.value,
-                TRAINING_WORD_SHARE.source,
+            against_threshold(
+                f"captions with the commonest word of sound, {word!r}", share, TRAINING_WORD_SHARE
             ),
             Evidence(
                 "evenness of words of sound in all captions",
