@@ -49,7 +49,7 @@ PARTS = (
     (
         "accuracy/foreign-esc10",
         "Recordings of ESC-10",
-        "Real sounds, conv-pool and cells; a few kinds of fault. Confidences are set on these, too.",
+        "Real sounds, conv-pool and cells, a few kinds of fault. Confidences are set on these too.",
     ),
     (
         "accuracy/foreign-without-references",
