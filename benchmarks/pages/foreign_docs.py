@@ -49,7 +49,7 @@ PARTS = (
     (
         "accuracy/foreign-esc10",
         "Recordings of ESC-10",
-        "Real sounds, conv-pool and cells; a few kinds of fault.",
+        "Real sounds, conv-pool and cells, a few kinds of fault. Confidences are set on these too.",
     ),
     (
         "accuracy/foreign-without-references",
@@ -125,6 +125,7 @@ def _confidence() -> list[str]:
         *(
             f"| {name} | {row['confidence']:.2f} | {_cell(row)} |"
             for name, row in figures["grounds"].items()
+            if row["of"]
         ),
     ]
     for name in (

@@ -14,7 +14,6 @@ from capfix_cli.core.thresholds import (
     EXPLAINED_MOST,
     PROVED_RIGHT,
     SUSPECTED_MOST,
-    UNFITTED_DECODING,
 )
 from capfix_cli.diagnosis.causes import discover
 
@@ -84,7 +83,6 @@ def test_confidences_are_those_that_were_measured():
     measured = read_result("accuracy/confidence")["figures"]["grounds"]
     for ground, threshold in (
         ("proved", PROVED_RIGHT),
-        ("proved by decoding", UNFITTED_DECODING),
         ("suspected", SUSPECTED_MOST),
         ("explained", EXPLAINED_MOST),
     ):
