@@ -65,18 +65,19 @@ def find(case: DiagnosisContext) -> Finding:
         )
     )
     elsewhere = shifted or (found.matched or 0.0) >= SHIFT_SIGMA.value
-    mend = (
-        f"Pair the references with their clips again: each fits the clip {found.offset:+d} rows on"
-        if shifted
-        else "Pair the references with their clips again: they fit other clips than their own"
-    )
     return Finding(
         ID,
         0.95 if elsewhere and spelled and heard_there and found.own < TOO_FEW else 0.0,
         tuple(evidence),
-        mend=mend,
+        mend=_mend(found.offset if shifted else 0),
         proved=True,
     )
+
+
+def _mend(offset: int) -> str:
+    if offset:
+        return f"Pair the references with their clips again: each fits the clip {offset:+d} rows on"
+    return "Pair the references with their clips again: they fit other clips than their own"
 
 
 def from_text(case: TextContext) -> Finding:
