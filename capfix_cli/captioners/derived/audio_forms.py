@@ -26,7 +26,7 @@ _MAKES_FEATURES = re.compile(
     r"mel|feat|spec|fbank|mfcc|frame|front|preproc|transform|extract|audio|wav|merkmal|stft", re.I
 )
 _MAY_ACT = re.compile(
-    r"save|write|train|main|download|make_|build|create|delete|remove|caption|generat|plot|show"
+    r"save|write|train|main|download|model|folder|csv|delete|remove|caption|generat|plot|show"
     r"|eval|test|dump|export|record|play|augment|collate|dataset|loader|reference",
     re.I,
 )

@@ -33,6 +33,7 @@ Shapes = Mapping[str, tuple[int, ...]]
 TRIED = (48, 80, 112, 176, 208, 272, 304, 368)
 STEP = 16  # between two trials of one number
 MOST_LAYERS = 12
+_WORDS = ("vocab", "word2", "2word", "to_word", "to_token", "tokenizer", "itos", "word_list")
 _NO_WORDS = ("size", "num", "len", "dim", "n_", "file", "path", "dir")  # of a vocabulary
 ROUNDS = 4  # of solving: a number may need another first
 
@@ -170,7 +171,7 @@ def _vocabulary_choices(
         name
         for name, one in parameters.items()
         if name not in known.given
-        and any(part in name.lower() for part in ("vocab", "word2", "2word", "tokenizer", "itos"))
+        and any(part in name.lower() for part in _WORDS)
         and not any(
             part in name.lower()
             for part in ("size", "num", "len", "dim", "n_", "file", "path", "dir")

@@ -199,7 +199,10 @@ def _fill(network: nn.Module, checkpoint: str, weights: Mapping[str, Tensor]) ->
         CapfixError: tensors that are missing, misshapen or have no place.
     """
     own = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    for some in (weights, _bare(weights)):
+    firsts = {key.partition(".")[0] for key in own}
+    inside = {f"{first}.{key}": tensor for first in firsts for key, tensor in weights.items()}
+    # The last: a network that holds the trained one, whose name was taken for a wrapper's.
+    for some in (weights, _bare(weights), inside if len(firsts) == 1 else weights):
         if {key: tuple(tensor.shape) for key, tensor in some.items()} == own:
             network.load_state_dict(dict(some))
             network.eval()

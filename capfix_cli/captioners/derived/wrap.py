@@ -324,6 +324,11 @@ def _nothing_works(known: _Known, front_end: Callable[..., Any] | None) -> Capfi
         if front_end is None
         else "Write an adapter (docs/adapters.md)."
     )
+    if not known.failures.tried:
+        return CapfixError(
+            f"{name} has no method that takes audio and words, or audio alone, by name.",
+            "Name the class inside it that does, or write an adapter (docs/adapters.md).",
+        )
     return CapfixError(
         f"Of {known.failures.tried} ways to call {name}, none took audio and gave scores of"
         f" {known.settings.words} words.{told}",
