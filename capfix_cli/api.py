@@ -11,7 +11,6 @@ from typing import Any
 from capfix_cli import text_api
 from capfix_cli.audio.clip_set import ClipSet, ClipSource, source_path
 from capfix_cli.captioners.adapters import attribute_adapter_errors
-from capfix_cli.captioners.derived.network_source import file_of
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.text.text_captioner import TextCaptioner
@@ -25,7 +24,7 @@ from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.diagnosis.data_marks import training_data_marks
 from capfix_cli.diagnosis.diagnose import DiagnosisResult, run_diagnosis
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
-from capfix_cli.diagnosis.diagnosis_notes import notes_of_diagnosis
+from capfix_cli.diagnosis.diagnosis_notes import identity_note, notes_of
 from capfix_cli.diagnosis.given_files import GivenFiles, open_given_files, open_source
 from capfix_cli.diagnosis.identity import prove_identity
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData, examine_training
@@ -41,7 +40,6 @@ from capfix_cli.runs import run_store as runs
 from capfix_cli.runs.diagnosis_run import make_record, store_run
 from capfix_cli.schemas.clip_records import ClipCaption
 from capfix_cli.schemas.diagnosis_record import Diagnosis
-from capfix_cli.schemas.identity_record import Identity
 from capfix_cli.schemas.retraining_record import Retraining
 from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.training.recipe_rewrites import is_trainable, rewrites_for
@@ -92,7 +90,7 @@ def _diagnose(
     loaded = load(model, settings.adapter, settings.device, settings.model, features=arrays)
     marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
     files = open_given_files(arrays or audio, settings, progress)
-    with runs.new_run(settings.root) as run, attribute_adapter_errors(_code_of(settings)):
+    with runs.new_run(settings.root) as run, attribute_adapter_errors(settings.code):
         clips = encode_and_caption(
             loaded.captioner,
             files.clips,
@@ -128,21 +126,15 @@ def _diagnose(
             identity=identity,
             run=run.id,
             recipe=str(path) if recipe is not None else None,
-            notes=(*_told(identity), *files.notes, *clips.notes, *_notes(examined, case, training)),
+            notes=(
+                *identity_note(identity),
+                *files.notes,
+                *clips.notes,
+                *notes_of(case, examined, training, trainable=is_trainable(case.captioner)),
+            ),
         )
         store_run(run, clips.captions, diagnosis, references or {}, settings)
     return diagnosis
-
-
-def _notes(
-    examined: DiagnosisResult, case: DiagnosisContext, training: TrainingData | None
-) -> tuple[str, ...]:
-    trainable = is_trainable(case.captioner)
-    return notes_of_diagnosis(examined, case, training, trainable=trainable)
-
-
-def _told(identity: Identity | None) -> tuple[str, ...]:
-    return () if identity is None else (f"{identity.sentence}.",)
 
 
 def _named(model: str | TextCaptioner | None) -> str:
@@ -158,12 +150,6 @@ def _named(model: str | TextCaptioner | None) -> str:
         "Give MODEL (a checkpoint), or --caption-function MODULE:NAME, --caption-command"
         " 'COMMAND {audio}' or --endpoint URL.",
     )
-
-
-def _code_of(settings: Settings) -> str | None:
-    """Name the file of the user's whose code runs, as an adapter is named."""
-    network = settings.model.network
-    return settings.adapter if network is None else f"{file_of(network)}:{network}"
 
 
 def _beside(model: str) -> dict[str, Any] | None:
@@ -287,7 +273,7 @@ def generate(
     captions: list[ClipCaption] = []
     with seeded(settings.seed), join(settings.device) as team:
         loaded = load(model, settings.adapter, team.device, given, features=arrays)
-        with attribute_adapter_errors(_code_of(settings)):
+        with attribute_adapter_errors(settings.code):
             generated = caption_folder(
                 ModelWriter(loaded.captioner, options, settings.batch_size, settings.seed),
                 audio,

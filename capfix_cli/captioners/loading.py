@@ -91,6 +91,20 @@ def load(
     return loaded
 
 
+def open_captioner(path: str, adapter: str | None, device: str, options: ModelOptions) -> Captioner:
+    """Load a captioner as :func:`load` does, whatever clauses of the contract it breaks.
+
+    Raises:
+        CapfixError: the device, the file or the adapter cannot be used.
+    """
+    check_device(device)
+    with use(options):
+        captioner = _load(path, adapter, device).captioner
+    if captioner.module is not None:
+        captioner.module.eval()
+    return captioner
+
+
 def _differs_in_training(layer: nn.Module) -> bool:
     """Say whether a layer is in train mode and computes otherwise for it."""
     kinds = nn.modules.dropout._DropoutNd | nn.modules.batchnorm._BatchNorm

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from capfix_cli.cli import command_options as options
+from capfix_cli.cli.progress_bars import Watcher
 from capfix_cli.core.errors import CapfixError
-
-if TYPE_CHECKING:
-    from capfix_cli.captioners.base import Captioner
 
 app = typer.Typer(
     help="Write an adapter for a checkpoint, or test one.",
@@ -51,8 +50,18 @@ def new(
 @app.command("check")
 def check(
     context: typer.Context,
-    adapter: Annotated[str, typer.Argument(metavar="FILE.py[:FACTORY]", help="The adapter.")],
+    adapter: Annotated[
+        str, typer.Argument(metavar="FILE.py[:FACTORY]|MODULE:CLASS", help="The adapter.")
+    ],
     model: Annotated[str, typer.Argument(help="The checkpoint that it loads.")] = "",
+    audio: options.ClipsToCompareOption = None,
+    captions: options.OwnCaptionsOption = None,
+    generate: options.OwnGenerateOption = None,
+    loss: options.OwnLossOption = None,
+    references: options.ReferencesOption = None,
+    network_args: options.NetworkArgsOption = None,
+    front_end: options.FrontEndOption = None,
+    sample_rate: options.RateOption = None,
     vocabulary: options.VocabularyOption = None,
     bos: options.BosOption = None,
     eos: options.EosOption = None,
@@ -64,26 +73,34 @@ def check(
     device: options.DeviceOption = "cpu",
     as_json: options.JsonOption = False,
 ) -> None:
-    """Try an adapter on synthetic audio, or on features, clause by clause of the contract."""
-    from capfix_cli.captioners.adapters import load_with_adapter
-    from capfix_cli.captioners.contract.contract_check import check_contract
-    from capfix_cli.checkpoints.model_options import use
+    """Try an adapter clause by clause, and hold its captions against your own."""
+    from capfix_cli.diagnosis.adapter_check import check_adapter
 
-    if adapter.endswith(".py"):
-        adapter += ":load"
-    elif Path(adapter).is_file():
+    if not adapter.endswith(".py") and Path(adapter).is_file():
         raise CapfixError(
             f"{adapter} is no Python file.",
             "The adapter comes first: capfix adapter check FILE.py MODEL",
         )
-    with use(options.about_model(model or None, options.model_options(context))):
-        captioner = load_with_adapter(adapter, model, device)
-    if captioner.module is not None:
-        captioner.module.eval()
-    captioner = _over(
-        captioner, options.one_source(None, features, feature_field, needed=False), feature_field
-    )
-    clauses = check_contract(captioner)
+    if audio is None and not features and (captions or generate or loss):
+        raise CapfixError("Your own captions are of clips.", "Give them: --audio DIR")
+    if loss is not None and references is None:
+        raise CapfixError("--loss is of captions.", "Give them: --references CSV")
+    given = options.about_model(model or None, options.model_options(context))
+    settings = options.settings(adapter, device, 32, 0, references, given)
+    with Watcher(quiet=as_json) as progress:
+        clauses = check_adapter(
+            model,
+            dataclasses.replace(
+                settings,
+                own_captions=captions,
+                own_generate=generate,
+                features=options.one_source(None, features, feature_field, needed=False),
+                feature_field=feature_field,
+            ),
+            progress,
+            audio=audio,
+            loss=loss,
+        )
     broken = [clause for clause in clauses if not clause.kept]
     if as_json:
         from capfix_cli.report.json_output import print_json
@@ -99,24 +116,3 @@ def check(
             f"{adapter} breaks the contract at {first.name}: {first.what}.",
             "docs/adapters.md shows a working adapter of each kind.",
         )
-
-
-def _over(captioner: Captioner, features: tuple[str, ...], field: str | None) -> Captioner:
-    """Give a captioner features in place of audio: those given, or made up where it reads no other.
-
-    Raises:
-        CapfixError: it does not take them.
-    """
-    from capfix_cli.captioners.feature_captioner import (
-        needs_features,
-        over_features,
-        over_synthetic,
-    )
-
-    if features:
-        from capfix_cli.features.feature_set import open_features
-
-        clips = open_features(features, field)
-        typer.echo(f"{len(clips)} clips of features, {clips.described}", err=True)
-        return over_features(captioner, clips)
-    return over_synthetic(captioner) if needs_features(captioner) else captioner

@@ -36,7 +36,7 @@ def not_empty(context: typer.Context, option: typer.CallbackParam, value: str | 
 
 AdapterOption = Annotated[
     str | None,
-    typer.Option("--adapter", metavar="FILE.py:FACTORY", help="Your own loader of the model."),
+    typer.Option("--adapter", metavar="FILE.py[:FACTORY]", help="Your own loader of the model."),
 ]
 AudioOption = Annotated[
     str | None, typer.Option("--audio", metavar="PATH", callback=not_empty, help=AUDIO_HELP)
@@ -107,6 +107,18 @@ OwnGenerateOption = Annotated[
     str | None,
     typer.Option(
         "--generate", metavar="MODULE:FUNCTION", help="Your own captioning, run and compared."
+    ),
+]
+OwnLossOption = Annotated[
+    str | None,
+    typer.Option(
+        "--loss", metavar="NUMBER", help="Your training's loss of --references: compared."
+    ),
+]
+ClipsToCompareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--audio", metavar="PATH", callback=not_empty, help="Clips that captions are compared on."
     ),
 ]
 TrustOption = Annotated[

@@ -45,3 +45,15 @@ class Settings:
     own_generate: str | None = None
     features: tuple[str, ...] = ()
     feature_field: str | None = None
+
+    @property
+    def code(self) -> str | None:
+        """The user's file whose code runs, named as an adapter is: ``FILE.py:NAME``."""
+        network = self.model.network
+        return self.adapter if network is None else f"{file_of(network)}:{network}"
+
+
+def file_of(name: str) -> str:
+    """Give the file of ``FILE.py:CLASS`` or ``MODULE:CLASS``, to tell whose line failed."""
+    place = name.rpartition(":")[0] if ":" in name else name
+    return place if place.endswith(".py") else f"{place.replace('.', '/')}.py"

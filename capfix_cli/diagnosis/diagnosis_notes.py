@@ -1,4 +1,4 @@
-"""What a reader of a diagnosis must know beside its figures, in sentences."""
+"""What a reader of a diagnosis must know beside its findings, a sentence a line."""
 
 from __future__ import annotations
 
@@ -10,26 +10,25 @@ from capfix_cli.diagnosis.diagnose import DiagnosisResult
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData
 from capfix_cli.features.scalers import scaler_notes
+from capfix_cli.schemas.identity_record import Identity
 
 
-def notes_of_diagnosis(
-    examined: DiagnosisResult,
+def identity_note(identity: Identity | None) -> tuple[str, ...]:
+    """Say whether the captions are the user's own, where that was compared."""
+    return () if identity is None else (f"{identity.sentence}.",)
+
+
+def notes_of(
     case: DiagnosisContext,
+    examined: DiagnosisResult,
     training: TrainingData | None,
     *,
     trainable: bool,
 ) -> tuple[str, ...]:
-    """Write the notes of a diagnosis, what bears on its figures first.
-
-    Args:
-        examined: what was found.
-        case: what was looked at.
-        training: what the training data showed; None where they were not given.
-        trainable: whether the captioner is the user's and brings its loss.
-    """
-    loaded, references = case.loaded, case.references
+    """List them: what was not judged, what is broken, what mends it, what a recipe trains."""
+    loaded = case.loaded
     notes = list(_feature_notes(loaded))
-    if references is None:
+    if case.references is None:
         notes.append(
             "Rightness was not judged: listening says that the audio decides the caption, not that"
             " it decides rightly. Give --references CSV for that."

@@ -91,7 +91,7 @@ def build_manifest(
     told["vocabulary"] = told["vocabulary"] and _whole_path(told["vocabulary"])
     if adapter is not None:
         file, colon, factory = adapter.rpartition(":")
-        adapter = f"{_whole_path(file)}:{factory}" if colon else adapter
+        adapter = f"{_whole_path(file)}:{factory}" if colon else _whole_path(adapter)
     model, audio = _whole_path(model), _whole_path(audio)
     return GenerationManifest(model, audio, options.to_dict(), seed, adapter, told)
 

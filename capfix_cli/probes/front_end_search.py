@@ -30,7 +30,7 @@ from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.measured_values import Listening
 
 FITTED = 96  # clips on which fit is measured at most: fewer differ from training by chance alone
-QUICK_FIT = 24  # clips on which all are fitted, to find
+QUICK_FIT = 16  # clips on which all are fitted, to find
 REFITTED = 6  # that are fitted on all: what others are apart by is more than few clips err by
 FINALISTS = 3  # that are listened to
 QUICK = 12  # clips and

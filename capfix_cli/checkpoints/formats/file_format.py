@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -20,15 +21,20 @@ from capfix_cli.checkpoints.formats.checkpoint_content import (
 from capfix_cli.checkpoints.formats.safetensors_layout import read_tensor_file
 from capfix_cli.checkpoints.formats.tensor_info import TensorPlace, item_bytes
 from capfix_cli.checkpoints.formats.zip_archive import read_archive
-from capfix_cli.checkpoints.safe_pickle.reader_limits import LEGACY_MAGIC, BoundedFile
+from capfix_cli.checkpoints.safe_pickle.reader_limits import (
+    LARGEST_PICKLE,
+    LEGACY_MAGIC,
+    BoundedFile,
+)
 from capfix_cli.checkpoints.safe_pickle.safe_unpickler import (
     UnpicklerFindings,
     bounded,
     read_pickle,
 )
+from capfix_cli.checkpoints.sentence_pieces import FIRST, read_pieces
 from capfix_cli.core.errors import CapfixError
 
-__all__ = ["Content", "how_to_get", "is_pickle", "read_content"]
+__all__ = ["Content", "how_to_get", "is_compressed_pickle", "is_pickle", "read_content"]
 
 LEGACY_PROTOCOL = 1001
 # Before protocol 2 pickles had no mark of their own. What Python 2 wrote unasked (protocol 0) is
@@ -44,6 +50,7 @@ _HUB_ID = re.compile(
     r"[A-Za-z0-9][\w.-]*/(?![^/]*\.(?:pt|pth|pkl|bin|ckpt|safetensors|npz?|h5|tar|zip|gz|json)$)"
     r"[A-Za-z0-9][\w.-]*"
 )
+_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # of its levels
 _PICKLE_HEAD = 256  # bytes that tell one
 NUMPY = b"\x93NUMPY"
 # First bytes -> what the file is and what to do with it.
@@ -146,6 +153,15 @@ def _read(path: Path, file: IO[bytes], size: int) -> Content:
         return read_archive(path, file, size)
     if is_pickle(file):
         return _pickles(path, file, size)
+    inner = _inflated(file, head)
+    if inner is not None:
+        return _pickles(path, io.BytesIO(inner), len(inner))
+    pieces = read_pieces(path) if head.startswith(FIRST) else None
+    if pieces:
+        raise CapfixError(
+            f"{path} has no tensors: it is a SentencePiece model of {len(pieces):,} pieces.",
+            "It is a vocabulary: give it with --vocabulary, beside the checkpoint.",
+        )
     what, mend = next(
         (told for suffix, told in _BY_SUFFIX.items() if path.name.lower().endswith(suffix)),
         ("", ""),
@@ -175,6 +191,39 @@ def _array(path: Path, file: IO[bytes]) -> CapfixError:
     )
 
 
+def _inflated(file: IO[bytes], head: bytes) -> bytes | None:
+    """Unpack a pickle that joblib compressed; None for anything else.
+
+    Raises:
+        ValueError: it unpacks to more than any real pickle.
+    """
+    if not head.startswith(_ZLIB):
+        return None
+    file.seek(0)
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(file.read(LARGEST_PICKLE), LARGEST_PICKLE)
+    except zlib.error:
+        return None
+    if unpacker.unconsumed_tail:
+        raise ValueError(f"it unpacks to over {LARGEST_PICKLE} bytes")
+    return data if data[:1] == b"\x80" else None
+
+
+def is_compressed_pickle(path: Path) -> bool:
+    """Say whether a file is what joblib writes with ``compress``.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(2)
+        try:
+            return _inflated(file, head) is not None
+        except ValueError:
+            return False
+
+
 def _guess(head: bytes) -> str:
     if not any(head):
         return "it begins with nothing but zeros"
@@ -182,6 +231,8 @@ def _guess(head: bytes) -> str:
         first = head[:16].decode("utf-8").splitlines()[0]
     except (UnicodeDecodeError, IndexError):
         return f"it begins with the bytes {head[:4].hex(' ')}"
+    if first.lstrip()[:1] in {"{", "["}:
+        return "it is JSON; a vocabulary is given with --vocabulary"
     return f"it is a text file that begins with {first!r}"
 
 

@@ -39,9 +39,9 @@ def find(case: DiagnosisContext) -> Finding:
     share = moved / max(found.clip, moved, MOVED_NATS.value)
     evidence = (
         against_threshold("how far padding moves the next word", share, MOVED),
-        Evidence("clips padded as in this folder, nats", moved),
-        Evidence("any clip padded by half, nats", found.padded),
-        Evidence("another clip, nats", found.clip),
+        Evidence("how far padding as in this folder moves the next word", moved, "nats"),
+        Evidence("how far padding by half a clip moves the next word", found.padded, "nats"),
+        Evidence("how far another clip moves the next word", found.clip, "nats"),
     )
     return Finding(
         ID,

@@ -56,7 +56,7 @@ def linear_confidence(value: float, low: float, high: float) -> float:
 
 
 def against_threshold(
-    what: str, value: float | str | bool | None, threshold: Threshold
+    name: str, value: float | str | bool | None, threshold: Threshold
 ) -> Evidence:
     """Show a value beside the threshold that decides on it."""
-    return Evidence(what, value, threshold.value, f"{threshold.unit}: {threshold.source}")
+    return Evidence(name, value, threshold.unit, threshold.value, threshold.source)

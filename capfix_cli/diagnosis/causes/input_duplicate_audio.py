@@ -27,8 +27,9 @@ def find(case: JudgedCaptions) -> Finding:
     cut, _ = cuts(size)
     copies = len(digests) - len(counts)
     evidence = Evidence(
-        f"distinct {'arrays' if case.clips.audio.features else 'waveforms'} at N={size}",
+        f"distinct {'arrays' if case.clips.audio.features else 'waveforms'} among {size}",
         distinct,
+        "share",
         cut,
         "below it even captions that follow the audio would count as repeated",
     )

@@ -17,7 +17,7 @@ def find(case: JudgedCaptions) -> Finding:
     whole = len(case.clips.digests) + silent
     share = silent / max(1, whole)
     kind = "constant arrays" if case.clips.audio.features else "silent files"
-    evidence = Evidence(f"share of {kind}", share, SILENT_SHARE.value, SILENT_SHARE.source)
+    evidence = Evidence(kind, share, SILENT_SHARE.unit, SILENT_SHARE.value, SILENT_SHARE.source)
     return Finding(
         ID,
         1.0 if share >= SILENT_SHARE.value else 0.0,

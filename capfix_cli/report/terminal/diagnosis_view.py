@@ -149,7 +149,7 @@ def _print_causes(console: Console, diagnosis: Diagnosis) -> None:
     console.print(heading("Causes"))
     table = columns("cause", "", "confidence", "evidence")
     for cause in diagnosis.causes:
-        last = [row for row in cause.evidence if row.what == "explained by"]
+        last = [row for row in cause.evidence if row.name == "explained by"]
         rows = (*cause.evidence[:SHOWN_OF_CAUSE], *last)
         evidence = "; ".join(_evidence_words(row) for row in dict.fromkeys(rows))
         status = "" if cause.id == "unknown" else cause.status
@@ -164,7 +164,7 @@ def _evidence_words(row: Evidence) -> str:
     limit = "" if row.threshold is None else f" (threshold {row.threshold})"
     if isinstance(row.threshold, float):
         limit = f" (threshold {row.threshold:.2f})"
-    return f"{row.what}: {value}{limit}"
+    return f"{row.name}: {value}{row.after}{limit}"
 
 
 def _print_measures(console: Console, measures: Mapping[str, Measure]) -> None:

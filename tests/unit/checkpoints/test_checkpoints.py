@@ -99,8 +99,9 @@ def test_an_old_pickled_module_is_inspected_and_not_run(tmp_path):
     found = inspect_checkpoint(str(path))
     assert found.format == "torch-legacy"
     assert {t.name for t in found.tensors} >= {"encoder.0.weight", "decoder.weight_hh_l0"}
-    with pytest.raises(CapfixError, match="more than tensors"):
-        load_weights(str(path))
+    net = Net()
+    load_weights(str(path), network=net)  # its tensors lie in the file; its classes do nothing
+    assert same(net)
 
 
 def test_two_files_go_together(tmp_path, capfix):
