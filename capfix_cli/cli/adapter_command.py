@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from capfix_cli.cli import command_options as options
 from capfix_cli.cli.progress_bars import Watcher
 from capfix_cli.core.errors import CapfixError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from capfix_cli.captioners.contract.clauses import Clause
 
 app = typer.Typer(
     help="Write an adapter for a checkpoint, or test one.",
@@ -101,6 +106,15 @@ def check(
             audio=audio,
             loss=loss,
         )
+    _show(adapter, clauses, as_json=as_json)
+
+
+def _show(adapter: str, clauses: Sequence[Clause], *, as_json: bool) -> None:
+    """Print the clauses.
+
+    Raises:
+        CapfixError: one is broken.
+    """
     broken = [clause for clause in clauses if not clause.kept]
     if as_json:
         from capfix_cli.report.json_output import print_json
