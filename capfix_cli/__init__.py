@@ -25,11 +25,14 @@ _PUBLIC = {
     "generate": "capfix_cli.api",
     "inspect_checkpoint": "capfix_cli.checkpoints.inspection",
     "load_module": "capfix_cli.checkpoints.weights",
+    "load_scaler": "capfix_cli.checkpoints.stored_scaler",
     "load_tokenizer": "capfix_cli.captioners.huggingface.huggingface_folder",
     "load_vocabulary": "capfix_cli.checkpoints.vocabulary",
     "load_weights": "capfix_cli.checkpoints.weights",
     "measure_files": "capfix_cli.diagnosis.judge_captions",
+    "open_features": "capfix_cli.features.feature_set",
     "retrain": "capfix_cli.api",
+    "wrap": "capfix_cli.captioners.derived.wrap",
 }
 
 if TYPE_CHECKING:
@@ -37,6 +40,7 @@ if TYPE_CHECKING:
     from capfix_cli.api import generate as generate
     from capfix_cli.api import retrain as retrain
     from capfix_cli.captioners.base import Captioner as Captioner
+    from capfix_cli.captioners.derived.wrap import wrap as wrap
     from capfix_cli.captioners.generic import EncodeDecodeCaptioner as EncodeDecodeCaptioner
     from capfix_cli.captioners.generic import (
         NonAutoregressiveCaptioner as NonAutoregressiveCaptioner,
@@ -55,6 +59,7 @@ if TYPE_CHECKING:
     from capfix_cli.captioners.text.text_captioner import TextCaptioner as TextCaptioner
     from capfix_cli.checkpoints.inspection import inspect_checkpoint as inspect_checkpoint
     from capfix_cli.checkpoints.model_options import ModelOptions as ModelOptions
+    from capfix_cli.checkpoints.stored_scaler import load_scaler as load_scaler
     from capfix_cli.checkpoints.text_source import TextSource as TextSource
     from capfix_cli.checkpoints.vocabulary import Vocabulary as Vocabulary
     from capfix_cli.checkpoints.vocabulary import load_vocabulary as load_vocabulary
@@ -63,6 +68,7 @@ if TYPE_CHECKING:
     from capfix_cli.core.errors import CapfixError as CapfixError
     from capfix_cli.diagnosis.command_settings import Settings as Settings
     from capfix_cli.diagnosis.judge_captions import measure_files as measure_files
+    from capfix_cli.features.feature_set import open_features as open_features
 
 __all__ = [*_PUBLIC, "__version__"]  # noqa: PLE0604 - the keys are strings
 

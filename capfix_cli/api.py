@@ -11,7 +11,6 @@ from typing import Any
 from capfix_cli import text_api
 from capfix_cli.audio.clip_set import ClipSet, ClipSource, source_path
 from capfix_cli.captioners.adapters import attribute_adapter_errors
-from capfix_cli.captioners.derived.network_source import file_of
 from capfix_cli.captioners.loading import Loaded, load
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.captioners.text.text_captioner import TextCaptioner
@@ -22,14 +21,16 @@ from capfix_cli.core.randomness import seeded
 from capfix_cli.decoding.decoding_options import DecodingOptions
 from capfix_cli.decoding.encode_pass import EncodedClips, encode_and_caption
 from capfix_cli.diagnosis.command_settings import Settings
-from capfix_cli.diagnosis.data_marks import broken_data, training_data_marks
+from capfix_cli.diagnosis.data_marks import training_data_marks
 from capfix_cli.diagnosis.diagnose import DiagnosisResult, run_diagnosis
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
-from capfix_cli.diagnosis.given_files import GivenFiles, open_given_files
+from capfix_cli.diagnosis.diagnosis_notes import identity_note, notes_of
+from capfix_cli.diagnosis.given_files import GivenFiles, open_given_files, open_source
 from capfix_cli.diagnosis.identity import prove_identity
 from capfix_cli.diagnosis.training_data.data_checks import TrainingData, examine_training
 from capfix_cli.diagnosis.training_data.data_findings import write_rows
 from capfix_cli.diagnosis.verdict import require_enough
+from capfix_cli.features.feature_set import FeatureSet
 from capfix_cli.fixes.setting_status import training_settings
 from capfix_cli.generation.caption_folder import Delivery, Generated, caption_folder
 from capfix_cli.generation.captioning import ModelWriter
@@ -39,7 +40,6 @@ from capfix_cli.runs import run_store as runs
 from capfix_cli.runs.diagnosis_run import make_record, store_run
 from capfix_cli.schemas.clip_records import ClipCaption
 from capfix_cli.schemas.diagnosis_record import Diagnosis
-from capfix_cli.schemas.identity_record import Identity
 from capfix_cli.schemas.retraining_record import Retraining
 from capfix_cli.training.recipe import Recipe, make_recipe, training_like, write_recipe
 from capfix_cli.training.recipe_rewrites import is_trainable, rewrites_for
@@ -60,7 +60,8 @@ def diagnose(
     Args:
         model: a checkpoint, or the name that an adapter takes; a TextCaptioner; None where
             ``settings.model.source`` says where captions come from.
-        audio: a folder of clips, or :func:`capfix_cli.audio.clip_set.open_clips` of one.
+        audio: a folder of clips, or :func:`capfix_cli.audio.clip_set.open_clips` of one; ignored
+            where the settings name features.
         settings: all else that a command line says.
         progress: called as the work goes on; its ``tell``, where it has one, with lines that must
             be read.
@@ -82,12 +83,14 @@ def _diagnose(
     progress: ProgressCallback,
 ) -> Diagnosis:
     if text_api.is_text(model, settings):
+        _refuse_features(settings)
         return text_api.diagnose_text(model, audio, settings, progress)
     model = _named(model)
-    loaded = load(model, settings.adapter, settings.device, settings.model)
+    arrays, settings = _open_features(audio, settings, progress)
+    loaded = load(model, settings.adapter, settings.device, settings.model, features=arrays)
     marks = training_settings(loaded.summary.facts, settings.training_config, _beside(model))
-    files = open_given_files(audio, settings, progress)
-    with runs.new_run(settings.root) as run, attribute_adapter_errors(_code_of(settings)):
+    files = open_given_files(arrays or audio, settings, progress)
+    with runs.new_run(settings.root) as run, attribute_adapter_errors(settings.code):
         clips = encode_and_caption(
             loaded.captioner,
             files.clips,
@@ -114,7 +117,7 @@ def _diagnose(
             pairs_fit=None if training is None else training.pairs_fit,
         )
         examined = run_diagnosis(case)
-        recipe = _recipe(examined, loaded, run.id, files.clips.folder)
+        recipe = _recipe(examined, loaded, run.id, files.clips)
         path = settings.root / runs.STORE / run.id / runs.RECIPE  # where it will be
         if recipe is not None:
             write_recipe(recipe, run.folder / runs.RECIPE, shown_as=path)
@@ -124,18 +127,14 @@ def _diagnose(
             run=run.id,
             recipe=str(path) if recipe is not None else None,
             notes=(
-                *_told(identity),
+                *identity_note(identity),
                 *files.notes,
                 *clips.notes,
-                *_notes(examined, loaded, references, training),
+                *notes_of(case, examined, training, trainable=is_trainable(case.captioner)),
             ),
         )
         store_run(run, clips.captions, diagnosis, references or {}, settings)
     return diagnosis
-
-
-def _told(identity: Identity | None) -> tuple[str, ...]:
-    return () if identity is None else (f"{identity.sentence}.",)
 
 
 def _named(model: str | TextCaptioner | None) -> str:
@@ -151,12 +150,6 @@ def _named(model: str | TextCaptioner | None) -> str:
         "Give MODEL (a checkpoint), or --caption-function MODULE:NAME, --caption-command"
         " 'COMMAND {audio}' or --endpoint URL.",
     )
-
-
-def _code_of(settings: Settings) -> str | None:
-    """Name the file of the user's whose code runs, as an adapter is named."""
-    network = settings.model.network
-    return settings.adapter if network is None else f"{file_of(network)}:{network}"
 
 
 def _beside(model: str) -> dict[str, Any] | None:
@@ -191,7 +184,7 @@ def _training(
     )
 
 
-def _recipe(examined: DiagnosisResult, loaded: Loaded, run: str, audio: str) -> Recipe | None:
+def _recipe(examined: DiagnosisResult, loaded: Loaded, run: str, clips: ClipSet) -> Recipe | None:
     captioner, summary = loaded.captioner, loaded.summary
     if not examined.walk.leaf.retrain:
         return None
@@ -204,8 +197,9 @@ def _recipe(examined: DiagnosisResult, loaded: Loaded, run: str, audio: str) -> 
             "model": str(Path(summary.path).resolve()),
             "sha256": summary.sha256,
             "verdict": examined.decision.verdict,
-            "audio": source_path(audio),
+            "audio": source_path(clips.folder),
             "adapter": summary.adapter,
+            **({"features": list(clips.sources)} if isinstance(clips, FeatureSet) else {}),
             "vocabulary": {"size": len(captioner.vocabulary)},
         },
         captioner.config if isinstance(captioner, OwnCaptioner) else None,
@@ -215,50 +209,27 @@ def _recipe(examined: DiagnosisResult, loaded: Loaded, run: str, audio: str) -> 
     )
 
 
-def _notes(
-    examined: DiagnosisResult,
-    loaded: Loaded,
-    references: Mapping[str, Sequence[str]] | None,
-    training: TrainingData | None,
-) -> tuple[str, ...]:
-    notes = []
-    if references is None:
-        notes.append(
-            "Rightness was not judged: listening says that the audio decides the caption, not that"
-            " it decides rightly. Give --references CSV for that."
+def _refuse_features(settings: Settings) -> None:
+    """Refuse features where captions come as text alone.
+
+    Raises:
+        CapfixError: some are given.
+    """
+    if settings.features:
+        raise CapfixError(
+            "What gives text alone is asked with audio, and features were given.",
+            "Give --audio; or the network itself with --adapter, which can be given features.",
         )
-    if examined.listening is not None and examined.listening.note:
-        notes.append(f"Listening: {examined.listening.note}.")
-    if loaded.handed_in_train_mode:
-        notes.append(
-            "The network was handed over in train mode, and capfix put it into eval mode: make sure"
-            " that your own captioning calls model.eval(), since dropout or BatchNorm differ there."
-        )
-    broken = "" if training is None else broken_data(training)
-    notes += [f"{broken}."] if broken else []
-    notes += [f"{mend}." for mend in examined.mends[:3]]
-    told = examined.prediction
-    if told is not None:
-        came = {None: "none was tried", True: "one does", False: "none does"}[told.came]
-        notes.append(
-            f"Decoding was foretold {'to work' if told.works else 'not to work'} ({told.because}):"
-            f" {came}."
-        )
-    epochs = loaded.summary.facts.get("training.epochs")
-    if epochs is not None and examined.walk.leaf.retrain:
-        notes.append(
-            f"It was trained for {epochs} epoch(s): longer training alone may be the cure, and"
-            " `capfix retrain` trains a control without the fixes to find out."
-        )
-    if examined.walk.leaf.retrain and not isinstance(loaded.captioner, OwnCaptioner):
-        notes.append(
-            "The recipe trains your captioner with the fixes that leave its architecture as it is;"
-            " its section `rewrites` has the code to write for the others."
-            if is_trainable(loaded.captioner)
-            else "The recipe trains capfix's own captioner with these fixes on your captions; its"
-            " section `rewrites` has the code to write for yours."
-        )
-    return tuple(notes)
+
+
+def _open_features(
+    audio: ClipSource, settings: Settings, progress: ProgressCallback
+) -> tuple[FeatureSet | None, Settings]:
+    """Open the features that stand for audio, if any do, and let the settings name them."""
+    found = open_source(audio, settings, progress) if settings.features else audio
+    if not isinstance(found, FeatureSet):
+        return None, settings
+    return found, replace(settings, features=found.sources, feature_field=found.wanted)
 
 
 def generate(
@@ -288,14 +259,21 @@ def generate(
     """
     given = settings.model
     if text_api.is_text(model, settings):
+        _refuse_features(settings)
         return text_api.generate_text(model, audio, options, settings, progress, delivery=delivery)
     model = _named(model)
+    arrays, settings = _open_features(audio, settings, progress)
+    audio = arrays or audio
     folder = audio.folder if isinstance(audio, ClipSet) else str(audio)
-    made = build_manifest(model, folder, options, settings.seed, settings.adapter, given=given)
+    made = build_manifest(
+        *(model, folder, options, settings.seed, settings.adapter),
+        given=given,
+        feature_field=settings.feature_field,
+    )
     captions: list[ClipCaption] = []
     with seeded(settings.seed), join(settings.device) as team:
-        loaded = load(model, settings.adapter, team.device, given)
-        with attribute_adapter_errors(_code_of(settings)):
+        loaded = load(model, settings.adapter, team.device, given, features=arrays)
+        with attribute_adapter_errors(settings.code):
             generated = caption_folder(
                 ModelWriter(loaded.captioner, options, settings.batch_size, settings.seed),
                 audio,

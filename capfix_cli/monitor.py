@@ -20,9 +20,11 @@ from typing import Any
 from capfix_cli.audio.audio_batches import Batch, iterate_batches
 from capfix_cli.audio.clip_set import ClipSource, open_clips
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.feature_captioner import over_features
 from capfix_cli.captions.reference_file import fit_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding.encode_pass import encode_by
+from capfix_cli.features.feature_set import FeatureSet
 from capfix_cli.training.epoch_metrics import EpochMetrics, collapse_warning, evaluating, look
 from capfix_cli.training.objective import device_of
 
@@ -52,7 +54,8 @@ class Watched:
 
     Args:
         captioner: around the network that is being trained (docs/adapters.md).
-        clips: a folder of audio files, or its clips; 20 to 50 are enough.
+        clips: a folder of audio files, or its clips, or :func:`capfix_cli.open_features` of
+            some features; 20 to 50 are enough.
         references: a captions file of these clips, in any layout that ``capfix measure`` reads,
             to judge rightness as well. Where clips have none, a warning says how many.
         most: clips that are used; those first by name.
@@ -75,6 +78,10 @@ class Watched:
         self.seed = seed
         self.history: list[EpochMetrics] = []
         found = open_clips(clips)
+        if isinstance(found, FeatureSet):
+            self.captioner = captioner = over_features(captioner, found)
+            if references is not None:
+                found = found.named_after(read_references(references), references)
         used = found.clips[:most]
         self.references: Mapping[str, Sequence[str]] | None = None
         if references is not None:

@@ -48,6 +48,21 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save(captioner, path, training={"epochs": 2, "weight_decay": 1e-4, "gradient_clip": 5.0})
 
 
+@pytest.fixture(scope="session")
+def used_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A captioner whose weights are no longer as its constructor drew them, and that is deaf."""
+    torch.manual_seed(0)
+    words = ["a", "dog", "barks", "bell", "rings", "and", "then", "rain", "falls", "before"]
+    captioner = OwnCaptioner(TINY, [*SPECIAL, *words])
+    with torch.no_grad():
+        for weight in captioner.module.parameters():
+            weight.copy_(
+                0.5 * weight + 0.2 * weight.std().nan_to_num() * torch.randn_like(weight) ** 3
+            )
+    path = tmp_path_factory.mktemp("used") / "model.pt"
+    return save(captioner, path, training={"epochs": 2, "weight_decay": 1e-4, "gradient_clip": 5.0})
+
+
 @dataclass
 class Result:
     status: int

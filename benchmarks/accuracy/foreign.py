@@ -220,6 +220,7 @@ def _arguments(words: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--without-references", action="store_true")
     parser.add_argument("--any-code", action="store_true", help="keep answers of other code")
     parser.add_argument("--summary-only", action="store_true", help="run nothing")
+    parser.add_argument("--name", default="", help="of the result, such as held-out")
     parser.add_argument("--publish", action="store_true", help="store the summary with the project")
     return parser.parse_args(words)
 
@@ -252,6 +253,7 @@ def main(words: Sequence[str] | None = None) -> int:
     figures = summarise(rows) | {"codes": sorted({str(row["code"]) for row in rows})}
     print("\n".join(lines(figures)))
     name = "accuracy/foreign" + ("-without-references" if given.without_references else "")
+    name += f"-{given.name}" if given.name else ""
     write_result(name, figures, RESULTS if given.publish else given.work)
     return 0
 

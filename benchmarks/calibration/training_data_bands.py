@@ -132,7 +132,7 @@ def figures(data: TrainingData) -> str:
         for row in finding.evidence:
             value = f"{row.value:.5g}" if isinstance(row.value, float) else row.value
             limit = "" if row.threshold is None else f" (limit {row.threshold})"
-            lines.append(f"    {row.what}: {value}{limit}")
+            lines.append(f"    {row.name}: {value}{row.after}{limit}")
     return "\n".join(lines)
 
 

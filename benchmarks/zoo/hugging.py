@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from importlib import import_module
 from pathlib import Path
@@ -151,5 +152,77 @@ def save_speech_encoder_decoder(folder: Path, seed: int = 0) -> Path:
         warnings.simplefilter("ignore")
         model.save_pretrained(folder)
         library.Wav2Vec2FeatureExtractor(return_attention_mask=True).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_moonshine(folder: Path, seed: int = 0) -> Path:
+    """Save a Moonshine of one layer, which hears waveforms."""
+    library: Any = import_module("transformers")
+
+    torch.manual_seed(seed)
+    tokenizer = _tokenizer()
+    config = library.MoonshineConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        intermediate_size=32,
+        encoder_num_hidden_layers=1,
+        decoder_num_hidden_layers=2,
+        encoder_num_attention_heads=2,
+        decoder_num_attention_heads=2,
+        max_position_embeddings=14,
+        initializer_range=0.4,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=1,
+    )
+    model = library.MoonshineForConditionalGeneration(config)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save_pretrained(folder)
+        extractor = library.Wav2Vec2FeatureExtractor(return_attention_mask=True, do_normalize=False)
+        extractor.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+    return folder
+
+
+def save_seamless(folder: Path, seed: int = 0, kind: str = "SeamlessM4T") -> Path:
+    """Save the speech-to-text part of a SeamlessM4T with two languages."""
+    library: Any = import_module("transformers")
+
+    torch.manual_seed(seed)
+    tokenizer = _tokenizer(("__eng__", "__fra__"))
+    config = getattr(library, f"{kind}Config")(
+        vocab_size=len(tokenizer),
+        hidden_size=16,
+        initializer_range=0.4,
+        speech_encoder_layers=1,
+        speech_encoder_attention_heads=2,
+        speech_encoder_intermediate_size=32,
+        feature_projection_input_dim=160,
+        encoder_layers=1,
+        encoder_attention_heads=2,
+        encoder_ffn_dim=32,
+        decoder_layers=2,
+        decoder_attention_heads=2,
+        decoder_ffn_dim=32,
+        num_adapter_layers=1,
+        max_position_embeddings=64,
+        pad_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+        decoder_start_token_id=2,
+    )
+    model = getattr(library, f"{kind}ForSpeechToText")(config)
+    codes = {name: tokenizer.convert_tokens_to_ids(f"__{name}__") for name in ("eng", "fra")}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.save_pretrained(folder)
+        told = folder / "generation_config.json"
+        told.write_text(
+            json.dumps(json.loads(told.read_text()) | {"text_decoder_lang_to_code_id": codes})
+        )
+        library.SeamlessM4TFeatureExtractor().save_pretrained(folder)
         tokenizer.save_pretrained(folder)
     return folder

@@ -34,7 +34,7 @@ class Waveform:
 
     Attributes:
         name: as in :class:`Clip`.
-        samples: [samples] float32 mono at the captioner's rate.
+        samples: [samples] float32 mono at the captioner's rate; [T, W] of features.
         digest: of the samples as they are in the file; equal for equal audio.
         seconds: length.
         lengthened: whether it was shorter than the captioner's minimum and zeros were added.
@@ -53,7 +53,7 @@ class Batch:
 
     Attributes:
         clips: what was decoded, in order.
-        waveforms: [B, samples] float32, zero-padded at the end.
+        waveforms: [B, samples] float32, zero-padded at the end; [B, T, W] of features.
         lengths: [B] int64, samples of each clip.
         skipped: files of this batch that cannot be used.
     """
@@ -69,6 +69,14 @@ class Batch:
         return [clip.name for clip in self.clips]
 
 
+class ArrayClip(Clip):
+    """A clip that is no file of audio, and is read in a way of its own."""
+
+    def read(self, min_samples: int = 1) -> Waveform | SkippedClip:
+        """Give what stands for its samples, [T, ...]; or why it cannot be used."""
+        raise NotImplementedError
+
+
 def read_waveform(clip: Clip, sample_rate: int, min_samples: int = 1) -> Waveform | SkippedClip:
     """Decode one clip to mono at ``sample_rate`` Hz, or say why it cannot be used.
 
@@ -81,6 +89,8 @@ def read_waveform(clip: Clip, sample_rate: int, min_samples: int = 1) -> Wavefor
         [samples] float32, the mean of the channels; or the reason, for files that cannot be read,
         hold nothing, silence or numbers that are not finite.
     """
+    if isinstance(clip, ArrayClip):
+        return clip.read(min_samples)
     try:
         mono, rate = _decode(clip.path)
     except NotConverted as error:

@@ -102,7 +102,7 @@ def _of_folder(folder: Path) -> AudioSource:
     """
     found: list[Path] = []
     others: set[str] = set()
-    for place, names in _walk(folder):
+    for place, names in walk_folders(folder):
         for name in names:
             suffix = Path(name).suffix.lower()
             if name.startswith("."):
@@ -132,7 +132,7 @@ def _kinds(suffixes: Sequence[str]) -> str:
     return ", ".join(suffix[1:].upper() for suffix in suffixes[:8])
 
 
-def _walk(folder: Path) -> Iterator[tuple[str, list[str]]]:
+def walk_folders(folder: Path) -> Iterator[tuple[str, list[str]]]:
     """Go through a folder, every real folder once, however links lead to it.
 
     Folders are gone through before links to folders, so that a link to a neighbour or to a folder

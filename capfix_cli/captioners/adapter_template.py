@@ -6,6 +6,7 @@ import keyword
 import re
 from collections.abc import Mapping, Sequence
 
+from capfix_cli.captioners.adapter_hints import NO_HINTS, Hints, hints_of, imported
 from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole, weight_files
 from capfix_cli.checkpoints.formats.network_keys import parts_of
 from capfix_cli.checkpoints.formats.tensor_info import TensorInfo
@@ -18,6 +19,7 @@ from capfix_cli.core.errors import CapfixError
 from capfix_cli.schemas.inspection_record import Fact, Inspection
 
 GAP = "GAP"
+SURE = 0.9  # below it a fact is a guess, which is told and never written as an answer
 _OWN_FORMAT = "capfix.captioner/"
 _FIRST_STATE = re.compile(r"(^|\.)(\w*init\w*_?(h|c|hidden|state|memory|cell)\w*|h_?0|c_?0)$")
 Tensors = Mapping[str, TensorInfo]
@@ -32,9 +34,10 @@ def new_adapter(checkpoint: str) -> str:
     found = inspect_checkpoint(checkpoint)
     _needs_one(found)
     named = [name for name, _ in weight_files(checkpoint) if name]
-    parts = named or parts_of(read_whole(checkpoint).value)
+    content = read_whole(checkpoint)
+    parts = named or parts_of(content.value)
     sound = all(part.isidentifier() and not keyword.iskeyword(part) for part in parts)
-    return write_adapter(found, parts if sound else ())
+    return write_adapter(found, parts if sound else (), hints_of(content, found))
 
 
 def _needs_one(found: Inspection) -> None:
@@ -50,12 +53,13 @@ def _needs_one(found: Inspection) -> None:
         raise CapfixError(f"{found.path} is a Hugging Face folder: it needs no adapter.", run)
 
 
-def write_adapter(found: Inspection, parts: Sequence[str] = ()) -> str:
+def write_adapter(found: Inspection, parts: Sequence[str] = (), hints: Hints = NO_HINTS) -> str:
     """Write the text of an adapter for an inspected checkpoint; every gap carries ``GAP``.
 
     Args:
         found: the inspection.
         parts: names of the network's parts where the checkpoint keeps them apart.
+        hints: classes, settings and paths that the checkpoint has.
     """
     tensors = {t.name: TensorInfo(t.name, t.shape, t.dtype) for t in found.tensors}
     kind = found.facts["decoder.kind"].value
@@ -69,11 +73,11 @@ def write_adapter(found: Inspection, parts: Sequence[str] = ()) -> str:
         f'"""Adapter for {found.path!r}: fill in every {GAP}, then `capfix adapter check` it."""',
         "",
         *_seen(found.facts),
-        *_built(parts),
+        *_built(parts, hints),
         f"    return capfix_cli.{name}(",
         f"        module={_whole(parts)},",
         *body,
-        *_vocabulary(found),
+        *_vocabulary(found, hints),
         *_front_end(found.facts, tensors),
         "    )",
         "",
@@ -90,19 +94,36 @@ def _seen(facts: Mapping[str, Fact]) -> list[str]:
     return rows
 
 
-def _built(parts: Sequence[str]) -> list[str]:
+def _built(parts: Sequence[str], hints: Hints) -> list[str]:
     """Import the network, build it and load it, in the parts that the checkpoint has."""
+    scaler = []
+    if hints.scaler:
+        scaler = [
+            f"    scale = capfix_cli.load_scaler(checkpoint)  # {hints.scaler} beside the weights",
+            f"    # {GAP}: where training scaled its features, give encoder(scale(features)).",
+        ]
     if not parts:
+        known = hints.classes.get("", "")
+        importing = imported([known]) if known else []
+        network = known.rpartition(".")[2] or "Network"
+        given = ", ".join(f"{name}={value!r}" for name, value in hints.settings.items())
+        told = f"from {hints.settings_from}" if given else "with the settings of training"
         return [
             "import capfix_cli",
-            f"from your_project import Network  # {GAP}: the class that was trained",
+            *(importing or [f"from your_project import Network  # {GAP}: the class of training"]),
             "",
             "",
             "def load(checkpoint, device):",
-            f"    network = Network()  # {GAP}: with the settings of training",
+            f"    network = {network}({given})  # {GAP}: {told}",
             "    capfix_cli.load_weights(checkpoint, network=network.to(device))",
+            *scaler,
         ]
-    classes = [part.title().replace("_", "") for part in parts]
+    known_parts = {part: hints.classes.get(part, "") for part in parts}
+    classes = [
+        name.rpartition(".")[2] or part.title().replace("_", "")
+        for part, name in known_parts.items()
+    ]
+    unknown = [made for made, name in zip(classes, known_parts.values(), strict=True) if not name]
     built = [
         f"    {part} = {made}().to(device)  # {GAP}: with the settings of training"
         for part, made in zip(parts, classes, strict=True)
@@ -111,12 +132,14 @@ def _built(parts: Sequence[str]) -> list[str]:
         "from torch import nn",
         "",
         "import capfix_cli",
-        f"from your_project import {', '.join(classes)}  # {GAP}: the classes that were trained",
+        *imported([name for name in known_parts.values() if name]),
+        *([f"from your_project import {', '.join(unknown)}  # {GAP}: of training"] * bool(unknown)),
         "",
         "",
         "def load(checkpoint, device):",
         *built,
         f"    capfix_cli.load_weights(checkpoint, {', '.join(f'{p}={p}' for p in parts)})",
+        *scaler,
     ]
 
 
@@ -141,7 +164,11 @@ def _encoder(parts: Sequence[str], method: str) -> str:
 
 def _all_at_once(parts: Sequence[str]) -> list[str]:
     network = f"lambda x: {parts[-1]}({parts[0]}(x))" if parts else "network"
-    return [f"        encoder={network},  # {GAP}: features [B, frames, F] -> scores [B, T, V]"]
+    return [
+        f"        # {GAP}: no part that takes words was found; where words are fed back this is",
+        "        # the wrong class: capfix_cli.RecurrentCaptioner or EncodeDecodeCaptioner.",
+        f"        encoder={network},  # {GAP}: features [B, frames, F] -> scores [B, T, V]",
+    ]
 
 
 def _encode_decode(parts: Sequence[str]) -> list[str]:
@@ -165,7 +192,8 @@ def _recurrent(facts: Mapping[str, Fact], tensors: Tensors, parts: Sequence[str]
     if conditioning == "additive-attention":
         names = [re.sub(r"(att[^.]*)\..*$", r"\1", n, flags=re.I) for n in lone_attention(tensors)]
         place = _place(names[0], parts) if names else "network.decoder.attention"
-        rows.append('        conditioning="attention",')
+        rows.append(f'        conditioning="attention",  # {GAP}: by the names of its parts alone')
+        rows += _combined(tensors)
         rows.append(f"        attention={place},  # {GAP}: (memory, hidden) -> [B, C]")
         return rows + _first_state(tensors, parts)
     if conditioning == "concatenated":
@@ -176,6 +204,17 @@ def _recurrent(facts: Mapping[str, Fact], tensors: Tensors, parts: Sequence[str]
     rows.append(f'        conditioning="initial-state",  # {GAP}: {told}')
     state = f"        first_state=lambda memory: memory,  # {GAP}: memory -> [B, H]"
     return rows + (_first_state(tensors, parts) or [state])
+
+
+def _combined(tensors: Tensors) -> list[str]:
+    """Point to what joins a word with the context before the recurrence, as PyTorch's tutorial."""
+    place = next((n.rpartition(".")[0] for n in tensors if "attn_combine" in n), None)
+    if place is None:
+        return []
+    return [
+        f"        # {GAP}: {place} joins word and context before the recurrence, which this class",
+        "        # does not do: capfix diagnose --network FILE:CLASS derives it from the class.",
+    ]
 
 
 def _named_parts(
@@ -191,9 +230,10 @@ def _named_parts(
         heads = []
         rows.append(f"        embedding=network.embedding,  # {GAP}: its name")
     rnn = _place(decoder.recurrent[-1].stack, parts)
-    rows.append(
-        f"        rnn={rnn},  # {decoder.recurrent[-1].kind}, {decoder.recurrent[-1].width}"
-    )
+    last = decoder.recurrent[-1]
+    cells = len({layer.stack for layer in decoder.recurrent})
+    several = f"  {GAP}: one of {cells} recurrences, and this class steps one" if cells > 1 else ""
+    rows.append(f"        rnn={rnn},  # {last.kind}, {last.width}{several}")
     if heads:
         head = _place(heads[-1].name.rpartition(".")[0], parts)
         rows.append(f"        output={head},  # {list(heads[-1].shape)}")
@@ -213,7 +253,10 @@ def _first_state(tensors: Tensors, parts: Sequence[str]) -> list[str]:
     return [f"        first_state=lambda memory: {state},  # {GAP}: memory -> the first state"]
 
 
-def _vocabulary(found: Inspection) -> list[str]:
+def _vocabulary(found: Inspection, hints: Hints) -> list[str]:
+    if found.vocabulary is None and hints.words:
+        read = f"capfix_cli.load_vocabulary({hints.words!r})"
+        return [f"        vocabulary={read},  # {GAP}: the path that {hints.words_from} names"]
     if found.vocabulary is None:
         read = 'capfix_cli.load_vocabulary("words.json")'
         return [f"        vocabulary={read},  # {GAP}: or --vocabulary FILE"]
@@ -234,7 +277,11 @@ def _front_end(facts: Mapping[str, Fact], tensors: Tensors) -> list[str]:
         place = stored.partition(":")[0]
         return [f"        sample_rate={rate},{gap}", f"        # It takes waveforms: {place}."]
     bands = _known(facts, "features.n_mels")
-    seen = "; ".join(_evidence(facts, "features.n_mels")) if bands != "..." else f"{GAP}: mel bands"
+    seen = "; ".join(_evidence(facts, "features.n_mels"))
+    if bands == "...":
+        guess = facts.get("features.n_mels")
+        maybe = f"; perhaps {guess.value} ({seen})" if guess is not None and seen else ""
+        seen = f"{GAP}: mel bands{maybe}"
     return [
         f"        # {GAP}: the features of training; wrong ones look like a collapsed model.",
         "        front_end=capfix_cli.LogMelFrontEnd(",
@@ -249,7 +296,9 @@ def _front_end(facts: Mapping[str, Fact], tensors: Tensors) -> list[str]:
 
 def _known(facts: Mapping[str, Fact], name: str) -> str:
     fact = facts.get(name)
-    return "..." if fact is None or fact.value is None else str(fact.value)
+    return (
+        "..." if fact is None or fact.value is None or fact.confidence < SURE else str(fact.value)
+    )
 
 
 def _evidence(facts: Mapping[str, Fact], name: str) -> tuple[str, ...]:

@@ -1,12 +1,15 @@
-"""A user's own adapter: ``--adapter FILE.py:FACTORY``, or the name of an installed one."""
+"""A user's own adapter: ``--adapter FILE.py[:FACTORY]``, or the name of an installed one."""
 
 from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from importlib.abc import MetaPathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -25,11 +28,12 @@ REQUIRED = ("sample_rate", "vocabulary", "bos_id", "eos_id")
 def load_with_adapter(adapter: str, checkpoint: str, device: str) -> Captioner:
     """Call ``FACTORY(checkpoint, device)`` of an adapter file or an installed plugin.
 
+    A file without a factory's name is asked for the only one that it has.
+
     Raises:
         CapfixError: no such file, plugin or factory, the factory failed, or gave no Captioner.
     """
-    file, colon, _ = adapter.rpartition(":")
-    from_file = bool(colon) and file.endswith(".py")
+    from_file = file_of(adapter) is not None
     # What models print while they are built belongs to no result.
     with contextlib.redirect_stdout(sys.stderr):
         function = _from_file(adapter) if from_file else _installed(adapter)
@@ -42,9 +46,18 @@ def load_with_adapter(adapter: str, checkpoint: str, device: str) -> Captioner:
     return _checked(captioner, adapter)
 
 
+def file_of(adapter: str) -> str | None:
+    """Give the file of ``FILE.py:FACTORY`` or ``FILE.py``; None for an installed adapter's name."""
+    file = adapter.rpartition(":")[0] or adapter
+    return adapter if adapter.endswith(".py") else file if file.endswith(".py") else None
+
+
 def _from_file(adapter: str) -> Factory:
-    file, _, factory = adapter.rpartition(":")
+    file = file_of(adapter) or adapter
     module = _import(Path(file))
+    if adapter == file:
+        return _only_factory(module, file)
+    factory = adapter.rpartition(":")[2]
     function = getattr(module, factory, None)
     if callable(function):
         found: Factory = function
@@ -61,6 +74,43 @@ def _from_file(adapter: str) -> Factory:
     )
 
 
+def _only_factory(module: ModuleType, file: str) -> Factory:
+    """Give the one function of a file that can be called with a checkpoint and a device.
+
+    Raises:
+        CapfixError: none, or several of which none is called ``load``.
+    """
+    found: dict[str, Factory] = {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, FunctionType)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+        and _takes_two(value)
+    }
+    chosen = "load" if "load" in found else next(iter(found), "")
+    if len(found) == 1 or chosen == "load":
+        return found[chosen]
+    if not found:
+        raise CapfixError(
+            f"{file} has no function that takes a checkpoint and a device.",
+            "Define it: def load(checkpoint, device)",
+        )
+    raise CapfixError(
+        f"{file} has {len(found)} functions that take a checkpoint and a device:"
+        f" {', '.join(list(found)[:4])}.",
+        f"Name one: --adapter {file}:{chosen}",
+    )
+
+
+def _takes_two(function: FunctionType) -> bool:
+    try:
+        inspect.signature(function).bind("checkpoint", "device")
+    except TypeError:
+        return False
+    return True
+
+
 def installed() -> dict[str, EntryPoint]:
     """The adapters that installed packages offer, by name."""
     return {point.name: point for point in entry_points(group=GROUP)}
@@ -71,10 +121,10 @@ def _installed(name: str) -> Factory:
     if name not in found:
         near = nearest(name, found)
         known = f"Installed: {', '.join(sorted(found))}." if found else "None is installed."
-        if ":" in name or name.endswith(".py"):
+        if ":" in name:
             raise CapfixError(
                 f"The adapter {name!r} is not FILE.py:FACTORY.",
-                f"For example: --adapter {name if name.endswith('.py') else 'my_adapter.py'}:load",
+                "For example: --adapter my_adapter.py:load",
             )
         hint = f"Did you mean {near}?" if near else f"Give FILE.py:FACTORY. {known}"
         raise CapfixError(f"{name!r} is neither FILE.py:FACTORY nor an installed adapter.", hint)
@@ -101,7 +151,7 @@ def attribute_adapter_errors(adapter: str | None) -> Iterator[None]:
     except CapfixError:
         raise
     except Exception as error:
-        file = adapter.rpartition(":")[0]
+        file = file_of(adapter) or ""
         frames = traceback.extract_tb(error.__traceback__)
         if any(Path(frame.filename).name == Path(file).name for frame in frames):
             raise _failed(adapter, error) from error
@@ -119,6 +169,10 @@ def _import(file: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and pickles look their module up by name
     # An adapter usually stands beside the model's own code.
     sys.path.insert(0, str(file.resolve().parent))
+    if not any(
+        isinstance(one, _BesideAdapter) and one.file == file.resolve() for one in sys.meta_path
+    ):
+        sys.meta_path.insert(0, _BesideAdapter(file.resolve()))
     try:
         spec.loader.exec_module(module)
     except (Exception, SystemExit) as error:
@@ -126,6 +180,25 @@ def _import(file: Path) -> ModuleType:
     finally:
         sys.path.remove(str(file.resolve().parent))
     return module
+
+
+class _BesideAdapter(MetaPathFinder):
+    """Finds the package that an adapter wraps where the adapter's own file has the same name."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Look everywhere but in the adapter's folder; None leaves the search as it was."""
+        if fullname != self.file.stem or path is not None:
+            return None
+        folder = self.file.parent
+        places = [place for place in sys.path if Path(place or ".").resolve() != folder]
+        if Path.cwd() != folder:  # an adapter kept in a folder of the project that it wraps
+            places.append(str(Path.cwd()))
+        return PathFinder.find_spec(fullname, places)
 
 
 def _failed(where: str, error: BaseException, hint: str | None = None) -> CapfixError:
@@ -173,6 +246,9 @@ def _checked(captioner: object, adapter: str) -> Captioner:
             "Give the network, or None.",
         )
     absent = [name for name in REQUIRED if not hasattr(captioner, name)]
+    if captioner.feature_width is not None and "sample_rate" in absent:
+        absent.remove("sample_rate")
+        captioner.sample_rate = 0  # it hears no audio
     own = type(captioner)
     if own.logits is Captioner.logits and own.step is Captioner.step:
         absent.append("logits()")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from capfix_cli.core.text import split_words
+
+BLANK_SECONDS = 10.0  # of silence or noise: AudioCaps' clip length
+NOISE_RMS = 0.1  # of full scale, -20 dBFS: as loud as recordings usually are
 
 Memory = Any  # any nesting of tensors in tuples, lists and dicts
 State = Any
@@ -35,6 +38,9 @@ class Captioner:
             memory of it: row r is of clip r // (rows / clips). Beams and samples of a clip then
             share what they hear; otherwise it is copied for each of them.
         min_samples: shortest clip that gives at least one frame, in samples.
+        feature_width: D of the features [B, T, D] that :meth:`encode_features` takes, by the name
+            of the field where it takes several; a captioner that gives it needs no
+            ``sample_rate``, and then reads features alone.
     """
 
     sample_rate: int
@@ -50,6 +56,7 @@ class Captioner:
     state_batch_dim: int = 0
     shares_memory: bool = False
     min_samples: int = 1
+    feature_width: int | Mapping[str, int] | None = None
 
     def encode(self, waveforms: Tensor, lengths: Tensor) -> Memory:
         """Turn audio into the decoder's memory (* must be given).
@@ -70,8 +77,31 @@ class Captioner:
         raise NotImplementedError(f"{type(self).__name__} does not separate its features")
 
     def encode_features(self, features: Tensor, lengths: Tensor) -> Memory:
-        """Encode what :meth:`features` gave (optional)."""
+        """Encode what :meth:`features` gave, or features that were given in place of audio.
+
+        Args:
+            features: [B, T, D], zero-padded at the end; int64 where they are codes. With several
+                arrays a clip a dict of them by field; a field of one vector a clip is [B, 1, D].
+            lengths: [B] int64, frames of each clip; a dict by field likewise.
+        """
         raise NotImplementedError(f"{type(self).__name__} does not separate its features")
+
+    def blank_audio(self, *, noise: bool, seed: int) -> tuple[Tensor, Tensor]:
+        """Give what stands for "no audio": ten seconds of silence or of noise.
+
+        Args:
+            noise: at -20 dBFS, as loud as recordings usually are; silence otherwise.
+            seed: of the noise.
+
+        Returns:
+            [1, samples] and its length, as :meth:`encode` takes them.
+        """
+        samples = max(self.min_samples, int(BLANK_SECONDS * self.sample_rate))
+        waveform = torch.zeros(1, samples)
+        if noise:
+            generator = torch.Generator().manual_seed(seed)
+            waveform = (NOISE_RMS * torch.randn(1, samples, generator=generator)).clamp(-1, 1)
+        return waveform, torch.tensor([samples])
 
     def logits(self, prefix: Tensor, memory: Memory) -> Tensor:
         """Score the next token (* must be given).
@@ -123,6 +153,13 @@ class Captioner:
         if scores is None:
             raise ValueError(f"{type(self).__name__}.start_prefix() gave no token")
         return scores, state
+
+    def rephrased(self) -> Mapping[str, Captioner]:
+        """Give the same captioner asked in other words, by these (optional).
+
+        They take this one's memories. Only a captioner that is told its task in words has any.
+        """
+        return {}
 
     def forbidden_tokens(self, position: int) -> Sequence[int]:
         """Name tokens that a caption must not have at a place, 0 being its first word."""

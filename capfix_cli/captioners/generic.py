@@ -28,6 +28,7 @@ class Generic(Captioner):
             memory; waveforms where there is no front end.
         vocabulary: words and special ids.
         sample_rate: Hz of what ``encoder`` or ``front_end`` hears; by default the front end's.
+            None for an encoder that takes features in place of audio: give ``feature_width``.
         front_end: waveforms -> features; None where the encoder takes waveforms.
         encoder_takes_lengths: hand it the lengths too.
         settings: other attributes of :class:`Captioner`: ``max_length``, ``memory_batch_dim``, ...
@@ -51,11 +52,12 @@ class Generic(Captioner):
             )
         self.module, self.encoder, self.front_end = module, encoder, front_end
         rate = getattr(front_end, "sample_rate", None) if sample_rate is None else sample_rate
-        if rate is None:
+        if rate is None and settings.get("feature_width") is None:
             raise CapfixError(
-                f"{type(self).__name__} is not told the sample rate.", "Give sample_rate=, in Hz."
+                f"{type(self).__name__} is not told the sample rate.",
+                "Give sample_rate=, in Hz; or feature_width= where the encoder takes features.",
             )
-        self.sample_rate, self.encoder_takes_lengths = rate, encoder_takes_lengths
+        self.sample_rate, self.encoder_takes_lengths = rate or 0, encoder_takes_lengths
         self.vocabulary = vocabulary.words
         self.bos_id, self.eos_id = vocabulary.bos_id, vocabulary.eos_id
         self.pad_id, self.unk_id = vocabulary.pad_id, vocabulary.unk_id

@@ -13,7 +13,8 @@ from torch import nn
 from capfix_cli.captioners.adapters import load_with_adapter
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.contract.contract_check import quick_check
-from capfix_cli.captioners.huggingface import huggingface_folder
+from capfix_cli.captioners.feature_captioner import over_features, refuse_audio
+from capfix_cli.captioners.huggingface import huggingface_folder, peft_folder
 from capfix_cli.captioners.own import own_checkpoint as checkpoint
 from capfix_cli.captioners.own.own_captioner import OwnCaptioner
 from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole, weight_files
@@ -23,6 +24,7 @@ from capfix_cli.checkpoints.opening import open_checkpoint
 from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub
 from capfix_cli.checkpoints.weights import load_module
 from capfix_cli.core.errors import CapfixError
+from capfix_cli.features.feature_set import FeatureSet
 from capfix_cli.schemas.diagnosis_record import ModelSummary
 
 # The fact that a network came in train mode; capfix puts it into eval mode.
@@ -49,8 +51,17 @@ def load(
     adapter: str | None = None,
     device: str = "cpu",
     options: ModelOptions = NO_MODEL_OPTIONS,
+    *,
+    features: FeatureSet | None = None,
 ) -> Loaded:
     """Load a checkpoint safely; only an adapter that the user names runs code of the user's.
+
+    Args:
+        path: of the checkpoint, or the name that an adapter takes.
+        adapter: ``FILE.py:FACTORY`` or None.
+        device: as PyTorch names it.
+        options: what the command line says about the model.
+        features: clips that are given in place of audio: the captioner then reads these.
 
     Raises:
         CapfixError: the device, the file or the adapter cannot be used; the message says why.
@@ -66,6 +77,10 @@ def load(
                 loaded, summary=replace(loaded.summary, facts=known), handed_in_train_mode=True
             )
         module.eval()
+    if features is not None:
+        loaded = replace(loaded, captioner=over_features(loaded.captioner, features))
+    else:
+        refuse_audio(loaded.captioner)
     if loaded.summary.format in {"adapter", "huggingface", "pickle", "network"}:
         wrong = quick_check(loaded.captioner)
         if wrong is not None:
@@ -74,6 +89,20 @@ def load(
                 f"`capfix adapter check {adapter} {path}` tries every clause." if adapter else "",
             )
     return loaded
+
+
+def open_captioner(path: str, adapter: str | None, device: str, options: ModelOptions) -> Captioner:
+    """Load a captioner as :func:`load` does, whatever clauses of the contract it breaks.
+
+    Raises:
+        CapfixError: the device, the file or the adapter cannot be used.
+    """
+    check_device(device)
+    with use(options):
+        captioner = _load(path, adapter, device).captioner
+    if captioner.module is not None:
+        captioner.module.eval()
+    return captioner
 
 
 def _differs_in_training(layer: nn.Module) -> bool:
@@ -101,7 +130,10 @@ def _load(path: str, adapter: str | None, device: str) -> Loaded:
         summary = ModelSummary(path, "adapter", _sha256(path), adapter, facts(captioner, {}))
     elif huggingface_folder.is_folder(path):
         captioner = huggingface_folder.load_folder(path, device)
-        summary = ModelSummary(path, "huggingface", _sha256(path), None, facts(captioner, {}))
+        known = facts(captioner, {})
+        if peft_folder.is_adapter(path):
+            known["weights.adapter_merged_into"] = peft_folder.base_of(path)
+        summary = ModelSummary(path, "huggingface", _sha256(path), None, known)
     elif _needs_code(path) and given().trust:
         return _load_trusted(path)
     else:

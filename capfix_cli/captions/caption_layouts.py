@@ -28,6 +28,7 @@ IDS = (
     *("file_name", "filename", "fname", "file", "audio_file", "audio_id", "youtube_id"),
     *("audiocap_id", "clip_id", "clip", "image_id", "video_id", "sound_id", "image_name"),
     *("video_name", "audio_name", "id", "name", "path"),
+    *("file_path", "filepath", "audio_path"),
 )
 SAID = "caption"  # a column that may hold what a captioner or what a person said
 SEVERAL = ("references", "captions", "mult_references", "refs")  # JSON: a list of texts

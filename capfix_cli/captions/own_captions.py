@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 
 from capfix_cli.core.text import split_words
 from capfix_cli.schemas.identity_record import Identity, Parted
 
+# <unk>, [UNK] and the like, which scripts write or leave out.
+_MARKED = re.compile(r"<[^<> ]*>|\[[^][ ]*\]")
 SHOWN = 5  # clips that part, told in full
 
 
 def compare_captions(yours: Mapping[str, str], capfix: Mapping[str, str], source: str) -> Identity:
     """Compare captions of the clips that both have, word by word.
 
-    Case, punctuation and spacing count for nothing: scripts write the same words in their own ways.
+    Case, punctuation, spacing and marks such as <unk> count for nothing: scripts write the same
+    words in their own ways.
 
     Args:
         yours: clip -> what the user's script says.
@@ -23,7 +27,7 @@ def compare_captions(yours: Mapping[str, str], capfix: Mapping[str, str], source
     parted: list[Parted] = []
     shared = sorted(yours.keys() & capfix.keys())
     for name in shared:
-        first, second = split_words(yours[name]), split_words(capfix[name])
+        first, second = (split_words(_MARKED.sub(" ", text[name])) for text in (yours, capfix))
         if first != second:
             pairs = zip(first, second, strict=False)
             same = next((i for i, (a, b) in enumerate(pairs) if a != b), None)

@@ -7,18 +7,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from capfix_cli.checkpoints.inspection import words_of
 from capfix_cli.checkpoints.model_options import given
 from capfix_cli.checkpoints.word_files import read_words
+from capfix_cli.checkpoints.word_maps import words_of
 from capfix_cli.core.errors import CapfixError
 
 # Names by which special tokens go, the field's commonest first.
 NAMES = {
-    "bos": ("<bos>", "<sos>", "<start>", "<s>", "[bos]", "[sos]", "[cls]", "<|startoftext|>"),
-    "eos": ("<eos>", "<end>", "</s>", "[eos]", "[sep]", "<|endoftext|>"),
-    "pad": ("<pad>", "[pad]", "<blank>"),
-    "unk": ("<unk>", "[unk]", "<oov>"),
+    "bos": (
+        *("<bos>", "<sos>", "<start>", "<s>", "[bos]", "[sos]", "[cls]", "<|startoftext|>"),
+        *("startseq", "<startseq>", "startofseq", "<bos_token>", "<start_token>", "<go>"),
+    ),
+    "eos": (
+        *("<eos>", "<end>", "</s>", "[eos]", "[sep]", "<|endoftext|>"),
+        *("endseq", "<endseq>", "endofseq", "<eos_token>", "<end_token>", "<stop>"),
+    ),
+    "pad": ("<pad>", "[pad]", "<blank>", "<padding>", "<null>"),
+    "unk": ("<unk>", "[unk]", "<oov>", "<unknown>"),
 }
+# The same without brackets, which may be words as well: they count among the first or last ids
+# alone, and only where both ends of a caption are there.
+BARE = {
+    "bos": ("bos", "sos", "start"),
+    "eos": ("eos", "end"),
+    "pad": ("pad",),
+    "unk": ("unk",),
+}
+OUTERMOST = 4  # ids at either end that vocabularies keep for special tokens
 
 
 @dataclass(frozen=True)
@@ -55,8 +70,9 @@ def load_vocabulary(
 
     Args:
         source: a checkpoint that holds one, a file (JSON word map either way round, JSON list,
-            ``tokenizer.json``, text with a word a line, CSV of words and ids, pickled list or map),
-            or the words.
+            ``tokenizer.json``, text with a word a line, CSV of words and ids, a SentencePiece
+            model, a pickled list, map, pair of maps, or object that holds them), or the words.
+            Where ids begin at 1, row 0 is taken for padding.
         bos: name or id of the token that opens a caption, where its name does not tell.
         eos: of the one that ends it.
         pad: of the one that fills batches.
@@ -75,6 +91,7 @@ def load_vocabulary(
             "Give a word list or word map with --vocabulary FILE.",
         )
     words = _in_order(ids, place)
+    ids = {word: id_ for id_, word in enumerate(words)}
     chosen = {
         "bos": _special("bos", options.bos if options.bos is not None else bos, ids, place),
         "eos": _special("eos", options.eos if options.eos is not None else eos, ids, place),
@@ -97,7 +114,8 @@ def _special(kind: str, told: str | int | None, ids: Mapping[str, int], place: s
     """Find a special token by what was told, else by its usual names."""
     if told is None:
         lower = {word.lower(): id_ for word, id_ in ids.items()}
-        return next((lower[name] for name in NAMES[kind] if name in lower), None)
+        found = next((lower[name] for name in NAMES[kind] if name in lower), None)
+        return found if found is not None else _bare(kind, lower)
     if isinstance(told, str) and told in ids:
         return ids[told]
     text = str(told)
@@ -109,6 +127,15 @@ def _special(kind: str, told: str | int | None, ids: Mapping[str, int], place: s
     )
 
 
+def _bare(kind: str, lower: Mapping[str, int]) -> int | None:
+    outer = {
+        word: id_ for word, id_ in lower.items() if id_ < OUTERMOST or id_ >= len(lower) - OUTERMOST
+    }
+    if not all(any(name in outer for name in BARE[end]) for end in ("bos", "eos")):
+        return None
+    return next((outer[name] for name in BARE[kind] if name in outer), None)
+
+
 def _in_order(ids: Mapping[str, int], place: str) -> tuple[str, ...]:
     """Put words in the order of their ids; gaps and doubles would shift every word."""
     by_id = {id_: word for word, id_ in ids.items()}
@@ -117,6 +144,9 @@ def _in_order(ids: Mapping[str, int], place: str) -> tuple[str, ...]:
             f"In {place} {len(ids) - len(by_id)} tokens share an id with another.",
             "Every token needs an id of its own.",
         )
+    if min(by_id) == 1 and max(by_id) == len(by_id):
+        # Keras and many scripts count words from 1: row 0 of the network is padding.
+        by_id[0] = next(name for name in ("<pad>", "<row 0>") if name not in ids)
     gaps = [id_ for id_ in range(len(by_id)) if id_ not in by_id]
     if gaps:
         raise CapfixError(

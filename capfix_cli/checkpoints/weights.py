@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import pickle
 import re
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from capfix_cli.checkpoints.formats.checkpoint_content import Content
 from capfix_cli.checkpoints.formats.checkpoint_folder import weight_files
 from capfix_cli.checkpoints.formats.file_format import read_content
 from capfix_cli.checkpoints.formats.network_keys import is_whole, part_name
+from capfix_cli.checkpoints.formats.tensor_info import TensorInfo
 from capfix_cli.checkpoints.model_options import given
 from capfix_cli.checkpoints.opening import open_checkpoint
 from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub, is_dangerous
+from capfix_cli.checkpoints.safe_pickle.stub_contents import mapping_of
+from capfix_cli.checkpoints.stored_tensors import stored_tensors
 from capfix_cli.core.errors import CapfixError
 
 PREFIXES = ("module.", "model.", "_orig_mod.")  # DataParallel, Lightning, torch.compile
+_TENSOR = (Tensor, TensorInfo)
 PRIVATE = ("_parameters", "_buffers", "_modules")
 
 
@@ -68,13 +74,12 @@ def _fill(
     part = {key[len(name) + 1 :]: t for key, t in weights.items() if key.startswith(f"{name}.")}
     if alone and len(own.keys() & part.keys()) <= len(own.keys() & weights.keys()):
         part = dict(weights)
-    wrong = [f"{key} is missing" for key in own if key not in part]
-    wrong += [
-        f"{key} is {list(part[key].shape)}, not {list(tensor.shape)}"
-        for key, tensor in own.items()
-        if key in part and part[key].shape != tensor.shape
-    ]
-    wrong += [f"{key} has no place in it" for key in part if key not in own]
+    wrong = _misfits(own, part)
+    if wrong:
+        prefix = _prefix_that_fits(own, name, weights, checkpoint)
+        if prefix is not None:
+            part = {k[len(prefix) :]: t for k, t in weights.items() if k.startswith(prefix)}
+            wrong = _misfits(own, part)
     if wrong:
         more = f" and {len(wrong) - 3} more" if len(wrong) > 3 else ""
         raise CapfixError(
@@ -86,9 +91,66 @@ def _fill(
     module.eval()
 
 
+def _misfits(own: Mapping[str, Tensor], part: Mapping[str, Tensor]) -> list[str]:
+    """Say of each tensor that is missing, misshapen or of no use what it is."""
+    wrong = [f"{key} is missing" for key in own if key not in part]
+    wrong += [
+        f"{key} is {list(part[key].shape)}, not {list(tensor.shape)}"
+        for key, tensor in own.items()
+        if key in part and part[key].shape != tensor.shape
+    ]
+    return wrong + [f"{key} has no place in it" for key in part if key not in own]
+
+
+def _prefix_that_fits(
+    own: Mapping[str, Tensor], name: str, weights: Mapping[str, Tensor], checkpoint: str
+) -> str | None:
+    """Find the prefix under which a module lies whole, whatever its wrapper called it.
+
+    Lightning keeps a network under the name of an attribute: ``net.``, ``captioner.model.``.
+
+    Raises:
+        CapfixError: it lies there twice with other numbers, as a student and its teacher do.
+    """
+    first = next(iter(own), None)
+    if first is None:
+        return None
+    ends = [key[: -len(first)] for key in weights if key.endswith(f".{first}")]
+    fits = [
+        prefix
+        for prefix in ends
+        if all(
+            f"{prefix}{key}" in weights and weights[f"{prefix}{key}"].shape == tensor.shape
+            for key, tensor in own.items()
+        )
+    ]
+    fits = [prefix for prefix in fits if prefix.endswith(f"{name}.")] or fits
+    if len(fits) < 2:
+        return fits[0] if fits else None
+    same = all(
+        torch.equal(weights[f"{fits[0]}{key}"], weights[f"{prefix}{key}"])
+        for prefix in fits[1:]
+        for key in own
+    )
+    if same:
+        return fits[0]
+    raise CapfixError(
+        f"{checkpoint} holds the {_places(fits)}: which of them {name!r} is cannot be told.",
+        "Load one: capfix_cli.load_weights(checkpoint) gives all tensors by name.",
+    )
+
+
+def _places(prefixes: Sequence[str]) -> str:
+    """``["student.", "teacher."]`` -> ``network under student. and under teacher.``."""
+    return f"network under {' and under '.join(prefixes[:3])}"
+
+
 def _of_file(path: str) -> dict[str, Tensor]:
     data = _open(path)
-    found = _state_dict(data)
+    if isinstance(data, Content):
+        found = stored_tensors(_state_dict(data.value), data)
+    else:
+        found = _state_dict(data)
     if not found:
         raise CapfixError(
             f"{path} holds no weights that can be found.",
@@ -107,8 +169,15 @@ def _open(path: str) -> Any:
         )
     if content.format == "safetensors":
         return open_checkpoint(path).data
-    with stub_unknown_globals(content.imports):
-        return open_checkpoint(path).data
+    try:
+        with stub_unknown_globals(content.imports):
+            return open_checkpoint(path).data
+    except CapfixError as error:
+        # Settings of classes that PyTorch's reader does not fill: capfix's own fills none either,
+        # but it passes over them, and knows where the tensors lie.
+        if not isinstance(error.__cause__, pickle.UnpicklingError) or not content.tensors:
+            raise
+        return content
 
 
 @contextlib.contextmanager
@@ -138,13 +207,20 @@ _PLAIN: dict[str, Any] = {
 _PLAIN_GLOBALS: list[Any] = [(kind, name) for name, kind in _PLAIN.items()]
 
 
-def _state_dict(data: Any) -> dict[str, Tensor]:
-    """Find the model's tensors: bare, under a usual key, in parts, or in a pickled module."""
+def _state_dict(data: Any) -> dict[str, Any]:
+    """Find the model's tensors: bare, under a usual key, in parts, or in a pickled module.
+
+    Returns:
+        name -> tensor, or its description where ``data`` is an inert reading.
+    """
     if isinstance(data, Stub):
-        return _of_module(data, "")
+        module = _of_module(data, "")
+        if module:
+            return module
+        data = mapping_of(data)
     if not isinstance(data, Mapping):
         return {}
-    tensors = {str(key): item for key, item in data.items() if isinstance(item, Tensor)}
+    tensors = {str(key): item for key, item in data.items() if isinstance(item, _TENSOR)}
     for key, item in data.items():
         if is_whole(key):
             inner = _state_dict(item)
@@ -152,7 +228,7 @@ def _state_dict(data: Any) -> dict[str, Tensor]:
                 return inner
     if tensors:
         return tensors
-    parts: dict[str, Tensor] = {}
+    parts: dict[str, Any] = {}
     for key, item in data.items():
         name = part_name(key)
         if name is not None and isinstance(item, Mapping | Stub):
@@ -161,17 +237,17 @@ def _state_dict(data: Any) -> dict[str, Tensor]:
     return parts
 
 
-def _of_module(stub: Stub, place: str, depth: int = 0) -> dict[str, Tensor]:
+def _of_module(stub: Stub, place: str, depth: int = 0) -> dict[str, Any]:
     """Gather a pickled module's tensors from its stubs: what its state_dict() would give."""
     state = stub.__dict__.get("state")
     if not isinstance(state, Mapping) or depth > 64:
         return {}
-    found: dict[str, Tensor] = {}
+    found: dict[str, Any] = {}
     fleeting = state.get("_non_persistent_buffers_set") or ()
     for kind in PRIVATE[:2]:
         for name, tensor in (state.get(kind) or {}).items():
-            if isinstance(tensor, Tensor) and name not in fleeting:
-                found[f"{place}{name}"] = tensor.detach()
+            if isinstance(tensor, _TENSOR) and name not in fleeting:
+                found[f"{place}{name}"] = tensor.detach() if isinstance(tensor, Tensor) else tensor
     for name, inner in (state.get("_modules") or {}).items():
         if isinstance(inner, Stub):
             found |= _of_module(inner, f"{place}{name}.", depth + 1)

@@ -7,11 +7,18 @@ import json
 from pathlib import Path
 from typing import Any
 
-from capfix_cli.checkpoints.formats.file_format import is_pickle, read_content
-from capfix_cli.checkpoints.inspection import find_words, words_of
+from capfix_cli.checkpoints.formats.file_format import (
+    is_compressed_pickle,
+    is_pickle,
+    read_content,
+)
+from capfix_cli.checkpoints.sentence_pieces import read_pieces
+from capfix_cli.checkpoints.word_maps import find_any, find_named, words_of
 from capfix_cli.core.errors import CapfixError
 
 LARGEST = 64 * 2**20  # bytes of a vocabulary file; word maps stay below a tenth of it
+# What tokenizers' folders call their vocabularies, the fullest first.
+IN_FOLDERS = ("tokenizer.json", "vocab.json", "vocab.txt", "spiece.model", "tokenizer.model")
 LONGEST_ID = 9  # digits
 ID_COLUMNS = {"id", "ids", "idx", "index", "token_id", "word_id", "number"}
 
@@ -24,21 +31,22 @@ def read_words(path: Path) -> dict[str, int] | None:
     """
     if not path.exists():
         raise CapfixError(f"There is no vocabulary file {path}.", "Check the path.")
-    if path.is_dir():
-        path = path / "tokenizer.json"
-        if not path.exists():
-            raise CapfixError(f"{path.parent} holds no tokenizer.json.", "Give the file itself.")
+    path = _in_folder(path) if path.is_dir() else path
     try:
         with path.open("rb") as file:
             pickled = is_pickle(file)
             head = file.read(16)
+        pickled = pickled or is_compressed_pickle(path)
         if pickled or head[:2] == b"PK" or head[8:9] == b"{":
             content = read_content(path)
             if content.refused:
                 raise CapfixError(
                     f"{path} was refused: {content.refused}.", "Save the words as JSON."
                 )
-            return words_of(content.value) or find_words(content.value)
+            return _words_in(content.value)
+        pieces = read_pieces(path)
+        if pieces is not None:
+            return pieces
         if path.stat().st_size > LARGEST:
             raise CapfixError(f"{path} is too large for a vocabulary.", "Give the word list alone.")
         text = path.read_text("utf-8-sig")  # some editors put a byte order mark first
@@ -49,6 +57,26 @@ def read_words(path: Path) -> dict[str, int] | None:
     if path.suffix == ".json" or text.lstrip()[:1] in {"{", "["}:
         return _from_json(text, path)
     return _from_lines(text, path)
+
+
+def _in_folder(folder: Path) -> Path:
+    """Find the vocabulary of a tokenizer's folder.
+
+    Raises:
+        CapfixError: none of the usual files is there.
+    """
+    found = next((folder / name for name in IN_FOLDERS if (folder / name).exists()), None)
+    if found is None:
+        raise CapfixError(
+            f"{folder} holds none of {', '.join(IN_FOLDERS)}.", "Give the file itself."
+        )
+    return found
+
+
+def _words_in(value: Any) -> dict[str, int] | None:
+    """Read the words that a file holds: alone, under a usual name, or as its only map."""
+    named = find_named(value)
+    return words_of(value) or (None if named is None else named[1]) or find_any(value)
 
 
 def _from_lines(text: str, path: Path) -> dict[str, int]:
@@ -132,7 +160,7 @@ def _from_json(text: str, path: Path) -> dict[str, int] | None:
             return ids
         if data and all(key.isdigit() for key in data):
             data = {int(key): value for key, value in data.items()}
-    return words_of(data) or find_words(data)
+    return _words_in(data)
 
 
 def _scored(rows: Any) -> dict[str, int] | None:

@@ -36,16 +36,32 @@ def not_empty(context: typer.Context, option: typer.CallbackParam, value: str | 
 
 AdapterOption = Annotated[
     str | None,
-    typer.Option("--adapter", metavar="FILE.py:FACTORY", help="Your own loader of the model."),
+    typer.Option("--adapter", metavar="FILE.py[:FACTORY]", help="Your own loader of the model."),
 ]
 AudioOption = Annotated[
-    str, typer.Option("--audio", metavar="PATH", callback=not_empty, help=AUDIO_HELP)
+    str | None, typer.Option("--audio", metavar="PATH", callback=not_empty, help=AUDIO_HELP)
 ]
 TrainAudioOption = Annotated[
     str | None,
     typer.Option(
         "--train-audio", metavar="PATH", callback=not_empty, help="The clips of --train-captions."
     ),
+]
+FeaturesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--features",
+        metavar="PATH",
+        help="Features in place of audio: files of arrays; twice for two arrays a clip.",
+    ),
+]
+FeatureFieldOption = Annotated[
+    str | None,
+    typer.Option("--feature-field", metavar="NAME", help="Which of a clip's arrays; or several."),
+]
+TrainingConfigOption = Annotated[
+    str | None,
+    typer.Option("--training-config", metavar="YAML", help="Settings it was trained with."),
 ]
 VocabularyOption = Annotated[
     str | None,
@@ -91,6 +107,18 @@ OwnGenerateOption = Annotated[
     str | None,
     typer.Option(
         "--generate", metavar="MODULE:FUNCTION", help="Your own captioning, run and compared."
+    ),
+]
+OwnLossOption = Annotated[
+    str | None,
+    typer.Option(
+        "--loss", metavar="NUMBER", help="Your training's loss of --references: compared."
+    ),
+]
+ClipsToCompareOption = Annotated[
+    str | None,
+    typer.Option(
+        "--audio", metavar="PATH", callback=not_empty, help="Clips that captions are compared on."
     ),
 ]
 TrustOption = Annotated[
@@ -153,6 +181,25 @@ def about_model(model: str | None, given: ModelOptions) -> ModelOptions:
         imports = ", ".join(read_whole(model).imports) or "nothing"
         typer.echo(f"--trust: {model} imports {imports}", err=True)
     return given
+
+
+def one_source(
+    audio: str | None, features: list[str] | None, field: str | None, *, needed: bool = True
+) -> tuple[str, ...]:
+    """See that clips are audio or features, and give the paths of the features.
+
+    Raises:
+        CapfixError: both, or neither where one is needed, or a field of audio.
+    """
+    if audio is not None and features:
+        raise CapfixError("Clips are audio or features, not both.", "Leave --audio or --features.")
+    if field is not None and not features:
+        raise CapfixError("--feature-field is of features.", "Add --features PATH.")
+    if needed and audio is None and not features:
+        raise CapfixError(
+            "Missing option '--audio' or '--features'.", "Give the clips: --audio PATH."
+        )
+    return tuple(features or ())
 
 
 def settings(

@@ -19,20 +19,19 @@ if TYPE_CHECKING:
 @text.with_text_options
 def command(
     context: typer.Context,
-    audio: options.AudioOption,
     model: Annotated[
         str | None, typer.Argument(help="A checkpoint, if one is run.", show_default=False)
     ] = None,
+    audio: options.AudioOption = None,
+    features: options.FeaturesOption = None,
+    feature_field: options.FeatureFieldOption = None,
     references: options.ReferencesOption = None,
     train_captions: Annotated[
         str | None,
         typer.Option("--train-captions", metavar="CSV", help="Captions that it was trained on."),
     ] = None,
     train_audio: options.TrainAudioOption = None,
-    training_config: Annotated[
-        str | None,
-        typer.Option("--training-config", metavar="YAML", help="Settings it was trained with."),
-    ] = None,
+    training_config: options.TrainingConfigOption = None,
     network: options.NetworkOption = None,
     network_args: options.NetworkArgsOption = None,
     front_end: options.FrontEndOption = None,
@@ -55,8 +54,8 @@ def command(
 ) -> None:
     """Find out what is wrong with a captioner, and what repairs it."""
     verdicts = options.parse_verdicts(fail_on)
-    if train_audio is not None and train_captions is None:
-        raise CapfixError("--train-audio needs captions.", "Add --train-captions CSV.")
+    arrays = options.one_source(audio, features, feature_field)
+    _check_training(train_audio, train_captions, arrays)
     source = text.source_of(context)
     text.needs_model(model, source)
     with Watcher(quiet=quiet, first=text.opens_with(source)) as progress:
@@ -65,16 +64,31 @@ def command(
         given = replace(options.model_options(context), source=source)
         given = options.about_model(model, given)
         settings = replace(
-            options.settings(adapter, device, batch_size, seed, references, given),
+            options.settings(adapter, device, batch_size, seed, references),
+            model=options.about_model(model, given),
             train_captions=train_captions,
             train_audio=train_audio,
             training_config=training_config,
             own_captions=captions,
             own_generate=generate,
+            features=arrays,
+            feature_field=feature_field,
         )
-        diagnosis = pipeline.diagnose(model, audio, settings, progress)
+        diagnosis = pipeline.diagnose(model, audio or "", settings, progress)
     _show(diagnosis, as_json=as_json, quiet=quiet)
     options.fail_on(diagnosis, verdicts)
+
+
+def _check_training(audio: str | None, captions: str | None, features: tuple[str, ...]) -> None:
+    """Refuse audio of training that nothing can be made of.
+
+    Raises:
+        CapfixError: without captions, or beside features.
+    """
+    if audio is not None and captions is None:
+        raise CapfixError("--train-audio needs captions.", "Add --train-captions CSV.")
+    if audio is not None and features:
+        raise CapfixError("--train-audio is audio, and clips are features.", "Leave it out.")
 
 
 def _show(diagnosis: Diagnosis, *, as_json: bool, quiet: bool) -> None:

@@ -31,6 +31,8 @@ def command(
     context: typer.Context,
     model: options.ModelOrLatest = None,
     audio: options.AudioOrLatest = None,
+    features: options.FeaturesOption = None,
+    feature_field: options.FeatureFieldOption = None,
     temperature: options.TemperatureOption = None,
     top_k: options.TopKOption = None,
     top_p: options.TopPOption = None,
@@ -76,7 +78,9 @@ def command(
     chosen = options.decoding_of(context, decoding)
     speaks = _speaks(output)
     quiet = quiet or not speaks
-    work = complete(GenerateInputs(model, audio, adapter, given, chosen), quiet=quiet)
+    arrays = options.one_source(audio, features, feature_field, needed=False)
+    asked = GenerateInputs(model, audio, adapter, given, chosen, arrays, feature_field)
+    work = complete(asked, quiet=quiet)
     _generate(work, output, device, batch_size, seed, as_json=as_json, quiet=quiet, speaks=speaks)
 
 
@@ -108,9 +112,13 @@ def _generate(
             delivery = Delivery(target)
             _deliver_to(delivery, table, rows if as_json else None)
             given = options.about_model(work.model, work.given)
-            settings = options.settings(work.adapter, device, batch_size, seed, None, given)
+            settings = replace(
+                options.settings(work.adapter, device, batch_size, seed, None, given),
+                features=work.features,
+                feature_field=work.feature_field,
+            )
             generated = pipeline.generate(
-                *(work.model, str(work.audio), work.options, settings, progress),
+                *(work.model, work.clips, work.options, settings, progress),
                 delivery=delivery,
             )
     except KeyboardInterrupt:
@@ -157,8 +165,11 @@ def _check(target: Path, work: GenerateInputs, seed: int) -> None:
     from capfix_cli.generation.partial_output import check_output, check_parts
 
     check_output(target)
-    model, audio = work.name, str(work.audio)
-    made = build_manifest(model, audio, work.options, seed, work.adapter, given=work.given)
+    made = build_manifest(
+        *(work.name, work.clips, work.options, seed, work.adapter),
+        given=work.given,
+        feature_field=work.feature_field,
+    )
     check_parts(target, made)
 
 

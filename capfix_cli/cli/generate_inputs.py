@@ -27,6 +27,8 @@ class GenerateInputs:
         adapter: ``FILE.py:FACTORY`` or None.
         given: what is said about the model.
         decoding: None where nothing says how.
+        features: paths of features in place of audio.
+        feature_field: which of a clip's arrays are its features.
         found_by: words on where the decoding comes from, if not from the command line.
     """
 
@@ -35,7 +37,14 @@ class GenerateInputs:
     adapter: str | None
     given: ModelOptions
     decoding: DecodingOptions | None = None
+    features: tuple[str, ...] = ()
+    feature_field: str | None = None
     found_by: str = ""
+
+    @property
+    def clips(self) -> str:
+        """Where the clips are, as a set of them is called."""
+        return " and ".join(self.features) if self.features else str(self.audio)
 
     @property
     def named(self) -> bool:
@@ -66,7 +75,7 @@ def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
     """
     from capfix_cli.audio.audio_sources import PIPED
 
-    if work.named and work.audio is not None:
+    if work.named and (work.audio is not None or work.features):
         return work if work.decoding is not None else _with_best(work, _own_run(work))
     run = _latest("" if work.named else None, work.audio)
     known = run.command()
@@ -79,14 +88,17 @@ def complete(work: GenerateInputs, *, quiet: bool) -> GenerateInputs:
             adapter=work.adapter or known.get("adapter"),
             given=replace(work.given.filled_from(told), source=source),
         )
+    if not work.features and work.audio is None and known.get("features"):
+        field = work.feature_field or known.get("feature_field")
+        work = replace(work, features=tuple(known["features"]), feature_field=field)
     audio = work.audio or str(known["audio"])
-    if audio == PIPED:
+    if not work.features and audio == PIPED:
         raise CapfixError(
             f"The clips of the run {run.id} came through a pipe.", "Give --audio again."
         )
     work = replace(work, audio=audio)
     if not quiet:
-        typer.echo(f"Run {run.id}: {work.name} on {work.audio}", err=True)
+        typer.echo(f"Run {run.id}: {work.name} on {work.clips}", err=True)
     return _with_best(work, run) if work.decoding is None and _is_of(run, work) else work
 
 

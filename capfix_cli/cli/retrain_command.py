@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -31,6 +32,12 @@ TestAudioOption = Annotated[
         metavar="PATH",
         callback=options.not_empty,
         help="Clips to diagnose on; the run's if none.",
+    ),
+]
+TestFeaturesOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--test-features", metavar="PATH", help="Features to diagnose on; the run's if none."
     ),
 ]
 ModelOption = Annotated[
@@ -70,6 +77,9 @@ def command(
     captions: CaptionsOption = None,
     audio: TrainingAudioOption = None,
     test_audio: TestAudioOption = None,
+    features: options.FeaturesOption = None,
+    test_features: TestFeaturesOption = None,
+    feature_field: options.FeatureFieldOption = None,
     model: ModelOption = None,
     adapter: options.AdapterOption = None,
     dataset: DatasetOption = None,
@@ -87,6 +97,7 @@ def command(
 ) -> None:
     """Run a recipe, save the captioner, and prove it: before, control, after."""
     verdicts = options.parse_verdicts(fail_on)
+    arrays = options.one_source(audio, features, feature_field, needed=False)
     with Watcher(quiet=quiet) as progress:
         from capfix_cli.api import retrain
         from capfix_cli.training.dataset_sources import open_dataset
@@ -101,7 +112,12 @@ def command(
             path,
             captions,
             audio,
-            options.settings(adapter, device, batch_size, seed, references),
+            replace(
+                options.settings(adapter, device, batch_size, seed, references),
+                features=arrays,
+                feature_field=feature_field,
+            ),
+            test_features=tuple(test_features or ()),
             test_audio=test_audio,
             # What ships lies in the installation, where nothing of the user's belongs.
             output=output or ("repaired.pt" if path != recipe else None),

@@ -20,6 +20,7 @@ from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY, DecodingOptions
+from capfix_cli.features.feature_set import FeatureSet
 from capfix_cli.schemas.clip_records import ClipCaption, SkippedClip
 from capfix_cli.schemas.diagnosis_record import AudioSummary
 
@@ -190,7 +191,11 @@ class _Pass:
         order = [n for n in self.probed if n in self.waveforms and n not in left_out]
         return EncodedClips(
             audio=AudioSummary(
-                clips.folder, len(self.captions), self.seconds, _sorted(self.skipped)
+                clips.folder,
+                len(self.captions),
+                0.0 if isinstance(clips, FeatureSet) else self.seconds,
+                _sorted(self.skipped),
+                clips.described if isinstance(clips, FeatureSet) else None,
             ),
             captions=tuple(sorted(self.captions, key=lambda caption: caption.file_name)),
             chunks=tuple(self.chunks),

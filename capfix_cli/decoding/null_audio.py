@@ -15,8 +15,6 @@ from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.decoding_options import AbsentKind
 
 OTHERS = 8  # clips whose average distribution stands for "no audio"
-SECONDS = 10.0  # of silence or noise: AudioCaps' clip length
-NOISE_RMS = 0.1  # of full scale, -20 dBFS: as loud as recordings usually are
 
 
 @dataclass(frozen=True)
@@ -50,12 +48,9 @@ def make_absent(
         CapfixError: others or their mean are asked for and there is one clip.
     """
     if kind in {"silence", "noise"}:
-        samples = max(captioner.min_samples, int(SECONDS * captioner.sample_rate))
-        waveform = torch.zeros(1, samples)
-        if kind == "noise":
-            generator = torch.Generator().manual_seed(seed)
-            waveform = (NOISE_RMS * torch.randn(1, samples, generator=generator)).clamp(-1, 1)
-        return NullAudio(captioner.encode(waveform, torch.tensor([samples])), 1)
+        return NullAudio(
+            captioner.encode(*captioner.blank_audio(noise=kind == "noise", seed=seed)), 1
+        )
     if clips < 2:
         raise CapfixError(
             "The contrast compares a clip with others, and there is one clip.",

@@ -104,7 +104,8 @@ def reference_axis(listening: ReferenceListening) -> Axis:
         listening.high,
         listening.needed,
         source,
-        "finds its own clip among 20",
+        "captions that find their clip among 20",
+        "share of captions",
     )
 
 

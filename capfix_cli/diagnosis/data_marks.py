@@ -53,7 +53,7 @@ def _several(finding: DataFinding, data: TrainingData) -> Mark:
     if finding.answer == "suspect":
         reason = f"the training file has {mean:.3g} captions a clip and training used one"
         return Mark("needed", reason, finding.evidence)
-    used = [row for row in finding.evidence if row.what == "captions a clip in training"]
+    used = [row for row in finding.evidence if row.name == "captions a clip in training"]
     if used:
         reason = f"trained on {used[0].value} of {mean:.3g} captions a clip"
         return Mark("done", reason, finding.evidence)
@@ -69,4 +69,4 @@ def _figure(finding: DataFinding) -> str:
 
 def _said(row: Evidence) -> str:
     value = f"{row.value:.3g}" if isinstance(row.value, float) else row.value
-    return f"{row.what}: {value} (limit {row.threshold})"
+    return f"{row.name}: {value}{row.after} (limit {row.threshold})"

@@ -198,7 +198,7 @@ def _integrity(seen: Observations) -> Answer:
 
 def _repair(seen: Observations) -> Answer:
     if not seen.repairs:
-        return "no", (Evidence("repairs that capfix can apply to it", 0.0),)
+        return "no", (Evidence("repairs that capfix can apply to the captioner", 0.0, "repairs"),)
     return _any_works(seen.repairs)
 
 
@@ -241,7 +241,7 @@ def _settled(seen: Observations, made: Sequence[Trial]) -> list[Trial]:
 
 
 def _any_works(made: Sequence[Trial | RepairTrial]) -> Answer:
-    evidence = tuple(Evidence(trial.name, trial.reason, None, "trial") for trial in made)
+    evidence = tuple(Evidence(trial.name, trial.reason, "", None, "trial") for trial in made)
     return ("yes" if any(trial.kept for trial in made) else "no"), evidence
 
 

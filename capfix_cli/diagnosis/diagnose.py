@@ -227,7 +227,7 @@ def gate_evidence(gate: Causes) -> tuple[Evidence, ...]:
     if gate.ranked:
         return tuple(evidence for cause in gate.ranked for evidence in cause.evidence)
     looked = len(gate.ruled_out)
-    evidence = [Evidence("faults looked for and not found", str(looked))]
+    evidence = [Evidence("faults looked for and not found", str(looked), "faults")]
     for name, found in gate.ruled_out.items():
         figure = _figure(found)
         if figure:
@@ -240,7 +240,7 @@ def _figure(finding: Finding) -> str:
     """Give the figure that rules a cause out, beside its threshold."""
     for row in finding.evidence:
         if isinstance(row.value, float) and isinstance(row.threshold, float):
-            return f"{row.what}: {row.value:.2f} (threshold {row.threshold:g})"
+            return f"{row.name}: {row.value:.2f}{row.after} (threshold {row.threshold:g})"
     return ""
 
 

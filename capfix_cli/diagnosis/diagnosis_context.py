@@ -10,6 +10,7 @@ from typing import Any
 from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.audio.clip_set import ClipSet
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.feature_captioner import reads_features
 from capfix_cli.captioners.loading import Loaded
 from capfix_cli.core.progress import ProgressCallback, no_progress
 from capfix_cli.core.thresholds import FAINT_LISTENING, FIT_MISFIT, LISTENING_SHARE
@@ -83,6 +84,11 @@ class DiagnosisContext:
             return {**read, HEARS_EVERY_STEP: self.probes.every_step}
         except ProbeFailed:
             return read
+
+    @property
+    def over_features(self) -> bool:
+        """Whether clips are features and no audio."""
+        return reads_features(self.captioner)
 
     @property
     def finite(self) -> bool:

@@ -18,6 +18,7 @@ from capfix_cli.diagnosis.command_settings import Settings
 from capfix_cli.diagnosis.training_data.data_checks import check_training_audio
 from capfix_cli.diagnosis.training_data.training_file import TrainingSet, read_training
 from capfix_cli.diagnosis.verdict import require_enough
+from capfix_cli.features.feature_set import FeatureSet, open_features
 from capfix_cli.schemas.clip_records import ClipCaption
 
 
@@ -42,10 +43,11 @@ class GivenFiles:
     @property
     def notes(self) -> list[str]:
         """What does not fit in the references, and how their file was read."""
+        told = list(self.clips.told) if isinstance(self.clips, FeatureSet) else []
         if self.texts is None or self.fit is None:
-            return []
+            return told
         fit = [self.fit.note] if self.fit.note else []
-        return [*fit, *(f"{self.texts.path}: {note}." for note in self.texts.notes)]
+        return [*told, *fit, *(f"{self.texts.path}: {note}." for note in self.texts.notes)]
 
     def references_of(self, captions: Sequence[ClipCaption]) -> dict[str, list[str]] | None:
         """Give clip -> references of the clips that were captioned; None where none are given.
@@ -65,6 +67,17 @@ class GivenFiles:
         return left
 
 
+def open_source(source: ClipSource, settings: Settings, progress: ProgressCallback) -> ClipSet:
+    """Find the clips: of audio, or of features where the settings name some.
+
+    Raises:
+        CapfixError: nothing there, or nothing in it that can be a clip.
+    """
+    if isinstance(source, ClipSet) or not settings.features:
+        return open_clips(source, progress)
+    return open_features(settings.features, settings.feature_field, progress)
+
+
 def open_given_files(
     audio: ClipSource, settings: Settings, progress: ProgressCallback
 ) -> GivenFiles:
@@ -78,12 +91,17 @@ def open_given_files(
     Raises:
         CapfixError: one cannot be used, or none of its rows is of a clip that is there.
     """
-    clips = open_clips(audio, progress)
+    clips = open_source(audio, settings, progress)
     require_enough(len(clips), clips.skipped)
     texts = fit = trained_on = train_clips = None
     if settings.references is not None:
         texts = read_references(settings.references)
+        if isinstance(clips, FeatureSet):
+            clips = clips.named_after(texts, settings.references)
         fit = fit_references(texts, clips.names, settings.references)
+    elif isinstance(clips, FeatureSet) and clips.said:
+        texts = ReferenceFile(clips.folder, {k: list(v) for k, v in clips.said.items()})
+        fit = fit_references(texts, clips.names, clips.folder)
     if settings.train_captions is not None:
         trained_on = read_training(settings.train_captions)
     if settings.train_audio is not None:

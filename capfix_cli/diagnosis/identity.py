@@ -80,7 +80,8 @@ def prove_identity(
             length = torch.tensor([len(one.samples)])
             told = captioner.own_captions(one.samples[None], length)
             yours[clip.name] = (told or [""])[0]
-        return compare_captions(yours, greedy, captioner.own.name)
+        source = captioner.own.name + (" with one beam" if captioner.own.narrowed else "")
+        return compare_captions(yours, greedy, source)
     return None
 
 

@@ -136,7 +136,7 @@ def _cause(finding: Finding, tried: Sequence[RepairTrial]) -> Cause:
         status = "proved"
         restored = kept.restored
         confidence = PROVED_RIGHT.value
-        evidence = (*evidence, Evidence("its mend, tried", kept.reason, None, kept.name))
+        evidence = (*evidence, Evidence("its mend, tried", kept.reason, "", None, kept.name))
     elif finding.proved:
         status = "proved"
         confidence = min(finding.most, PROVED_RIGHT.value)
@@ -146,7 +146,7 @@ def _cause(finding: Finding, tried: Sequence[RepairTrial]) -> Cause:
         if tried:
             confidence = min(confidence, REFUTED_MOST.value)
             told = tried[-1]
-            row = Evidence("its mend, tried, did not work", told.reason, None, told.name)
+            row = Evidence("its mend, tried, did not work", told.reason, "", None, told.name)
             evidence = (*evidence, row)
         if spec.decided_by:
             evidence = (*evidence, Evidence("what would decide", spec.decided_by))
@@ -183,7 +183,10 @@ def _explained(
             rival = causes[other.id]
             undone = other.id not in kept or _restored(rival) < _restored(own)
             if finding.id in kept:
-                follows = undone and kept[finding.id].undoes(specs[other.id])
+                # What a test showed to bring this one about here stands, though this mend hides it.
+                shown = rival.status == "proved" and matches(finding.id, other.explains)
+                shown = shown and other.id not in kept
+                follows = undone and not shown and kept[finding.id].undoes(specs[other.id])
             else:
                 # What a mend proved stands, and so does what would explain this one as well.
                 mutual = rival.status == "proved" and matches(finding.id, patterns[other.id])
@@ -198,7 +201,9 @@ def _explained(
 def _told(cause: Cause, by: str | None) -> Cause:
     if by is None:
         return cause
-    row = Evidence("explained by", by, None, "undoing that cause makes this one's evidence go away")
+    row = Evidence(
+        "explained by", by, "", None, "undoing that cause makes this one's evidence go away"
+    )
     return replace(
         cause,
         status="suspected",

@@ -44,7 +44,8 @@ def with_unknown(
     likeliest = max((cause.confidence for cause in causes.ranked), default=0.0)
     evidence = [Evidence("lost at", place)] if place else []
     evidence += [
-        Evidence(f"suspected: {cause.id}", cause.confidence) for cause in causes.ranked[:3]
+        Evidence(f"suspected: {cause.id}", cause.confidence, "confidence")
+        for cause in causes.ranked[:3]
     ]
     unknown = Cause(
         id=UNKNOWN,

@@ -144,7 +144,8 @@ def listening_axis(listening: Listening) -> Axis:
         high,
         LISTENING_SHARE.value * listening.ceiling_bits,
         f"{LISTENING_SHARE.value:g} {LISTENING_SHARE.unit}: {LISTENING_SHARE.source}",
-        f"listening on {on}, bits of {listening.ceiling_bits:.2f}",
+        f"listening on {on}",
+        f"bits of {listening.ceiling_bits:.2f}",
     )
 
 

@@ -136,7 +136,7 @@ def _found(entry: FixSpec, findings: PlanInputs) -> str:
         cause = causes.get(name)
         if cause is not None and cause.confidence >= CAUSE_FROM.value:
             shown = next((row for row in cause.evidence if isinstance(row.value, float)), None)
-            figure = f": {shown.what} {shown.value:.2f}" if shown is not None else ""
+            figure = f": {shown.name} {shown.value:.2f}{shown.after}" if shown is not None else ""
             return f"{name}{figure}"
     return ""
 

@@ -96,7 +96,7 @@ def _mark(rule: SettingRule, known: Sequence[TrainingSetting]) -> Mark:
         return Mark("unknown", NOT_FOUND)
     believed = [setting for setting in settings if setting.where == settings[0].where]
     evidence = tuple(
-        Evidence(f"{setting.path} in {setting.where}", _shown(setting.value), rule.wanted)
+        Evidence(f"{setting.path} in {setting.where}", _shown(setting.value), "", rule.wanted)
         for setting in settings
     )
     status, reason = _judge(rule, believed)

@@ -80,15 +80,18 @@ def build_manifest(
     adapter: str | None = None,
     *,
     given: ModelOptions = NO_MODEL_OPTIONS,
+    feature_field: str | None = None,
 ) -> GenerationManifest:
     """Gather what a command's captions are made with, its paths from the root."""
     told = {name: _as_text(getattr(given, name)) for name in REMEMBERED}
     if given.source is not None:  # the model is what is asked
         told["asked"] = given.source.told
+    if feature_field is not None:
+        told["feature-field"] = feature_field
     told["vocabulary"] = told["vocabulary"] and _whole_path(told["vocabulary"])
     if adapter is not None:
         file, colon, factory = adapter.rpartition(":")
-        adapter = f"{_whole_path(file)}:{factory}" if colon else adapter
+        adapter = f"{_whole_path(file)}:{factory}" if colon else _whole_path(adapter)
     model, audio = _whole_path(model), _whole_path(audio)
     return GenerationManifest(model, audio, options.to_dict(), seed, adapter, told)
 

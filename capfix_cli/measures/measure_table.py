@@ -108,10 +108,10 @@ def judge_diversity(
         grave = (grave[0] * own[0], grave[1] * own[1])
         source += ", times the references' own figure"
     axes = [
-        Axis(value, *_jackknife(said, size, figure), needed, source, f"{name} at N={size}")
-        for name, figure, value, needed in (
-            ("distinct captions", expected_distinct, found[0], cut[0]),
-            ("caption entropy", expected_entropy, found[1], cut[1]),
+        Axis(value, *_jackknife(said, size, figure), needed, source, f"{name} among {size}", unit)
+        for name, unit, figure, value, needed in (
+            ("distinct captions", "share of captions", expected_distinct, found[0], cut[0]),
+            ("entropy of captions", "share of its most", expected_entropy, found[1], cut[1]),
         )
     ]
     nearest = min(axes, key=lambda axis: axis.value / max(axis.threshold, 1e-9))

@@ -107,7 +107,7 @@ def judge_sentences(
     met = {kind: found for kind in KINDS if (found := flags.get(kind)) is not None and found.any()}
     return SentenceJudgement(
         share >= needed,
-        Axis(share, low, high, needed, source, SENTENCES_SHARE.unit),
+        Axis(share, low, high, needed, source, "captions that are sentences", "share of captions"),
         {kind: float(found.mean()) for kind, found in met.items()},
         {kind: _commonest(captions, found) for kind, found in met.items()},
     )

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from capfix_cli.audio.clip_sample import PROBED, ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.feature_captioner import reads_features
 from capfix_cli.probes.captioner_errors import probe_failure
 from capfix_cli.probes.captioner_variants import remembering
 from capfix_cli.probes.front_end_search import CONTRAST, References, listen_quickly
@@ -80,9 +81,12 @@ def padding_candidates(captioner: Captioner) -> list[FrontEnd]:
         return lowest.view(-1, *[1] * (frames.ndim - 1))
 
     def silence(frames: Tensor, inside: Tensor) -> Tensor:
-        # A second of it, of which the first frame is as good as any.
+        # A second of it, of which the first frame is as good as any; of features their mean.
         quiet = torch.zeros(1, max(captioner.sample_rate, captioner.min_samples))
-        found, counts = captioner.features(quiet, torch.tensor([quiet.shape[1]]))
+        counts = torch.tensor([quiet.shape[1]])
+        if reads_features(captioner):
+            quiet, counts = captioner.blank_audio(noise=False, seed=0)
+        found, counts = captioner.features(quiet, counts)
         return found.movedim(time_axis(found, counts), 1)[:, :1]
 
     named = (

@@ -74,7 +74,7 @@ def feature_candidates(known: Statistics) -> Iterator[FrontEnd]:
                 yield front
     if known.least >= 0:
         yield from _from_power()
-    yield from _standardised(known)
+    yield from standardised_candidates(known)
     yield from _logarithm_before(known)
 
 
@@ -257,7 +257,8 @@ def _from_power() -> Iterator[FrontEnd]:
     )
 
 
-def _standardised(known: Statistics) -> Iterator[FrontEnd]:
+def standardised_candidates(known: Statistics) -> Iterator[FrontEnd]:
+    """List the ways of standardising features by their own moments."""
     mean, deviation = known.mean, known.deviation
     logarithm: Change = lambda x: x  # noqa: E731
     if known.least >= 0:

@@ -11,9 +11,11 @@ from torch import Tensor
 
 from capfix_cli.audio.clip_sample import PROBED, ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.feature_captioner import reads_features
 from capfix_cli.core.thresholds import FIT_MISFIT, FRONT_END_TIE
 from capfix_cli.decoding.decode import EncodedBatch, decode
 from capfix_cli.decoding.decoding_options import GREEDY
+from capfix_cli.probes.array_scales import array_candidates
 from capfix_cli.probes.captioner_variants import remembering
 from capfix_cli.probes.front_end_candidates import (
     feature_candidates,
@@ -28,7 +30,7 @@ from capfix_cli.probes.pair_scoring import Scorer
 from capfix_cli.schemas.measured_values import Listening
 
 FITTED = 96  # clips on which fit is measured at most: fewer differ from training by chance alone
-QUICK_FIT = 24  # clips on which all are fitted, to find
+QUICK_FIT = 16  # clips on which all are fitted, to find
 REFITTED = 6  # that are fitted on all: what others are apart by is more than few clips err by
 FINALISTS = 3  # that are listened to
 QUICK = 12  # clips and
@@ -85,6 +87,7 @@ def recover(
     *,
     rates: bool,
     fitted: Sample | None = None,
+    checkpoint: str = "",
 ) -> Recovery:
     """Search the usual front ends.
 
@@ -94,11 +97,13 @@ def recover(
         seed: of contrast sets.
         references: clip name -> references, or None.
         rates: try other sample rates too, which reads the files again.
+        checkpoint: path of the file that the captioner was made from, which may hold a scaler.
         fitted: clips that features are fitted on, of the training set at best; the sample if None.
     """
     captioner = remembering(captioner)
     told = fitted or sample
-    candidates = [None, *list_candidates(captioner, told, rates=rates)]
+    listed = list_candidates(captioner, told, rates=rates, checkpoint=checkpoint)
+    candidates = [None, *listed]
     try:
         tried = _fit_all(captioner, told, candidates)
         by = "fit and listening"
@@ -124,16 +129,23 @@ def recover(
         tried, chosen = quick, order[:FINALISTS]
     current = _listen(captioner, sample, tried[0], seed, references)
     heard = [_listen(captioner, sample, one, seed, references) for one in chosen]
-    # The best fit first; one that listens clearly more comes before it.
+    return Recovery(current, _best(heard, current), tuple(heard), by)
+
+
+def _best(heard: Sequence[Tried], current: Tried) -> Tried | None:
+    """Choose the best fit, or one that listens clearly more; None where neither beats the present.
+
+    Args:
+        heard: the best fit first.
+        current: the input as it is.
+    """
     best = None
     for one in heard:
         # What was fitted to the statistics need listen but a little more: it surely fits.
         more = FRONT_END_TIE.value / (4 if _fitted(one) else 1)
         if best is None or one.share > best.share + more:
             best = one
-    if best is not None and not _better(best, current):
-        best = None
-    return Recovery(current, best, tuple(heard), by)
+    return best if best is not None and _better(best, current) else None
 
 
 def _better(one: Tried, current: Tried) -> bool:
@@ -147,9 +159,15 @@ def _better(one: Tried, current: Tried) -> bool:
     return fits and one.share >= current.share - FRONT_END_TIE.value / 2
 
 
-def list_candidates(captioner: Captioner, sample: Sample, *, rates: bool) -> list[FrontEnd]:
+def list_candidates(
+    captioner: Captioner, sample: Sample, *, rates: bool, checkpoint: str = ""
+) -> list[FrontEnd]:
     """List every front end that can be tried on a captioner."""
     found: list[FrontEnd] = []
+    if reads_features(captioner):
+        if separates(captioner):
+            found += array_candidates(captioner, _statistics(captioner, sample), checkpoint)
+        return found
     if separates(captioner):
         known = _statistics(captioner, sample)
         found += feature_candidates(known)
@@ -175,7 +193,7 @@ def _statistics(captioner: Captioner, sample: Sample) -> Statistics:
 
 def _ln_mel(waveforms: Tensor, captioner: Captioner, features: Tensor) -> Tensor | None:
     """Give a plain ln-mel, [B, frames, bands], with as many bands and frames."""
-    if features.ndim != 3:
+    if features.ndim != 3 or reads_features(captioner):
         return None
     from torchaudio.transforms import MelSpectrogram
 

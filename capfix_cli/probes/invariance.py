@@ -89,7 +89,7 @@ def measure_invariance(captioner: Captioner, sample: Sample, caption: Tokens) ->
     order = torch.arange(rows - 1, -1, -1)
     turned = follow(captioner.encode(waveforms[order], lengths))[order]
     permuted = mean_over(divergence(own, turned), mask)
-    extra = torch.zeros(rows, int(PADDING * waveforms.shape[1]))
+    extra = waveforms.new_zeros(rows, int(PADDING * waveforms.shape[1]), *waveforms.shape[2:])
     longer = follow(captioner.encode(torch.cat([waveforms, extra], dim=1), lengths))
     padded = mean_over(divergence(own, longer), mask)
     in_front = None

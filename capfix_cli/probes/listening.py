@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from capfix_cli.core.thresholds import CONTRAST_SET, TIE
+from capfix_cli.core.thresholds import CONTRAST_SET, MIN_CLIPS, TIE
 from capfix_cli.decoding.caption_scoring import Tokens, reference_tokens
 from capfix_cli.measures.intervals import bootstrap_interval
 from capfix_cli.probes.pair_scoring import Scorer
@@ -163,7 +163,10 @@ def listen(
     if references is not None:
         on_references = _listen_to(references, scorer, set(own), seed, contrast)
         if not on_references:
-            notes.append("too few references share words with the vocabulary to be scored")
+            notes.append(
+                f"references were not listened to: fewer than {_fewest(len(own))} clips have some"
+                " whose words the vocabulary has"
+            )
     return Listening(
         bits=bits,
         ceiling_bits=math.log2(bound.size),
@@ -187,13 +190,17 @@ def _listen_to(
     seed: int,
     contrast: int | None,
 ) -> dict[str, float]:
-    """Measure listening on references: fields of :class:`Listening`, none for fewer than two."""
+    """Measure listening on references: fields of :class:`Listening`, none for too few clips.
+
+    A few would else decide for all, and their contrast sets would be smaller than those that the
+    bits are compared with.
+    """
     drawn = {
         name: tokens
         for name, tokens in _draw_references(references, scorer, seed).items()
         if name in names
     }
-    if len(drawn) < 2:
+    if len(drawn) < _fewest(len(names)):
         return {}
     told = information_bound(drawn, scorer, seed, contrast)
     bits, low, high = _summary(told.bits, seed)
@@ -206,6 +213,11 @@ def _listen_to(
         "reference_identification": float(told.identified.mean()),
         "reference_auc": float(told.above.mean()),
     }
+
+
+def _fewest(clips: int) -> int:
+    """How many clips must have references: as many as a verdict needs, or half of a sample."""
+    return max(2, min(int(MIN_CLIPS.value), -(-clips // 2)))
 
 
 def ending(caption: ClipCaption, eos_id: int) -> Tokens:

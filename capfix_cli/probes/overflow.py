@@ -29,12 +29,12 @@ class Overflow:
     Attributes:
         clips: that were looked at.
         stuck: names of those whose memory is a thousand times the usual one, or whose next words
-            are no numbers, or the same to the bit as others'.
+            are no numbers, all as likely, or the same to the bit as others'.
         freed: of these, the ones that get numbers of their own when they are quieter.
         louder: share of (stuck, other) pairs in which the stuck clip is the louder, by its peak
             level in short frames; .5 by chance, and 1 where all clips are stuck.
         huge: whether their memories are a thousand times the usual one.
-        speechless: whether their next words are no numbers, or the same to the bit as others'.
+        speechless: whether their next words are no numbers, all as likely, or others' to the bit.
     """
 
     clips: int
@@ -114,8 +114,13 @@ def _answers(captioner: Captioner, memory: Memory, rows: int, caption: Tokens) -
 
 
 def _stuck(rows: Tensor) -> list[int]:
-    """Rows that are no numbers, or the same as others to the bit: the largest such group."""
-    broken = [row for row in range(len(rows)) if not bool(rows[row].isfinite().all())]
+    """Rows that are no numbers, the same for every word, or the same as others to the bit.
+
+    Of the last the largest group; a default in the place of numbers makes all words as likely.
+    """
+    apart = rows.amax(dim=1) - rows.amin(dim=1)
+    flat = apart <= SAME * rows.amax(dim=1)
+    broken = [r for r in range(len(rows)) if not bool(rows[r].isfinite().all()) or bool(flat[r])]
     best: list[int] = []
     for row in range(len(rows)):
         same = (rows - rows[row]).abs().amax(dim=1) <= SAME

@@ -142,6 +142,7 @@ class ProbeCache(WiringProbes):
                 self.seed,
                 self.references,
                 rates=True,
+                checkpoint=self.checkpoint,
                 fitted=self.fitted,
             ),
         )

@@ -32,6 +32,8 @@ class Prompts:
         best_score: of the best other, on other clips than those that it was chosen by.
         tried: how many were.
         by: ``references`` or ``own captions``.
+        words: the prompt in words that opens captions best; None where no other one does better
+            than other tokens.
     """
 
     own: Prefix
@@ -40,6 +42,7 @@ class Prompts:
     best_score: float
     tried: int
     by: str
+    words: str | None = None
 
 
 def with_prefix(captioner: Captioner, prefix: Prefix) -> Captioner:
@@ -81,8 +84,7 @@ def measure_prompts(
     halves = [torch.arange(half, rows, 2) for half in (0, 1)]
     parts = [nested.select(memory, half, captioner.memory_batch_dim) for half in halves]
 
-    def score(prefix: Prefix | None, half: int) -> float:
-        opened = captioner if prefix is None else with_prefix(captioner, prefix)
+    def score(opened: Captioner, half: int) -> float:
         if references is not None:
             texts = [references[row][:WORDS] for row in halves[half].tolist()]
             found, mask = along(opened, parts[half], texts), inside(texts)
@@ -95,13 +97,16 @@ def measure_prompts(
         return len(said) / max(1, len(captions))
 
     own = tuple(captioner.start_prefix(1)[0].tolist())
-    candidates = list_prefixes(captioner)
-    best = max(candidates, key=lambda prefix: score(prefix, 0), default=own)
+    prefixes = list_prefixes(captioner)
+    ways: list[tuple[Prefix | str, Captioner]] = [(p, with_prefix(captioner, p)) for p in prefixes]
+    ways += captioner.rephrased().items()
+    best, opened = max(ways, key=lambda way: score(way[1], 0), default=(own, captioner))
     return Prompts(
         own=own,
-        best=best,
-        own_score=score(None, 1),
-        best_score=score(best if best != own else None, 1),
-        tried=len(candidates),
+        best=own if isinstance(best, str) else best,
+        own_score=score(captioner, 1),
+        best_score=score(opened, 1),
+        tried=len(ways),
         by="own captions" if references is None else "references",
+        words=best if isinstance(best, str) else None,
     )

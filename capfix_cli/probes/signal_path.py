@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from capfix_cli.audio.clip_sample import ProbeFailed, Sample
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.feature_captioner import reads_features
 from capfix_cli.core.thresholds import SAME_TO_THE_BIT
 from capfix_cli.decoding import nested_tensors as nested
 from capfix_cli.decoding.caption_scoring import Tokens
@@ -90,8 +91,9 @@ def measure_signal(
     except ProbeFailed:
         memory = captioner.encode(waveforms, lengths)
         found = along(captioner, memory, [caption[:8]] * rows)
-    places = [SignalStage("waveform", _share([waveforms]))]
-    if separates(captioner):
+    first = "features" if reads_features(captioner) else "waveform"
+    places = [SignalStage(first, _share([waveforms]))]
+    if separates(captioner) and first == "waveform":
         places.append(SignalStage("features", _share([captioner.features(waveforms, lengths)[0]])))
     places += _layers("encoder", sums["encoder"])
     places.append(SignalStage("memory", _share(_tensors(memory, captioner.memory_batch_dim))))

@@ -183,6 +183,8 @@ class WiringProbes(ProbeBase):
         def make() -> CutShort:
             memory, own, _, _ = self._tokens()
             captions = [ending(c, self.captioner.eos_id) for c in self.captions]
-            return measure_cut(self.captioner, memory, [texts[0] for texts in own], captions)
+            # The longest of each clip: where captions were cut shows in what goes on beyond it.
+            longest = [max(texts, key=len) for texts in own]
+            return measure_cut(self.captioner, memory, longest, captions)
 
         return self._once("cut", make)

@@ -95,6 +95,8 @@ def store_run(
             "train_audio": settings.train_audio,
             "training_config": settings.training_config,
             "given": asdict(settings.model),
+            "features": [source_path(path) for path in settings.features],
+            "feature_field": settings.feature_field,
             "capfix_version": __version__,
         },
     )

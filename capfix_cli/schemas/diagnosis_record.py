@@ -14,6 +14,8 @@ Status = Literal["needed", "done", "not-applicable", "unknown"]
 
 DIAGNOSIS_SCHEMA: Literal["capfix.diagnosis/2"] = "capfix.diagnosis/2"
 FIRST_SCHEMA = "capfix.diagnosis/1"
+# Units as the names of evidence ended in them, while they were one.
+_WRITTEN_UNITS = ("nats", "nats a word", "nats a token", "bits", "share of the ceiling")
 
 
 @dataclass(frozen=True)
@@ -176,12 +178,13 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class AudioSummary:
-    """What was heard."""
+    """What was heard; ``features`` says what a clip's arrays are where they stood for audio."""
 
     folder: str
     clips: int
     seconds: float
     skipped: tuple[SkippedClip, ...] = ()
+    features: str | None = None
 
 
 @dataclass(frozen=True)
@@ -241,10 +244,13 @@ class Diagnosis:
 
 
 def upgrade(data: Any) -> Any:
-    """Give a diagnosis of version 1 as one of version 2: repairs apart from decoding trials.
+    """Give a diagnosis of an earlier capfix in today's layout.
 
-    Its causes stay suspicions, as no mend of theirs was held against what it restores.
+    Evidence whose name and unit were one, as ``what``, gets them apart. Of version 1, repairs
+    are taken from decoding trials; its causes stay suspicions, as no mend of theirs was held
+    against what it restores.
     """
+    data = _with_units_apart(data)
     if not isinstance(data, dict) or data.get("schema") != FIRST_SCHEMA:
         return data
     trials = data.get("trials")
@@ -253,3 +259,26 @@ def upgrade(data: Any) -> Any:
     mends = [row for row in trials if isinstance(row, dict) and row.get("repair")]
     rest = [row for row in trials if row not in mends]
     return {**data, "schema": DIAGNOSIS_SCHEMA, "trials": rest, "repairs": mends}
+
+
+def _with_units_apart(data: Any) -> Any:
+    """Give every row of evidence its five fields, wherever it stands in a record."""
+    if isinstance(data, list):
+        return [_with_units_apart(row) for row in data]
+    if not isinstance(data, dict):
+        return data
+    upgraded = {key: _with_units_apart(value) for key, value in data.items()}
+    if isinstance(rows := upgraded.get("evidence"), list):
+        upgraded["evidence"] = [_five_fields(row) for row in rows]
+    return upgraded
+
+
+def _five_fields(row: Any) -> Any:
+    if not isinstance(row, dict) or "what" not in row or "name" in row:
+        return row
+    name, unit = row["what"], ""
+    # What was of no unit that is known keeps its words whole.
+    if isinstance(name, str):
+        unit = next((unit for unit in _WRITTEN_UNITS if name.endswith(f", {unit}")), "")
+        name = name.removesuffix(f", {unit}") if unit else name
+    return {"name": name, "unit": unit, **{k: v for k, v in row.items() if k != "what"}}

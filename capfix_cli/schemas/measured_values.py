@@ -34,7 +34,8 @@ class Axis:
         high: upper end.
         threshold: from which the axis is fulfilled.
         source: where the threshold comes from.
-        what: what was measured, with its unit.
+        what: what was measured; in records of before the unit was apart, with it.
+        unit: of the figures.
     """
 
     value: float
@@ -43,6 +44,13 @@ class Axis:
     threshold: float
     source: str = ""
     what: str = ""
+    unit: str = ""
+
+    @property
+    def told(self) -> str:
+        """What was measured, with its unit where that is no share."""
+        unit = "" if self.unit.startswith("share") else self.unit
+        return ", ".join(filter(None, (self.what, unit)))
 
     @property
     def fulfilled(self) -> bool:
@@ -57,7 +65,7 @@ class Axis:
     @property
     def evidence(self) -> Evidence:
         """The same as a row of evidence."""
-        return Evidence(self.what, self.value, self.threshold, self.source)
+        return Evidence(self.what, self.value, self.unit, self.threshold, self.source)
 
 
 @dataclass(frozen=True)
@@ -131,9 +139,24 @@ class Listening:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One measured fact behind a statement."""
+    """One measured fact behind a statement.
 
-    what: str
+    Attributes:
+        name: what was measured, in words.
+        value: what came out.
+        unit: of ``value`` and ``threshold``; empty for words, and for numbers that have none.
+        threshold: what the value is held against; None where nothing is.
+        source: where the threshold, or else the value, comes from.
+    """
+
+    name: str
     value: int | float | str | bool | None
-    threshold: int | float | str | None = None
+    unit: str = ""
+    threshold: int | float | str | bool | None = None
     source: str = ""
+
+    @property
+    def after(self) -> str:
+        """The unit as it is read after a figure: `` bits``, `` of clips``; said once."""
+        unit = self.unit.removeprefix("share").strip()
+        return f" {unit}" if unit and unit not in self.name else ""

@@ -20,6 +20,7 @@ from capfix_cli.captioners.own.own_config import FrontEndConfig
 from capfix_cli.captions.reference_file import fit_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.text import split_words
+from capfix_cli.features.feature_set import FeatureSet
 from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.training.clip_variants import Variants
 from capfix_cli.training.feature_cache import Digests, FeatureCache, Features
@@ -63,6 +64,8 @@ def match_files(captions_file: str | Path, audio: ClipSource) -> Matched:
     """
     references = read_references(captions_file)
     found = open_clips(audio)
+    if isinstance(found, FeatureSet):
+        found = found.named_after(references, captions_file)
     there = [*found.names, *(clip.path for clip in found.skipped)]
     fit = fit_references(references, there, captions_file)
     captions = {name: fit.matched[name] for name in found.names if name in fit.matched}

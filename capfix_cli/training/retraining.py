@@ -14,6 +14,7 @@ from capfix_cli.captions.reference_file import fit_references, read_references
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback, no_progress, tell
 from capfix_cli.diagnosis.command_settings import Settings
+from capfix_cli.features.feature_set import FeatureSet, open_features
 from capfix_cli.fixes.catalogue.fix_5_1_dropout import FIX as DROPOUT
 from capfix_cli.schemas.diagnosis_record import Diagnosis
 from capfix_cli.schemas.retraining_record import Retraining
@@ -50,6 +51,7 @@ class RetrainOptions:
         epochs: instead of the recipe's.
         model: the captioner before, instead of the recipe's.
         logs: folder of CSV and TensorBoard logs.
+        test_features: features to diagnose on, in place of audio; the run's if none.
         dataset: a data set as aac-datasets has them, in place of captions and audio.
     """
 
@@ -60,6 +62,7 @@ class RetrainOptions:
     model: str | None = None
     logs: str | None = None
     dataset: Any = None
+    test_features: tuple[str, ...] = ()
 
 
 def retrain(
@@ -91,17 +94,18 @@ def retrain(
     chosen = RetrainOptions(**choices)
     file = read_recipe(recipe_path)
     recipe = _adjusted(file.recipe, chosen, settings)
+    arrays = _training_features(recipe, settings, progress)
     if chosen.dataset is None:
-        captions, audio = _training_data(file, captions, audio)
-    test = open_clips(_test_clips(recipe, chosen), progress)
+        captions, audio = _training_data(file, captions, arrays.folder if arrays else audio)
+    test = _open_test(recipe, chosen, settings, progress)
     path, control_path, state = _outputs(recipe_path, recipe, chosen)
     logs = Path(chosen.logs) if chosen.logs else None
-    place = (settings.root, state, settings.device)
-    job = TrainingJob(captions or "", audio or "", *place, progress, logs, chosen.dataset)
+    place = (settings.root, state, settings.device, progress, logs, chosen.dataset)
+    job = TrainingJob(captions or "", arrays or audio or "", *place)
     told = _check_files(job, test, settings)
     before = _before(recipe, test, settings, diagnose, progress) if first_process() else None
     outcomes = [train_own(recipe.control, job, control_path, "control")] if control_path else []
-    outcomes.append(_train(recipe, job, path, settings))
+    outcomes += [_train(recipe, job, path, settings)]
     if not first_process():
         raise SystemExit(0)  # torchrun's others: the first one proves
     known = _settings_after(recipe, settings)
@@ -132,7 +136,9 @@ def _check_files(job: TrainingJob, test: ClipSet, settings: Settings) -> tuple[s
     Raises:
         CapfixError: they are of other clips.
     """
-    if settings.references is not None:
+    if settings.references is not None and isinstance(test, FeatureSet):
+        test.named_after(read_references(settings.references), settings.references)
+    elif settings.references is not None:
         fit_references(read_references(settings.references), test.names, settings.references)
     if job.dataset is not None:
         return ()
@@ -181,7 +187,8 @@ def _train(recipe: Recipe, job: TrainingJob, path: Path, settings: Settings) -> 
             "A captioner of yours is trained on files.", "Give --captions CSV and --audio DIR."
         )
     model, adapter = _model_of(recipe), _adapter(recipe, settings)
-    loaded = load(model, adapter, "cpu", settings.model)
+    arrays = job.audio if isinstance(job.audio, FeatureSet) else None
+    loaded = load(model, adapter, "cpu", settings.model, features=arrays)
     yours.check_trainable(loaded.captioner, recipe.based_on.get("vocabulary"))
     dropout = DROPOUT.id in recipe.fixes
     return train_yours(loaded.captioner, Path(model), recipe.setup, job, path, dropout=dropout)
@@ -205,6 +212,50 @@ def _test_clips(recipe: Recipe, chosen: RetrainOptions) -> str:
             "Name a folder of clips that are not trained on: --test-audio DIR.",
         )
     return str(test)
+
+
+def _training_features(
+    recipe: Recipe, settings: Settings, progress: ProgressCallback
+) -> FeatureSet | None:
+    """Open the features to train on; None where clips are audio.
+
+    Raises:
+        CapfixError: they cannot be used, or the recipe trains a captioner of capfix's own.
+    """
+    if not settings.features:
+        if recipe.based_on.get("features") and recipe.trains == "yours":
+            raise CapfixError(
+                "The recipe is for a captioner that reads features.",
+                "Give those to train on with --features PATH in place of --audio.",
+            )
+        return None
+    if recipe.trains == "capfix":
+        raise CapfixError(
+            "This recipe trains a captioner of capfix's own, which hears audio and cannot be"
+            " trained on features.",
+            "Give --audio of the same clips; or give your captioner's adapter a loss(features,"
+            " lengths, captions) and diagnose again: its recipe then trains yours.",
+        )
+    return open_features(settings.features, settings.feature_field, progress)
+
+
+def _open_test(
+    recipe: Recipe, chosen: RetrainOptions, settings: Settings, progress: ProgressCallback
+) -> ClipSet:
+    """Open the clips to test on: features where training is on features.
+
+    Raises:
+        CapfixError: they are not there.
+    """
+    paths = chosen.test_features or tuple(recipe.based_on.get("features") or ())
+    if not settings.features:
+        return open_clips(_test_clips(recipe, chosen), progress)
+    if not paths:
+        raise CapfixError(
+            "The features to test on are not named.",
+            "Name features of clips that are not trained on: --test-features PATH.",
+        )
+    return open_features(paths, settings.feature_field, progress)
 
 
 def _training_data(file: RecipeFile, captions: str | None, audio: str | None) -> tuple[str, str]:

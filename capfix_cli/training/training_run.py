@@ -13,6 +13,7 @@ from typing import Any
 
 from capfix_cli.audio.clip_set import ClipSource
 from capfix_cli.captioners.base import Captioner
+from capfix_cli.captioners.feature_captioner import reads_features
 from capfix_cli.captioners.own import own_checkpoint as checkpoint
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.core.progress import ProgressCallback
@@ -136,12 +137,16 @@ def train_yours(
         CapfixError: whatever the user can mend.
     """
     assert captioner.module is not None
-    variants = make_variants(setup.augmentation, setup.training.seed, captioner.sample_rate)
+    variants = None
+    if not reads_features(captioner):
+        variants = make_variants(setup.augmentation, setup.training.seed, captioner.sample_rate)
     read = yours.load_waveforms(job.found, captioner, variants)
     unknown = yours.check_words(captioner, read)
     clips, held = prepare(read, setup.data, setup.augmentation, setup.training.seed)
     own = job.state / fingerprint(setup, captioner, clips, held)
     notes = [unknown] if unknown else []
+    if reads_features(captioner) and setup.augmentation.variants:
+        notes.append("3.4: clips are features, and copies of altered audio were left out.")
     trained = Trained(folder=own)
     if not (own / DONE).is_file():
         with yours.train_mode_for_finetuning(captioner) as before:

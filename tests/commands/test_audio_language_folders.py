@@ -60,7 +60,7 @@ def test_one_that_was_never_trained_is_called_so(tmp_path, clips, capfix, monkey
     assert found["model"]["format"] == "huggingface"
     assert found["causes"][0]["id"] == "weights.untrained"
     assert found["listening"]["bits"] is not None
-    assert "contrast" in json.dumps(found["trials"])
+    assert found["trials"] == []  # no decoding helps weights that nothing was learnt in
     assert found["signal"]
 
 

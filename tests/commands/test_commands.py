@@ -32,8 +32,8 @@ def clips(tmp_path):
     return toys.write_clips(tmp_path / "clips")
 
 
-def test_diagnose_prints_verdict_tree_trials_plan_and_what_is_next(capfix, tiny_model, world):
-    done = capfix("diagnose", tiny_model, "--audio", world.test_audio)
+def test_diagnose_prints_verdict_tree_trials_plan_and_what_is_next(capfix, used_model, world):
+    done = capfix("diagnose", used_model, "--audio", world.test_audio)
     assert done.status == 0
     for words in ("COLLAPSED", "Decision tree", "Decoding fixes tried", "Causes", "2.1", "Next"):
         assert words in done.out
@@ -51,9 +51,9 @@ def test_diagnose_prints_verdict_tree_trials_plan_and_what_is_next(capfix, tiny_
     assert list(rows[0]) == ["file_name", "caption_predicted"]
 
 
-def test_diagnose_json_is_the_contract_and_comes_back_as_a_record(capfix, tiny_model, world):
+def test_diagnose_json_is_the_contract_and_comes_back_as_a_record(capfix, used_model, world):
     done = capfix(
-        *("diagnose", tiny_model, "--audio", world.test_audio, "--json"),
+        *("diagnose", used_model, "--audio", world.test_audio, "--json"),
         *("--references", world.test_captions, "--fail-on", "collapsed,generic"),
     )
     assert done.status == 3

@@ -60,7 +60,7 @@ def test_what_is_printed(capfix, files):
     assert done.status == 0, done.err
     text = " ".join(done.out.split())
     for words in (
-        *("GENERIC", "90 clips, up to 2 references each", "finds its own clip among 20"),
+        *("GENERIC", "90 clips, up to 2 references each", "find their clip among 20"),
         *("needs at least", "healthy at this N", "CIDEr-D on own references", "Modes"),
         *("17 %", "15", "a dog barks", "seed:0|version:"),
     ):

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import sys
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,10 +31,12 @@ from capfix_cli.captioners.contract.step_clauses import (
     stepping,
     try_prefix,
 )
+from capfix_cli.captioners.feature_captioner import example_features, reads_features
 
 _PADDED = (
     "a clip's scores depend on how far its batch is padded: mask by lengths, or use --batch-size 1"
 )
+_FIRST = {"attributes", "features", "memory", "logits", "step"}  # the next ones rest on them
 SECONDS = (1.0, 2.5, 4.0)  # of the synthetic clips: padding and order must not matter
 
 
@@ -45,7 +48,13 @@ def check_contract(captioner: Captioner) -> list[Clause]:
         try:
             for clause in _clauses(captioner):
                 found.append(clause)
-                if not clause.kept and clause.name in {"attributes", "memory", "logits", "step"}:
+                if not clause.kept and clause.name in {
+                    "attributes",
+                    "features",
+                    "memory",
+                    "logits",
+                    "step",
+                }:
                     break
         except Broken as stop:
             name, _, what = str(stop).partition(": ")
@@ -88,7 +97,12 @@ def _first_sight(captioner: Captioner) -> Iterator[Clause]:
 def synthetic_audio(
     captioner: Captioner, seconds: tuple[float, ...] = SECONDS
 ) -> tuple[Tensor, Tensor]:
-    """Noise through different tones: [B, samples] in [-1, 1] zero-padded, and [B] lengths."""
+    """Noise through different tones: [B, samples] in [-1, 1] zero-padded, and [B] lengths.
+
+    A captioner that reads features gets some of these in their place.
+    """
+    if reads_features(captioner):
+        return example_features(captioner, seconds)
     generator = torch.Generator().manual_seed(0)
     least = max(1, captioner.min_samples)
     lengths = [max(least, int(part * captioner.sample_rate)) for part in seconds]
@@ -104,6 +118,8 @@ def _clauses(captioner: Captioner) -> Iterator[Clause]:
     yield _attributes(captioner)
     waveforms, lengths = synthetic_audio(captioner)
     count = len(lengths)
+    if type(captioner).features is not Captioner.features:
+        yield _features(captioner, waveforms, lengths)
     memory = called("encode", lambda: captioner.encode(waveforms, lengths))
     yield _memory(captioner, memory, count)
     yield _logits(captioner, memory, count)
@@ -119,6 +135,45 @@ def _clauses(captioner: Captioner) -> Iterator[Clause]:
     yield prefix_matters(captioner, memory, prefix, together)
     yield ending(captioner, memory, count)
     yield _text(captioner)
+
+
+def _features(captioner: Captioner, waveforms: Tensor, lengths: Tensor) -> Clause:
+    """Hold the front end to what it must give: a tensor a clip a row, and lengths in frames."""
+    try:
+        given = captioner.features(waveforms, lengths)
+    except NotImplementedError:
+        return Clause("features", True, "not given: encode() takes the waveforms", note=True)
+    except Exception:
+        given = called("features", lambda: captioner.features(waveforms, lengths))
+    wrong = _wrong_features(given, len(lengths))
+    told = "lengths in frames" if wrong else f"{list(given[0].shape)}, lengths in frames"
+    return Clause("features", not wrong, wrong or told)
+
+
+def _wrong_features(given: Any, count: int) -> str:
+    """Say in words what is wrong with what ``features()`` gave; empty where nothing is."""
+    if not isinstance(given, tuple) or len(given) != 2:
+        return f"features() gave a {type(given).__name__}, not (features, lengths in frames)"
+    found, frames = given
+    if not isinstance(found, Tensor) or not isinstance(frames, Tensor):
+        kinds = f"{type(found).__name__} and {type(frames).__name__}"
+        return f"features() gave {kinds}, not two tensors"
+    shape = list(found.shape)
+    whole = not frames.is_floating_point() and frames.dtype != torch.bool
+    wrong = ""
+    if not shape or shape[0] != count:
+        wrong = f"features() gave {shape}: its first axis does not count the {count} clips"
+    elif list(frames.shape) != [count] or not whole:
+        wrong = (
+            f"the lengths of features() are {frames.dtype} {list(frames.shape)}, not [{count}]"
+            " whole numbers of frames"
+        )
+    elif int(frames.max()) not in shape[1:] or int(frames.min()) < 1:
+        wrong = (
+            f"the longest clip has {int(frames.max())} frames, and features() gave {shape}:"
+            " lengths must be in frames"
+        )
+    return wrong
 
 
 def _attributes(captioner: Captioner) -> Clause:
@@ -138,7 +193,8 @@ def _attributes(captioner: Captioner) -> Clause:
         wrong.append(f"memory_batch_dim is {captioner.memory_batch_dim!r}, not an axis")
     if not isinstance(captioner.max_length, int) or captioner.max_length < 1:
         wrong.append(f"max_length is {captioner.max_length!r}, not a number of tokens")
-    told = f"{size} tokens at {captioner.sample_rate} Hz"
+    over = "over features" if reads_features(captioner) else f"at {captioner.sample_rate} Hz"
+    told = f"{size} tokens {over}"
     return Clause("attributes", not wrong, "; ".join(wrong) or told)
 
 
@@ -216,7 +272,10 @@ def _padding(
             )
         except Broken as stop:  # beside longer clips it went through
             short = f"{length / captioner.sample_rate:g} s alone"
-            raise Broken(f"{stop}, given {short}: is that too short? Set min_samples") from stop
+            hint = "is that too short? Set min_samples"
+            if reads_features(captioner):
+                short, hint = f"{length} frames alone", "is that too short?"
+            raise Broken(f"{stop}, given {short}: {hint}") from stop
         apart = max(apart, apart_by(together[row : row + 1], alone))
     kept = moved("padding", apart, _PADDED, "padding does not move a clip's scores")
     # Many published models do this, and --batch-size 1 makes them sound: worth reading, no breach.

@@ -7,16 +7,17 @@ import inspect
 import re
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from capfix_cli.captioners.derived.network_source import own_functions
+from capfix_cli.captioners.derived.network_source import own_classes, own_functions
+from capfix_cli.captioners.derived.settings_values import SETTINGS_NAMES, flattened, look_up
 from capfix_cli.core.errors import CapfixError
 
 # A user's functions are called in search of the one that makes features, so only those whose names
@@ -25,7 +26,7 @@ _MAKES_FEATURES = re.compile(
     r"mel|feat|spec|fbank|mfcc|frame|front|preproc|transform|extract|audio|wav|merkmal|stft", re.I
 )
 _MAY_ACT = re.compile(
-    r"save|write|train|main|download|make_|build|create|delete|remove|caption|generat|plot|show"
+    r"save|write|train|main|download|model|folder|csv|delete|remove|caption|generat|plot|show"
     r"|eval|test|dump|export|record|play|augment|collate|dataset|loader|reference",
     re.I,
 )
@@ -103,12 +104,14 @@ class FrontEndFunction:
         function: as it stands in the user's file; None where the network takes waveforms.
         takes: what it is given.
         rate: Hz of the waveforms that it is given.
+        beside: what its other parameters get, by name.
     """
 
     name: str
     function: Callable[..., Any] | None
     takes: Takes = "waveform"
     rate: int = 16000
+    beside: Mapping[str, Any] = field(default_factory=dict)
 
     def __call__(self, waveform: Tensor) -> Tensor:
         """[samples] -> features of one clip, one to three dimensions, float32.
@@ -132,8 +135,7 @@ class FrontEndFunction:
             "batch": waveform.unsqueeze(0),
             "array": waveform.numpy(),
         }[self.takes]
-        more = _rate_argument(function)
-        return function(given, **{more: self.rate} if more else {})
+        return function(given, **self.beside)
 
     def _from_path(self, waveform: Tensor) -> Any:
         import soundfile
@@ -142,16 +144,40 @@ class FrontEndFunction:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "clip.wav"
             soundfile.write(str(path), waveform.numpy(), self.rate, subtype="FLOAT")
-            return function(str(path))
+            return function(str(path), **self.beside)
 
 
-def _rate_argument(function: Callable[..., Any]) -> str | None:
-    """Name the required parameter that wants the sample rate, where there is one."""
-    with contextlib.suppress(TypeError, ValueError):
-        for name, one in list(inspect.signature(function).parameters.items())[1:]:
-            if _RATE.match(name) and one.default is one.empty:
-                return name
-    return None
+@dataclass(frozen=True, kw_only=True)
+class FrontEndSettings:
+    """What a front end may want beside the audio.
+
+    Attributes:
+        rate: Hz.
+        settings: saved beside the weights.
+        network: whose attributes may hold its settings.
+    """
+
+    rate: int
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    network: nn.Module | None = None
+
+    def of(self, names: Sequence[str]) -> dict[str, Any] | None:
+        """Give what these parameters want; None where one of them cannot be told."""
+        found: dict[str, Any] = {}
+        for name in names:
+            there, value = look_up(self.settings, name)
+            if _RATE.match(name):
+                found[name] = self.rate
+            elif name.lower().strip("_") in SETTINGS_NAMES:
+                held = getattr(self.network, name, None)
+                found[name] = flattened(self.settings) if held is None else held
+            elif re.search("device", name, re.I):
+                found[name] = torch.device("cpu")
+            elif there and not isinstance(value, Mapping):
+                found[name] = value
+            else:
+                return None
+        return found
 
 
 def _as_tensor(given: Any, name: str) -> Tensor:
@@ -173,7 +199,7 @@ def _as_tensor(given: Any, name: str) -> Tensor:
 
 
 def front_end_candidates(
-    module: ModuleType | None, network: nn.Module, rate: int
+    module: ModuleType | None, network: nn.Module, beside: FrontEndSettings
 ) -> Iterator[FrontEndFunction]:
     """Yield what may make the network's features: functions beside it, its methods, nothing.
 
@@ -183,27 +209,57 @@ def front_end_candidates(
     Args:
         module: where the network's class stands.
         network: whose methods are looked through.
-        rate: Hz.
+        beside: what they may want beside the audio.
     """
+    rate = beside.rate
     waveform = probe_waveform(rate, 2.0)
+    for functions in (_functions(module, network), _callables(module)):
+        found = [
+            one
+            for name, function in functions.items()
+            if (one := how_it_is_called(name, function, waveform, beside)) is not None
+            and _transforms(one, waveform)
+        ]
+        yield from found
+        if found:
+            break
+    yield FrontEndFunction(name="", function=None, rate=rate)
+
+
+def _functions(module: ModuleType | None, network: nn.Module) -> dict[str, Callable[..., Any]]:
+    """List functions and methods whose names say that they make features."""
     functions = {} if module is None else own_functions(module)
     for name in dir(type(network)):
         if not name.startswith("_") and not hasattr(nn.Module, name):
             method = getattr(network, name, None)
             if callable(method) and not isinstance(method, nn.Module):
                 functions[f"{type(network).__name__}.{name}"] = method
-    for name, function in functions.items():
-        short = name.rpartition(".")[2]
-        if not _MAKES_FEATURES.search(short) or _MAY_ACT.search(short):
+    return {name: one for name, one in functions.items() if _is_named_so(name)}
+
+
+def _callables(module: ModuleType | None) -> dict[str, Callable[..., Any]]:
+    """List objects that make features: instances beside the network, and classes of them."""
+    found: dict[str, Callable[..., Any]] = {}
+    for name, value in {} if module is None else dict(vars(module)).items():
+        plain = isinstance(value, FunctionType | ModuleType | type)
+        if callable(value) and not plain and _is_named_so(f"{name} {type(value).__name__}"):
+            found[name] = value
+    for name, kind in {} if module is None else own_classes(module).items():
+        if "__call__" not in vars(kind) and not issubclass(kind, nn.Module):
             continue
-        found = how_it_is_called(name, function, waveform, rate)
-        if found is not None and _transforms(found, waveform):
-            yield found
-    yield FrontEndFunction(name="", function=None, rate=rate)
+        if _is_named_so(name) and not _required(kind):
+            with contextlib.suppress(Exception), torch.random.fork_rng(devices=[]):
+                found[name] = kind()
+    return found
+
+
+def _is_named_so(name: str) -> bool:
+    short = name.rpartition(".")[2]
+    return bool(_MAKES_FEATURES.search(short)) and not _MAY_ACT.search(short)
 
 
 def how_it_is_called(
-    name: str, function: Callable[..., Any], waveform: Tensor, rate: int
+    name: str, function: Callable[..., Any], waveform: Tensor, beside: FrontEndSettings
 ) -> FrontEndFunction | None:
     """Find out what a front end takes by giving it a clip in each usual way.
 
@@ -211,13 +267,16 @@ def how_it_is_called(
         None where it takes none of them.
     """
     names = _required(function)
-    if names is None or not names or any(not _RATE.match(one) for one in names[1:]):
+    more = beside.of(names[1:]) if names else None
+    if not names or more is None:
         return None
     ways: Sequence[Takes] = ("waveform", "array", "channel", "path")
     if re.search(r"path|file|name|pfad|fn|datei", names[0], re.I):
         ways = ("path",)
     for takes in ways:
-        candidate = FrontEndFunction(name=name, function=function, takes=takes, rate=rate)
+        candidate = FrontEndFunction(
+            name=name, function=function, takes=takes, rate=beside.rate, beside=more
+        )
         with contextlib.suppress(Exception):
             with torch.no_grad():
                 found = candidate(waveform)

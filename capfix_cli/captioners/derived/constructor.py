@@ -12,12 +12,19 @@ import sys
 import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from capfix_cli.captioners.derived.settings_values import as_object, look_up
+from capfix_cli.captioners.derived.roles import guessed_role
+from capfix_cli.captioners.derived.settings_values import (
+    SETTINGS_NAMES,
+    as_object,
+    flattened,
+    look_up,
+)
 from capfix_cli.core.errors import CapfixError
 
 Shapes = Mapping[str, tuple[int, ...]]
@@ -26,8 +33,9 @@ Shapes = Mapping[str, tuple[int, ...]]
 TRIED = (48, 80, 112, 176, 208, 272, 304, 368)
 STEP = 16  # between two trials of one number
 MOST_LAYERS = 12
+_WORDS = ("vocab", "word2", "2word", "to_word", "to_token", "tokenizer", "itos", "word_list")
+_NO_WORDS = ("size", "num", "len", "dim", "n_", "file", "path", "dir")  # of a vocabulary
 ROUNDS = 4  # of solving: a number may need another first
-_SETTINGS = ("config", "cfg", "args", "opt", "opts", "hparams", "hparam", "params", "conf", "hp")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +48,8 @@ class Known:
         vocabularies: forms of the vocabulary that a constructor may take, the likeliest first.
         given: arguments that the user gave, by name.
         words: how many words there are; None where no vocabulary was found.
+        special: ids of the tokens that open (``start``), ``end`` and ``pad`` captions.
+        folder: of the checkpoint, beside which files may lie that arguments name.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict)
@@ -47,6 +57,8 @@ class Known:
     vocabularies: Sequence[Any] = ()
     given: Mapping[str, Any] = field(default_factory=dict)
     words: int | None = None
+    special: Mapping[str, int] = field(default_factory=dict)
+    folder: Path = Path()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,10 +141,26 @@ def _from_settings(
         if there and not (isinstance(value, Mapping) and not value):
             shown = as_object(value) if isinstance(value, Mapping) else value
             found[name] = (shown, "the checkpoint's settings")
-        elif name.lower().strip("_") in _SETTINGS and parameter.default is parameter.empty:
-            merged = as_object(known.settings)
-            found[name] = (merged, "the checkpoint's settings")
+        elif (id_ := known.special.get(str(guessed_role(name)))) is not None and (
+            parameter.default is parameter.empty or type(parameter.default) is int
+        ):
+            found[name] = (id_, "the vocabulary")
+        elif name.lower().strip("_") in SETTINGS_NAMES and parameter.default is parameter.empty:
+            found[name] = (flattened(known.settings), "the checkpoint's settings")
+    for name, parameter in parameters.items():
+        value = found[name][0] if name in found else parameter.default
+        beside = _file_beside(value, known.folder)
+        if beside is not None:
+            found[name] = (beside, "a file beside the checkpoint")
     return found
+
+
+def _file_beside(value: Any, folder: Path) -> str | None:
+    """Find a file that an argument names by where it lay in training."""
+    if not isinstance(value, str) or not 0 < len(value) < 255 or Path(value).is_file():
+        return None
+    beside = folder / Path(value).name
+    return str(beside) if Path(value).suffix and beside.is_file() else None
 
 
 def _vocabulary_choices(
@@ -143,8 +171,11 @@ def _vocabulary_choices(
         name
         for name, one in parameters.items()
         if name not in known.given
-        and any(part in name.lower() for part in ("vocab", "word2", "2word", "tokenizer", "itos"))
-        and not any(part in name.lower() for part in ("size", "num", "len", "dim", "n_"))
+        and any(part in name.lower() for part in _WORDS)
+        and not any(
+            part in name.lower()
+            for part in ("size", "num", "len", "dim", "n_", "file", "path", "dir")
+        )
         and one.annotation not in {int, "int"}
     ]
     if not names:

@@ -276,6 +276,8 @@ class DerivedCaptioner(Captioner):
     def own_captions(self, waveforms: Tensor, lengths: Tensor) -> list[str] | None:
         """Let the network's own captioning say what it says of each clip, one at a time.
 
+        One that searches with several beams is given one: what is compared is what it scores.
+
         Args:
             waveforms: [B, samples], zero-padded.
             lengths: [B] samples.
@@ -288,7 +290,7 @@ class DerivedCaptioner(Captioner):
         told = []
         for row, length in zip(waveforms, lengths.tolist(), strict=True):
             features, frames = self.features(row[None, :length], torch.tensor([length]))
-            result = self.own.result(features[:, : int(frames[0])])
+            result = self.own.result(features[:, : int(frames[0])], narrow=True)
             said = own_captions(result, 1, len(self.vocabulary))
             told.append("" if said is None else as_text(said[0], self))
         return told

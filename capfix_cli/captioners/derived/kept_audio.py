@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from capfix_cli.captioners.derived.derived_captioner import AUDIO, DerivedCaptioner
-from capfix_cli.captioners.derived.program_search import tokens_to_try
+from capfix_cli.captioners.derived.method_trials import tokens_to_try
 from capfix_cli.captioners.derived.programs import CallSettings, GenerateProgram, Program
 from capfix_cli.captioners.derived.word_free_modules import find_word_free
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
@@ -12,11 +13,22 @@ from torch import Tensor, nn
 from capfix_cli.captioners.derived.constructor import Known, build_network
 from capfix_cli.captioners.derived.derived_captioner import DerivedCaptioner
 from capfix_cli.captioners.derived.method_pairs import EncoderWithDecoder
-from capfix_cli.captioners.derived.network_facts import candidate_words, vocabulary_forms
-from capfix_cli.captioners.derived.network_source import Source, find_function, find_source
+from capfix_cli.captioners.derived.network_facts import candidate_words, make_vocabulary
+from capfix_cli.captioners.derived.network_source import (
+    Source,
+    find_function,
+    find_source,
+    own_functions,
+)
+from capfix_cli.captioners.derived.roles import parameters_of
+from capfix_cli.captioners.derived.vocabulary_forms import vocabulary_forms
 from capfix_cli.captioners.derived.wrap import wrap
-from capfix_cli.checkpoints.inspection import settings_beside
+from capfix_cli.checkpoints.formats.checkpoint_content import key_name
+from capfix_cli.checkpoints.formats.checkpoint_folder import read_whole
+from capfix_cli.checkpoints.formats.network_keys import holds_tensors
+from capfix_cli.checkpoints.formats.plain_values import PlainValues
 from capfix_cli.checkpoints.model_options import ModelOptions
+from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub
 from capfix_cli.checkpoints.weights import load_weights
 from capfix_cli.core.errors import CapfixError
 
@@ -37,14 +49,18 @@ def load_network(
             network whose methods cannot be made out; the message names the option that helps.
     """
     source = find_source(name)
-    settings = settings_beside(checkpoint) or {}
+    settings = settings_of(checkpoint)
     weights = load_weights(checkpoint)
-    words = candidate_words(None, source.module, settings, checkpoint)
+    rows = {tensor.shape[0] for tensor in weights.values() if tensor.ndim > 0}
+    words = candidate_words(source.module, settings, checkpoint, rows)
+    given, methods = _told_apart(source, parse_arguments(options.network_args))
     known = Known(
         settings=settings,
-        vocabularies=vocabulary_forms(words),
-        given=parse_arguments(options.network_args),
+        vocabularies=vocabulary_forms(words, source.module),
+        given=given,
         words=None if words is None else len(words),
+        special=_special(words),
+        folder=Path(checkpoint).parent,
     )
     network, found = _built(source, known, weights, checkpoint)
     return wrap(
@@ -58,7 +74,64 @@ def load_network(
         checkpoint=checkpoint,
         found=found,
         module=source.module,
+        arguments=methods,
     )
+
+
+def _special(words: Mapping[str, int] | None) -> dict[str, int]:
+    """Give the ids of special tokens that a constructor may ask for."""
+    if not words:
+        return {}
+    try:
+        vocabulary, open_ = make_vocabulary(words, {})
+    except CapfixError:
+        return {}
+    found = {"start": vocabulary.bos_id, "end": vocabulary.eos_id, "pad": vocabulary.pad_id}
+    unknown = {{"bos": "start", "eos": "end"}[kind] for kind in open_}
+    return {k: v for k, v in found.items() if v is not None and k not in unknown}
+
+
+def _told_apart(source: Source, given: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Part what the user gave into arguments of the constructor and of methods.
+
+    Raises:
+        CapfixError: a name that neither has.
+    """
+    made = [one for one in (source.made, source.decoder) if one is not None]
+    built = {name for one in made for name in parameters_of(one)}
+    methods = {
+        name
+        for one in made
+        for method in vars(one if isinstance(one, type) else type(one)).values()
+        if callable(method)
+        for name in parameters_of(method)
+    }
+    methods |= {n for one in own_functions(source.module).values() for n in parameters_of(one)}
+    for name in given:
+        if name not in built | methods:
+            raise CapfixError(
+                f"--network-args: nothing of {source.name} takes {name!r}.",
+                f"Its constructor takes {', '.join(sorted(built)) or 'nothing'}.",
+            )
+    return (
+        {name: value for name, value in given.items() if name in built},
+        {name: value for name, value in given.items() if name not in built},
+    )
+
+
+def settings_of(checkpoint: str) -> dict[str, Any]:
+    """Give all that a checkpoint says beside its tensors, under whatever names.
+
+    Raises:
+        CapfixError: it cannot be read.
+    """
+    value = read_whole(checkpoint).value
+    value = value.__dict__.get("state") if isinstance(value, Stub) else value
+    if not isinstance(value, Mapping):
+        return {}
+    plain = PlainValues()
+    beside = {key: item for key, item in value.items() if not holds_tensors(item, 0)}
+    return {key_name(key): plain.of(item, 0) for key, item in beside.items()}
 
 
 def _built(
@@ -126,7 +199,10 @@ def _fill(network: nn.Module, checkpoint: str, weights: Mapping[str, Tensor]) ->
         CapfixError: tensors that are missing, misshapen or have no place.
     """
     own = {key: tuple(tensor.shape) for key, tensor in network.state_dict().items()}
-    for some in (weights, _bare(weights)):
+    firsts = {key.partition(".")[0] for key in own}
+    inside = {f"{first}.{key}": tensor for first in firsts for key, tensor in weights.items()}
+    # The last: a network that holds the trained one, whose name was taken for a wrapper's.
+    for some in (weights, _bare(weights), inside if len(firsts) == 1 else weights):
         if {key: tuple(tensor.shape) for key, tensor in some.items()} == own:
             network.load_state_dict(dict(some))
             network.eval()

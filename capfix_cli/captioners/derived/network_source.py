@@ -7,7 +7,7 @@ import importlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -89,6 +89,15 @@ def own_functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
         name: value
         for name, value in vars(module).items()
         if isinstance(value, FunctionType) and _lies_beside(value.__module__, module)
+    }
+
+
+def own_classes(module: ModuleType) -> dict[str, type]:
+    """List a module's classes by name: its own, and those of files that lie beside it."""
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and _lies_beside(value.__module__, module)
     }
 
 
@@ -205,8 +214,17 @@ def _import_failed(place: str, error: BaseException) -> CapfixError:
     return CapfixError(f"{place} cannot be imported: {type(error).__name__}: {text}.", where)
 
 
-def file_of(name: str) -> str | None:
-    """Give the file of ``FILE.py:CLASS`` or ``MODULE:CLASS``, to tell whose line failed."""
-    place = name.rpartition(":")[0] if ":" in name else name
-    file = Path(place if place.endswith(".py") else f"{place.replace('.', '/')}.py")
-    return str(file)
+def names_network(name: str, installed: Collection[str]) -> bool:
+    """Say whether what stands in an adapter's place is the class of a network.
+
+    Args:
+        name: as it was given.
+        installed: names of adapters that packages offer.
+    """
+    place, colon, attribute = name.rpartition(":")
+    if not colon or name in installed:
+        return False
+    if not place.endswith(".py"):
+        return True
+    made = getattr(import_module_or_file(place), attribute.partition(",")[0], None)
+    return isinstance(made, type) and issubclass(made, nn.Module)

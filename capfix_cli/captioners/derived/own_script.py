@@ -14,7 +14,6 @@ from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
 from capfix_cli.captioners.derived.audio_forms import forms_of
-from capfix_cli.captioners.derived.network_facts import VocabularyObject
 from capfix_cli.captioners.derived.programs import own_captions
 from capfix_cli.captioners.derived.roles import (
     Assignment,
@@ -22,6 +21,7 @@ from capfix_cli.captioners.derived.roles import (
     guessed_role,
     parameters_of,
 )
+from capfix_cli.captioners.derived.vocabulary_forms import VocabularyObject
 from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
 

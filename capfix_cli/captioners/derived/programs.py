@@ -13,8 +13,9 @@ from torch import Tensor
 
 from capfix_cli.captioners.derived.audio_forms import AudioForm
 from capfix_cli.captioners.derived.choice_forcing import Enough, ForcedChoices
-from capfix_cli.captioners.derived.roles import Assignment, Role
+from capfix_cli.captioners.derived.roles import Assignment, Role, parameters_of
 from capfix_cli.captioners.derived.score_layout import ScoreLayout
+from capfix_cli.captioners.derived.settings_values import plain_name
 
 TokenForm = Literal["ids", "time-first", "one-hot"]
 LengthForm = Literal["tensor", "list", "column"]
@@ -29,20 +30,35 @@ class CallSettings:
         start: id of the token that opens a caption.
         end: id of the one that ends it.
         pad: id that fills batches.
+        others: ids of further tokens that are no words, such as the one of unknown words.
         limit: most words of a caption.
         vocabulary: what a parameter that wants the vocabulary gets.
+        spelled: the words in the order of their ids.
         network: what a parameter that wants the network gets.
         extra: parameters that are set whatever they are for, by name.
+        named: values that the user gave for parameters of methods, by name.
+        limits: most words as constants and settings beside the network have it, by name.
     """
 
     words: int
     start: int
     end: int
     pad: int
+    others: tuple[int, ...] = ()
     limit: int = 30
     vocabulary: Any = None
+    spelled: tuple[str, ...] = ()
     network: Any = None
     extra: Mapping[str, Any] = field(default_factory=dict)
+    named: Mapping[str, Any] = field(default_factory=dict)
+    limits: Mapping[str, int] = field(default_factory=dict)
+
+    def given_to(self, call: Callable[..., Any]) -> dict[str, Any]:
+        """Give the values that the user gave for parameters which a method has."""
+        if not self.named:
+            return {}
+        known = parameters_of(call)
+        return {name: value for name, value in self.named.items() if name in known}
 
     def of(self, role: Role, rows: int, frames: int, places: int, form: LengthForm) -> Any:
         """Give the value of a role other than audio and words."""
@@ -113,6 +129,7 @@ class ForwardProgram:
                 given[name] = self.settings.of(
                     role, len(tokens), frames, fed.shape[1], self.length_form
                 )
+        given |= self.settings.given_to(self.call)
         with contextlib.redirect_stdout(sys.stderr):
             return self.call(**given)
 
@@ -170,10 +187,13 @@ class GenerateProgram:
             given[name] = (
                 self.audio_form.arrange(audio)
                 if role == "audio"
+                else self.settings.limits[plain_name(name)]
+                if role == "limit" and plain_name(name) in self.settings.limits
                 else self.settings.of(
                     role, len(audio), audio.shape[1], self.settings.limit, self.length_form
                 )
             )
+        given |= self.settings.given_to(self.call)
         with contextlib.redirect_stdout(sys.stderr):
             return self.call(**given)
 

@@ -32,7 +32,7 @@ Role = Literal[
 ]
 _HINTS: dict[Role, re.Pattern[str]] = {
     "audio_lengths": re.compile(
-        r"(audio|wav|feat|mel|frame|src|input|x|spec)\w*_?(len|laenge)|^(frames|n_frames|x_?len\w*)",
+        r"(^|_)(audio|wav|feat|mel|frame|src|input|x|spec)\w*_?(len|laenge)|^(frames|n_frames)$",
         re.I,
     ),
     "token_lengths": re.compile(r"(cap|tok|tgt|word|target|y)\w*_?(len|laenge)|^len", re.I),

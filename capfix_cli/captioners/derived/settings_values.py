@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+# What a parameter is called that takes the settings as one object.
+SETTINGS_NAMES = frozenset(
+    ("config", "cfg", "args", "opt", "opts", "hparams", "hparam", "params", "conf", "hp", "options")
+)
 MOST_DEEP = 6  # levels of nested settings that are looked into
 
 
@@ -37,6 +41,17 @@ def as_object(settings: Mapping[str, Any]) -> SettingsObject:
     )
 
 
+def flattened(settings: Mapping[str, Any]) -> SettingsObject:
+    """Make one object of settings in which inner ones are found at the top as well.
+
+    A constructor is handed the part of the settings that its training script knew.
+    """
+    flat: dict[str, Any] = {}
+    for name, value in named_values(settings):
+        flat.setdefault(name, as_object(value) if isinstance(value, Mapping) else value)
+    return SettingsObject(flat)
+
+
 def named_values(settings: Any, depth: int = 0) -> Iterator[tuple[str, Any]]:
     """Yield every setting by its last name, those of the outermost level first."""
     if depth > MOST_DEEP or not isinstance(settings, Mapping):
@@ -54,14 +69,15 @@ def look_up(settings: Any, name: str) -> tuple[bool, Any]:
         Whether it is there, and its value. Values that contradict one another are not there: which
         of them is meant cannot be told.
     """
-    wanted = _plain(name)
-    found = [value for key, value in named_values(settings) if _plain(key) == wanted]
+    wanted = plain_name(name)
+    found = [value for key, value in named_values(settings) if plain_name(key) == wanted]
     if not found or any(_differ(value, found[0]) for value in found[1:]):
         return False, None
     return True, found[0]
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """Give a name without its case, dashes and underscores."""
     return name.lower().replace("-", "").replace("_", "")
 
 

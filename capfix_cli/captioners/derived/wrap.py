@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
+import re
 import sys
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
 from types import ModuleType
 from typing import Any
 
@@ -15,29 +15,32 @@ from torch import Tensor, nn
 
 from capfix_cli.captioners.derived.audio_forms import (
     FrontEndFunction,
+    FrontEndSettings,
     front_end_candidates,
     how_it_is_called,
     probe_waveform,
 )
+from capfix_cli.captioners.derived.captioning_search import find_captioning, find_end_token
 from capfix_cli.captioners.derived.derived_captioner import (
     Derivation,
     DerivedCaptioner,
     TrainableDerivedCaptioner,
 )
 from capfix_cli.captioners.derived.kept_audio import keep_what_is_heard, longest_caption
-from capfix_cli.captioners.derived.network_facts import (
-    VocabularyObject,
-    find_sample_rate,
-    find_vocabulary,
-)
-from capfix_cli.captioners.derived.program_search import (
+from capfix_cli.captioners.derived.method_trials import (
     Clips,
     Failures,
-    find_captioning,
-    find_forward,
+    clips_of,
+    forbids,
     heeds_audio,
     scores_agree,
+    time_axis,
     tokens_to_try,
+)
+from capfix_cli.captioners.derived.network_facts import (
+    find_sample_rate,
+    find_vocabulary,
+    named_limits,
 )
 from capfix_cli.captioners.derived.programs import (
     CallSettings,
@@ -46,11 +49,15 @@ from capfix_cli.captioners.derived.programs import (
     Program,
 )
 from capfix_cli.captioners.derived.recurrent_steps import find_steps
+from capfix_cli.captioners.derived.scoring_search import find_forward
+from capfix_cli.captioners.derived.vocabulary_forms import VocabularyObject, own_vocabulary
 from capfix_cli.checkpoints.vocabulary import Vocabulary
 from capfix_cli.core.errors import CapfixError
 
+_MARKED = re.compile(r"^\W.*\W$|^(unk|unknown|pad|sos|bos|eos|oov)$", re.I)  # <unk>, [UNK], UNK
+MOST_FORMS = 12  # forms that a method takes and that are compared; more differ in nothing
 SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0, 30.0)  # clips that a network may be made for
-SAMPLED_SECONDS = (2.0, 5.0, 10.0, 1.0, 4.0, 3.0)  # of bare samples, which are many
+MOST_SAMPLED = 10.0  # seconds of bare samples, which are many
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +78,7 @@ class _Known:
     vocabulary: Vocabulary
     rate: int
     settings: CallSettings
+    beside: FrontEndSettings
     failures: Failures = field(default_factory=Failures)
 
 
@@ -84,6 +92,7 @@ def wrap(
     checkpoint: str | None = None,
     found: Mapping[str, str] | None = None,
     module: ModuleType | None = None,
+    arguments: Mapping[str, Any] | None = None,
 ) -> DerivedCaptioner:
     """Make a captioner of a network, whose own methods are called to find out how they work.
 
@@ -100,6 +109,7 @@ def wrap(
         settings: saved beside the weights.
         checkpoint: path of the weights, beside which words may stand.
         found: how the network was built, for the report.
+        arguments: values for parameters of its methods, by name: ``max_len``, say.
         module: beside what functions and constants are looked for; by default the network's own.
 
     Raises:
@@ -108,36 +118,84 @@ def wrap(
     network.eval()
     module = module or sys.modules.get(type(network).__module__)
     module = None if module is not None and module.__name__.startswith("torch.") else module
-    words = find_vocabulary(network, module, settings or {}, checkpoint, vocabulary)
+    words, open_ = find_vocabulary(network, module, settings or {}, checkpoint, vocabulary)
     rate = sample_rate or find_sample_rate(network, module, settings or {})
-    known = _Known(
+    known = _known(network, module, words, rate, settings or {}, arguments or {})
+    with torch.random.fork_rng(devices=[]):
+        derived = _search(known, front_end)
+        if "eos" in open_:
+            end = None if derived.own is None else find_end_token(derived.own, derived.clips.audio)
+            if end is None:
+                raise _no_special("eos", "ends")
+            known = replace(
+                known,
+                vocabulary=replace(words, eos_id=end),
+                settings=replace(known.settings, end=end, pad=known.settings.pad or end),
+            )
+            derived = _search(known, front_end)
+        captioner = _made(known, derived, found or {})
+    if "bos" in open_ and not isinstance(captioner.program, GenerateProgram):
+        raise _no_special("bos", "opens")
+    return captioner
+
+
+def _no_special(kind: str, what: str) -> CapfixError:
+    return CapfixError(
+        f"The words do not tell which of them {what} a caption, and nothing beside them does.",
+        f"Give it by name or id: --{kind} TOKEN.",
+    )
+
+
+def _known(
+    network: nn.Module,
+    module: ModuleType | None,
+    words: Vocabulary,
+    rate: int,
+    *beside: Mapping[str, Any],
+) -> _Known:
+    settings, arguments = beside
+    return _Known(
         network=network,
         module=module,
         vocabulary=words,
         rate=rate,
+        beside=FrontEndSettings(rate=rate, settings=settings, network=network),
         settings=CallSettings(
             words=len(words),
             start=words.bos_id,
             end=words.eos_id,
             pad=words.eos_id if words.pad_id is None else words.pad_id,
-            vocabulary=VocabularyObject(words),
+            others=_no_words(words),
+            named=arguments,
+            limits=named_limits(network, module, settings),
+            vocabulary=own_vocabulary(module, words.words) or VocabularyObject(words),
+            spelled=words.words,
             network=network,
         ),
     )
-    with torch.random.fork_rng(devices=[]):
-        return _made(known, _search(known, front_end), found or {})
+
+
+def _no_words(vocabulary: Vocabulary) -> tuple[int, ...]:
+    """List tokens that stand for no word: methods that write text leave them out."""
+    return tuple(i for i, word in enumerate(vocabulary.words) if _MARKED.match(word))
 
 
 def _search(known: _Known, front_end: Callable[..., Any] | None) -> _Found:
     """Try front ends and lengths of clips until the network takes one; two that differ are told."""
+    candidates = [
+        (one, axis)
+        for one in _front_ends(known, front_end)
+        if (axis := time_axis(one, known.rate)) is not None
+    ]
     accepted: list[_Found] = []
-    for candidate in _front_ends(known, front_end):
-        if accepted and not candidate.name:
-            break  # the network takes features that a function beside it makes
-        found = _with_front_end(known, candidate)
-        if found is not None:
-            accepted.append(found)
-    if not accepted:
+    for seconds in SECONDS:
+        for candidate, axis in candidates:
+            if candidate.name or (not accepted and seconds <= MOST_SAMPLED):
+                found = _with_front_end(known, candidate, axis, seconds)
+                accepted += [] if found is None else [found]
+        if accepted:
+            break
+    else:
         raise _nothing_works(known, front_end)
     first = accepted[0]
     for other in accepted[1:]:
@@ -152,10 +210,10 @@ def _search(known: _Known, front_end: Callable[..., Any] | None) -> _Found:
 
 def _front_ends(known: _Known, front_end: Callable[..., Any] | None) -> Iterator[FrontEndFunction]:
     if front_end is None:
-        yield from front_end_candidates(known.module, known.network, known.rate)
+        yield from front_end_candidates(known.module, known.network, known.beside)
         return
     name = getattr(front_end, "__name__", type(front_end).__name__)
-    found = how_it_is_called(name, front_end, probe_waveform(known.rate, 2.0), known.rate)
+    found = how_it_is_called(name, front_end, probe_waveform(known.rate, 2.0), known.beside)
     if found is None:
         raise CapfixError(
             f"{name} takes neither a waveform nor a path.",
@@ -164,55 +222,35 @@ def _front_ends(known: _Known, front_end: Callable[..., Any] | None) -> Iterator
     yield found
 
 
-def _with_front_end(known: _Known, front_end: FrontEndFunction) -> _Found | None:
-    axis = _time_axis(front_end, known.rate)
-    if axis is None:
+def _with_front_end(
+    known: _Known, front_end: FrontEndFunction, axis: int, seconds: float
+) -> _Found | None:
+    clips = clips_of(front_end, axis, known.rate, seconds)
+    if clips is None:
         return None
-    for seconds in SECONDS if front_end.name else SAMPLED_SECONDS:
-        clips = _clips(front_end, axis, known.rate, seconds)
-        if clips is None:
-            continue
-        own = _own(known, clips)
-        forward = _forward(known, clips, own)
-        if own is None and forward is None:
-            continue
-        if not front_end.name and not _hears_samples(known, clips, own or forward):
-            continue
-        return _Found(front_end=front_end, time_axis=axis, clips=clips, own=own, forward=forward)
-    return None
-
-
-def _time_axis(front_end: FrontEndFunction, rate: int) -> int | None:
-    """Find the axis of a front end's output that grows with the clip."""
-    with torch.no_grad(), contextlib.suppress(Exception):
-        short, long = (front_end(probe_waveform(rate, seconds)) for seconds in (2.0, 3.0))
-        axes = [
-            axis
-            for axis, (one, two) in enumerate(zip(short.shape, long.shape, strict=True))
-            if one != two
-        ]
-        return axes[0] if len(axes) == 1 else 0 if not axes else None
-    return None
-
-
-def _clips(front_end: FrontEndFunction, axis: int, rate: int, seconds: float) -> Clips | None:
-    with torch.no_grad(), contextlib.suppress(Exception):
-        made = [
-            front_end(probe_waveform(rate, seconds, seed)).movedim(axis, 0) for seed in (0, 1, 2)
-        ]
-        return Clips(audio=torch.stack(made), turned=axis > 0)
-    return None
+    own = _own(known, clips)
+    forward = _forward(known, clips, own)
+    if own is None and forward is None:
+        return None
+    if not front_end.name and not _hears_samples(known, clips, own or forward):
+        return None
+    return _Found(front_end=front_end, time_axis=axis, clips=clips, own=own, forward=forward)
 
 
 def _own(known: _Known, clips: Clips) -> GenerateProgram | None:
-    """Find the network's own captioning, one that heeds the audio rather than one that does not."""
-    deaf = None
-    for program in find_captioning(
-        known.network, known.module, clips, known.settings, known.failures
+    """Find the network's own captioning, called so that it heeds the audio.
+
+    A wrong form may be taken too (frames for clips, say), and then mostly nothing is heard.
+    """
+    deaf: GenerateProgram | None = None
+    for tried, program in enumerate(
+        find_captioning(known.network, known.module, clips, known.settings, known.failures)
     ):
         if heeds_audio(program, clips.audio, known.settings):
             return program
         deaf = deaf or program
+        if tried > MOST_FORMS:
+            break
     return deaf
 
 
@@ -286,6 +324,11 @@ def _nothing_works(known: _Known, front_end: Callable[..., Any] | None) -> Capfi
         if front_end is None
         else "Write an adapter (docs/adapters.md)."
     )
+    if not known.failures.tried:
+        return CapfixError(
+            f"{name} has no method that takes audio and words, or audio alone, by name.",
+            "Name the class inside it that does, or write an adapter (docs/adapters.md).",
+        )
     return CapfixError(
         f"Of {known.failures.tried} ways to call {name}, none took audio and gave scores of"
         f" {known.settings.words} words.{told}",
@@ -300,7 +343,8 @@ def _made(known: _Known, found: _Found, built: Mapping[str, str]) -> DerivedCapt
     if own is not None and forward is not None:
         agree = scores_agree(forward, own, found.clips.audio, known.settings)
     # The user's own captioning is what is diagnosed; forward, where it says the same, is quicker.
-    program = forward if own is None or (agree and forward is not None) else own  # type: ignore[assignment]
+    alike = agree and own is not None and not forbids(own, found.clips.audio, known.settings)
+    program = forward if own is None or (alike and forward is not None) else own  # type: ignore[assignment]
     whole = forward if forward is not None and program is not forward else None
     kind = TrainableDerivedCaptioner if forward is not None else DerivedCaptioner
     front = found.front_end if found.front_end.name else None
@@ -336,14 +380,3 @@ def _made(known: _Known, found: _Found, built: Mapping[str, str]) -> DerivedCapt
 
 def _laid_out(front_end: FrontEndFunction, axis: int) -> Callable[[Tensor], Tensor]:
     return lambda waveform: front_end(waveform).movedim(axis, 0)
-
-
-def network_of(captioner: DerivedCaptioner) -> Sequence[str]:
-    """List what was derived, line by line, for whoever asks."""
-    told = captioner.derivation
-    lines = [f"scores from {told.scores_from}"]
-    if told.captions_from:
-        lines.append(f"captions from {told.captions_from}")
-    if told.front_end:
-        lines.append(f"features from {told.front_end}")
-    return [*lines, f"audio as {told.audio}", f"kept: {', '.join(told.kept) or 'nothing'}"]

@@ -10,19 +10,19 @@ from __future__ import annotations
 import contextlib
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from capfix_cli.captioners.base import Memory
+from capfix_cli.captioners.base import Captioner, Memory
 from capfix_cli.captioners.huggingface.audio_placement import (
     AudioPlacement,
     Inputs,
     find_placements,
 )
-from capfix_cli.captioners.huggingface.audio_prompt import AudioPrompt
+from capfix_cli.captioners.huggingface.audio_prompt import PROMPTS, AudioPrompt
 from capfix_cli.captioners.huggingface.cached_prompt import CachedPromptCaptioner
 from capfix_cli.captioners.huggingface.end_tokens import EndTokens
 from capfix_cli.captioners.huggingface.kept_prompts import KeptPrompts
@@ -68,6 +68,7 @@ class AudioLanguageCaptioner(CachedPromptCaptioner):
         self.placement: AudioPlacement | None = None
         self.skeleton: tuple[list[int], list[int]] | None = None  # ids before and after the audio
         self.filler = self.pad_id or 0
+        self._rephrased: dict[str, Captioner] | None = None  # made when they are asked for
         self._study()
 
     def encode(self, waveforms: Tensor, lengths: Tensor) -> Memory:
@@ -99,6 +100,17 @@ class AudioLanguageCaptioner(CachedPromptCaptioner):
         """Ids of a text, without special tokens."""
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
 
+    def rephrased(self) -> Mapping[str, Captioner]:
+        """Give this model asked in the words that published ones are asked."""
+        if self._rephrased is None:
+            self._rephrased = {}
+            if self.skeleton is not None:
+                for words in PROMPTS:
+                    if words != self.prompt.prompt:
+                        with contextlib.suppress(CapfixError):
+                            self._rephrased[words] = self.with_prompt(words)
+        return self._rephrased
+
     def with_prompt(self, words: str) -> AudioLanguageCaptioner:
         """Give the same model asked otherwise, over the same memories.
 
@@ -106,6 +118,7 @@ class AudioLanguageCaptioner(CachedPromptCaptioner):
             CapfixError: the prompt's ids follow no rule, or its template does not take the words.
         """
         other = copy.copy(self)
+        other._rephrased = {}
         other.prompt = AudioPrompt(self.prompt.processor, words, self.path)
         other.kept = KeptPrompts()
         fed = other._fed(*_noise(self.sample_rate, 1, 1))

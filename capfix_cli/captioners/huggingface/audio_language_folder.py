@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 from capfix_cli.captioners.huggingface.audio_language_captioner import AudioLanguageCaptioner
 from capfix_cli.captioners.huggingface.audio_prompt import PROMPT, AudioPrompt, extractor_of
 from capfix_cli.captioners.huggingface.loading_errors import plainly
+from capfix_cli.captioners.huggingface.peft_folder import (
+    refuse_unmerged,
+    refuse_without_library,
+)
 from capfix_cli.checkpoints.model_options import given
 from capfix_cli.core.errors import CapfixError
 
@@ -59,13 +63,16 @@ def _is_encoder_decoder(kind: Any) -> bool:
     return "decoder_input_ids" in inspect.signature(kind.forward).parameters
 
 
-def load_audio_language(path: str, device: str, kind: Any) -> AudioLanguageCaptioner:
+def load_audio_language(
+    path: str, device: str, kind: Any, merge: Callable[[Any], Any] | None = None
+) -> AudioLanguageCaptioner:
     """Load an audio language model with its processor; nothing is downloaded.
 
     Args:
         path: of the folder.
         device: where it runs.
         kind: its class, of :func:`find_class`.
+        merge: puts an adapter's weights into it.
 
     Raises:
         CapfixError: processor, template, weights or a library is missing; the message says which.
@@ -93,26 +100,39 @@ def load_audio_language(path: str, device: str, kind: Any) -> AudioLanguageCapti
             " and text.",
             "Copy processor_config.json, preprocessor_config.json and the tokenizer's files again.",
         )
-    model = load_model(kind, path, device, **options)
+    model = load_model(kind, path, device, merge, **options)
     _check_audio(model, path)
     return AudioLanguageCaptioner(
         model, AudioPrompt(processor, given().prompt or PROMPT, path), path
     )
 
 
-def load_model(kind: Any, path: str, device: str, **options: Any) -> Any:
+def load_model(
+    kind: Any, path: str, device: str, merge: Callable[[Any], Any] | None = None, **options: Any
+) -> Any:
     """Load weights as transformers does: sharded, quantised, in the type that they were saved in.
+
+    Args:
+        kind: class of transformers.
+        path: of the folder.
+        device: where it runs.
+        merge: puts an adapter's weights into the model.
+        options: of ``from_pretrained``.
 
     Raises:
         CapfixError: weights, a shard or a library is missing.
     """
+    refuse_without_library(path)
     settings = json.loads((Path(path) / "config.json").read_text(encoding="utf-8"))
     quantised = settings.get("quantization_config")
     if quantised:
         options["device_map"] = {"": device}
     with plainly(path, quantised):
         model, loading = kind.from_pretrained(path, output_loading_info=True, **options)
+    refuse_unmerged(path, loading["unexpected_keys"])
     refuse_incomplete(path, loading)
+    if merge is not None:
+        model = merge(model)
     if not quantised:
         model.to(device)
     return model.eval()

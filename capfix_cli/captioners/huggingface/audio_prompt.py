@@ -16,6 +16,14 @@ from capfix_cli.core.errors import CapfixError
 
 # What a captioner is asked where nobody says it: the task in the words of AudioCaps and Clotho.
 PROMPT = "Describe the sound in one sentence."
+# What published models are asked in their own documentation, to be tried in its place.
+PROMPTS = (
+    PROMPT,
+    "Generate the caption in English:",
+    "Describe the audio.",
+    "What do you hear?",
+    "What's that sound?",
+)
 # How processors of transformers call what stands for a clip in a text.
 _PLACEHOLDERS = ("audio_token", "audio_placeholder_token")
 

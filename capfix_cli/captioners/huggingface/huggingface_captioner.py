@@ -48,6 +48,7 @@ class HuggingFaceCaptioner(Captioner):
         self.module, self.tokenizer, self.inputs = model, tokenizer, inputs
         self.way: str | None = None  # found on the first memory: see _find_way
         self.layers = 0  # of the decoder
+        self.encoded: Any = None  # kind of what the encoder gives, once it gave something
         # transformers 5.2x renamed the argument, and warns of the old name.
         takes = inspect.signature(model.forward).parameters
         self.cache_name = "cache" if "cache" in takes else "past_key_values"
@@ -79,9 +80,12 @@ class HuggingFaceCaptioner(Captioner):
         device = next(self.module.parameters()).device  # type: ignore[union-attr]
         fed = {name: part.to(device) for name, part in inputs.items()}
         # Whisper's and Speech2Text's encoders take features alone or with their mask.
-        hidden = self.module.get_encoder()(**fed, return_dict=True).last_hidden_state  # type: ignore[union-attr,operator]
-        mask = fed.get("attention_mask")
-        return {"hidden": hidden} if mask is None else {"hidden": hidden, "mask": mask}
+        found = self.module.get_encoder()(**fed, return_dict=True)  # type: ignore[union-attr,operator]
+        memory = {"hidden": found.last_hidden_state, "mask": fed.get("attention_mask")}
+        # Moonshine's says which of its frames are a clip's, and its decoder asks the encoder.
+        memory["heard"] = getattr(found, "attention_mask", None)
+        self.encoded = type(found)
+        return {name: part for name, part in memory.items() if part is not None}
 
     def start_prefix(self, batch: int) -> Tensor:
         """[B, T0]: the start token and what the model is forced to say after it."""
@@ -188,8 +192,13 @@ class HuggingFaceCaptioner(Captioner):
         from transformers.modeling_outputs import BaseModelOutput
 
         extra = {"attention_mask": memory["mask"]} if "mask" in memory else {}
+        encoded = BaseModelOutput(last_hidden_state=memory["hidden"])
+        if self.encoded is not None and hasattr(self.encoded, "attention_mask"):
+            encoded = self.encoded(
+                last_hidden_state=memory["hidden"], attention_mask=memory.get("heard")
+            )
         return self.module(  # type: ignore[misc]
-            encoder_outputs=BaseModelOutput(last_hidden_state=memory["hidden"]),
+            encoder_outputs=encoded,
             decoder_input_ids=tokens.to(memory["hidden"].device),
             use_cache=cache is not None,
             return_dict=True,

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.captioners.huggingface import audio_language_folder
+from capfix_cli.captioners.huggingface import audio_language_folder, peft_folder
 from capfix_cli.captioners.huggingface.audio_language_folder import load_model
 from capfix_cli.captioners.huggingface.huggingface_captioner import (
     HuggingFaceCaptioner,
@@ -26,8 +27,8 @@ from capfix_cli.core.errors import CapfixError
 
 
 def is_folder(path: str) -> bool:
-    """Say whether a path is a folder in the layout of transformers."""
-    return (Path(path) / "config.json").is_file()
+    """Say whether a path is a folder in the layout of transformers, or of an adapter over one."""
+    return (Path(path) / "config.json").is_file() or peft_folder.is_adapter(path)
 
 
 def load_folder(path: str, device: str) -> Captioner:
@@ -37,6 +38,14 @@ def load_folder(path: str, device: str) -> Captioner:
         CapfixError: the ``hf`` extra is missing, the folder is incomplete, turns no audio into
             text, or brings code of its own and ``--trust`` was not given.
     """
+    merge = None
+    if peft_folder.is_adapter(path):
+        merge, path = peft_folder.merger(path), peft_folder.base_of(path)
+    if not (Path(path) / "config.json").is_file():
+        raise CapfixError(
+            f"{path} is no model of transformers: it has no config.json.",
+            "Name the whole folder of the base model as base_model_name_or_path.",
+        )
     config = read_json(Path(path) / "config.json")
     _check(path, config)
     try:
@@ -48,15 +57,10 @@ def load_folder(path: str, device: str) -> Captioner:
         ) from error
     kind = audio_language_folder.find_class(config)
     if kind is not None:
-        return audio_language_folder.load_audio_language(path, device, kind)
+        return audio_language_folder.load_audio_language(path, device, kind, merge)
     refuse_code(path, config)
     _refuse_others(path, config, transformers)
-    if given().prompt is not None:
-        raise CapfixError(
-            f"{path} is a {config['model_type']}, an encoder-decoder that takes no prompt.",
-            "Leave --prompt out.",
-        )
-    return _load_encoder_decoder(path, device, config)
+    return _load_encoder_decoder(path, device, config, merge)
 
 
 def _refuse_others(path: str, config: dict[str, Any], transformers: Any) -> None:
@@ -78,27 +82,19 @@ def _refuse_others(path: str, config: dict[str, Any], transformers: Any) -> None
         )
 
 
-def _load_encoder_decoder(path: str, device: str, config: dict[str, Any]) -> HuggingFaceCaptioner:
+def _load_encoder_decoder(
+    path: str, device: str, config: dict[str, Any], merge: Callable[[Any], Any] | None
+) -> HuggingFaceCaptioner:
     import transformers
 
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": given().trust}
     kind: Any = transformers.AutoModelForSpeechSeq2Seq
-    model = load_model(kind, path, device, **options)
+    model = load_model(kind, path, device, merge, **options)
     with plainly(path):
         extractors: Any = transformers.AutoFeatureExtractor
         extractor = extractors.from_pretrained(path, **options)
         tokenizer = transformers.AutoTokenizer.from_pretrained(path, **options)
-    # Read from the file: transformers 5 drops it from its own config on the way in.
-    generation = Path(path) / "generation_config.json"
-    told = read_json(generation).get("forced_decoder_ids") if generation.is_file() else None
-    told = told or config.get("forced_decoder_ids")
-    try:
-        prefix = forced_prefix(model, tokenizer, told)
-    except (TypeError, ValueError) as error:
-        raise CapfixError(
-            f"The forced_decoder_ids of {path} are no list of [place, token]: {told!r:.80}.",
-            "Mend generation_config.json, or copy it again.",
-        ) from error
+    prefix = _opening(path, config, model, tokenizer)
     rate = getattr(extractor, "sampling_rate", None)
     if type(rate) is not int or rate < 1:
         raise CapfixError(
@@ -109,6 +105,44 @@ def _load_encoder_decoder(path: str, device: str, config: dict[str, Any]) -> Hug
     named = getattr(extractor, "model_input_names", None) or [""]
     made = SpectrogramCaptioner if named[0] == "input_features" else HuggingFaceCaptioner
     return made(model, tokenizer, _extraction(extractor), rate, prefix)
+
+
+def _opening(path: str, config: dict[str, Any], model: Any, tokenizer: Any) -> list[int]:
+    """Give the tokens that open captions: forced ones, or the language that --prompt names.
+
+    Raises:
+        CapfixError: a prompt where none is taken, no language or one that is unknown, or forced
+            tokens that are none.
+    """
+    asked = given().prompt
+    # Read from the file: transformers 5 drops what it does not know on the way in.
+    file = Path(path) / "generation_config.json"
+    generation = read_json(file) if file.is_file() else {}
+    languages = generation.get("text_decoder_lang_to_code_id")
+    if isinstance(languages, dict) and languages:
+        code = languages.get((asked or "").strip("_ "))
+        if code is None:
+            known = ", ".join(sorted(languages)[:8]) + (", …" if len(languages) > 8 else "")
+            raise CapfixError(
+                f"{path} is a {config['model_type']}, which is told its language as a prompt"
+                + (f": {asked!r} is none of {known}." if asked else "."),
+                f"Say it: --prompt {'eng' if 'eng' in languages else min(languages)} ({known}).",
+            )
+        return [*forced_prefix(model, tokenizer), int(code)]
+    if asked is not None:
+        raise CapfixError(
+            f"{path} is a {config['model_type']}, an encoder-decoder that takes no prompt.",
+            "Leave --prompt out.",
+        )
+    told = generation.get("forced_decoder_ids")
+    told = told or config.get("forced_decoder_ids")
+    try:
+        return forced_prefix(model, tokenizer, told)
+    except (TypeError, ValueError) as error:
+        raise CapfixError(
+            f"The forced_decoder_ids of {path} are no list of [place, token]: {told!r:.80}.",
+            "Mend generation_config.json, or copy it again.",
+        ) from error
 
 
 def load_tokenizer(

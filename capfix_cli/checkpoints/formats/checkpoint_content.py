@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from capfix_cli.checkpoints.formats.tensor_info import TensorInfo, TensorPlace, check_claims
 from capfix_cli.checkpoints.safe_pickle.safe_unpickler import Stub, UnpicklerFindings
+from capfix_cli.checkpoints.safe_pickle.stub_contents import attributes_of, items_of
 
 DEEPEST = 24  # levels of nesting that are searched for tensors
 MOST_VISITS = 2_000_000  # containers that share parts can be longer to walk than to write
@@ -132,6 +134,7 @@ def _inner(value: Any) -> Iterable[tuple[Any, Any]] | None:
     if isinstance(value, list | tuple):
         return enumerate(value) if len(value) < LONGEST_LIST else None
     if isinstance(value, Stub):  # a whole pickled module keeps its parameters in its state
-        state = value.__dict__.get("state")
-        return state.items() if isinstance(state, dict) else None
+        own = items_of(value)
+        listed = enumerate(own) if isinstance(own, list) else (own or {}).items()
+        return itertools.chain(attributes_of(value).items(), listed)
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import struct
@@ -20,15 +21,20 @@ from capfix_cli.checkpoints.formats.checkpoint_content import (
 from capfix_cli.checkpoints.formats.safetensors_layout import read_tensor_file
 from capfix_cli.checkpoints.formats.tensor_info import TensorPlace, item_bytes
 from capfix_cli.checkpoints.formats.zip_archive import read_archive
-from capfix_cli.checkpoints.safe_pickle.reader_limits import LEGACY_MAGIC, BoundedFile
+from capfix_cli.checkpoints.safe_pickle.reader_limits import (
+    LARGEST_PICKLE,
+    LEGACY_MAGIC,
+    BoundedFile,
+)
 from capfix_cli.checkpoints.safe_pickle.safe_unpickler import (
     UnpicklerFindings,
     bounded,
     read_pickle,
 )
+from capfix_cli.checkpoints.sentence_pieces import FIRST, read_pieces
 from capfix_cli.core.errors import CapfixError
 
-__all__ = ["Content", "how_to_get", "is_pickle", "read_content"]
+__all__ = ["Content", "how_to_get", "is_compressed_pickle", "is_pickle", "read_content"]
 
 LEGACY_PROTOCOL = 1001
 # Before protocol 2 pickles had no mark of their own. What Python 2 wrote unasked (protocol 0) is
@@ -44,10 +50,12 @@ _HUB_ID = re.compile(
     r"[A-Za-z0-9][\w.-]*/(?![^/]*\.(?:pt|pth|pkl|bin|ckpt|safetensors|npz?|h5|tar|zip|gz|json)$)"
     r"[A-Za-z0-9][\w.-]*"
 )
+_ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")  # of its levels
 _PICKLE_HEAD = 256  # bytes that tell one
+NUMPY = b"\x93NUMPY"
 # First bytes -> what the file is and what to do with it.
 FOREIGN = (
-    (b"\x89HDF\r\n\x1a\n", "a Keras (HDF5) file", "Convert its weights to PyTorch first."),
+    (b"\x89HDF\r\n\x1a\n", "an HDF5 file", "Give features with --features; convert Keras weights."),
     (b"\x08\x07\x12", "an ONNX file", "Give the PyTorch checkpoint that it was exported from."),
     (b"\x08\x08\x12", "an ONNX file", "Give the PyTorch checkpoint that it was exported from."),
     (b"GGUF", "a GGUF file", "Give the checkpoint that it was converted from."),
@@ -56,7 +64,6 @@ FOREIGN = (
     (b"\xfd7zXZ", "an xz archive", "Unpack it and give the checkpoint inside."),
     (b"7z\xbc\xaf", "a 7z archive", "Unpack it and give the checkpoint inside."),
     (b"%PDF", "a PDF file", "Give a checkpoint."),
-    (b"\x93NUMPY", "a NumPy array", "Give the checkpoint of the whole model."),
     (b"RIFF", "an audio or video file", "Give it to --audio, in a folder."),
     (b"version https://g", "a Git LFS pointer", "Run `git lfs pull` to get the file itself."),
     (b"<!DOCTYPE", "a web page", "Download the file again, from its direct address."),
@@ -130,6 +137,8 @@ def _read(path: Path, file: IO[bytes], size: int) -> Content:
     file.seek(0)
     if not head:
         raise CapfixError(f"{path} is empty.", "Copy or save it again.")
+    if head.startswith(NUMPY):
+        raise _array(path, file)
     for magic, what, mend in FOREIGN:
         if head.startswith(magic):
             raise CapfixError(f"{path} is {what}, not a PyTorch checkpoint.", mend)
@@ -144,6 +153,15 @@ def _read(path: Path, file: IO[bytes], size: int) -> Content:
         return read_archive(path, file, size)
     if is_pickle(file):
         return _pickles(path, file, size)
+    inner = _inflated(file, head)
+    if inner is not None:
+        return _pickles(path, io.BytesIO(inner), len(inner))
+    pieces = read_pieces(path) if head.startswith(FIRST) else None
+    if pieces:
+        raise CapfixError(
+            f"{path} has no tensors: it is a SentencePiece model of {len(pieces):,} pieces.",
+            "It is a vocabulary: give it with --vocabulary, beside the checkpoint.",
+        )
     what, mend = next(
         (told for suffix, told in _BY_SUFFIX.items() if path.name.lower().endswith(suffix)),
         ("", ""),
@@ -153,6 +171,59 @@ def _read(path: Path, file: IO[bytes], size: int) -> Content:
     raise CapfixError(f"{path} is not a checkpoint: {_guess(head)}.", "Give a PyTorch checkpoint.")
 
 
+def _array(path: Path, file: IO[bytes]) -> CapfixError:
+    """Say what an array is: features, of which a captioner reads many."""
+    import numpy as np
+
+    try:
+        version = np.lib.format.read_magic(file)
+        layout = np.lib.format
+        first = version == (1, 0)
+        header = layout.read_array_header_1_0 if first else layout.read_array_header_2_0
+        shape, _, dtype = header(file)
+    except ValueError as error:
+        return _damaged(path, error)
+    kind = "records" if dtype.names else "objects" if dtype.hasobject else dtype.name
+    return CapfixError(
+        f"{path} is no checkpoint: it holds {list(shape)} {kind} features: give them with"
+        " --features.",
+        "Such as: capfix diagnose MODEL --features FOLDER (docs/features.md).",
+    )
+
+
+def _inflated(file: IO[bytes], head: bytes) -> bytes | None:
+    """Unpack a pickle that joblib compressed; None for anything else.
+
+    Raises:
+        ValueError: it unpacks to more than any real pickle.
+    """
+    if not head.startswith(_ZLIB):
+        return None
+    file.seek(0)
+    unpacker = zlib.decompressobj()
+    try:
+        data = unpacker.decompress(file.read(LARGEST_PICKLE), LARGEST_PICKLE)
+    except zlib.error:
+        return None
+    if unpacker.unconsumed_tail:
+        raise ValueError(f"it unpacks to over {LARGEST_PICKLE} bytes")
+    return data if data[:1] == b"\x80" else None
+
+
+def is_compressed_pickle(path: Path) -> bool:
+    """Say whether a file is what joblib writes with ``compress``.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(2)
+        try:
+            return _inflated(file, head) is not None
+        except ValueError:
+            return False
+
+
 def _guess(head: bytes) -> str:
     if not any(head):
         return "it begins with nothing but zeros"
@@ -160,6 +231,8 @@ def _guess(head: bytes) -> str:
         first = head[:16].decode("utf-8").splitlines()[0]
     except (UnicodeDecodeError, IndexError):
         return f"it begins with the bytes {head[:4].hex(' ')}"
+    if first.lstrip()[:1] in {"{", "["}:
+        return "it is JSON; a vocabulary is given with --vocabulary"
     return f"it is a text file that begins with {first!r}"
 
 

@@ -36,17 +36,18 @@ def parts_of(value: Any) -> list[str]:
         return []
     if any(isinstance(item, TensorInfo) for item in value.values()):
         return []
-    held = {key: item for key, item in value.items() if _holds_tensors(item, 0)}
+    held = {key: item for key, item in value.items() if holds_tensors(item, 0)}
     if any(is_whole(key) for key in held):
         return []
     names = [name for key in held if (name := part_name(key)) is not None]
     return names if len(names) > 1 else []
 
 
-def _holds_tensors(item: Any, depth: int) -> bool:
+def holds_tensors(item: Any, depth: int) -> bool:
+    """Say whether tensors lie in a value, however deep."""
     if isinstance(item, TensorInfo):
         return True
     item = item.__dict__.get("state") if isinstance(item, Stub) else item
     if not isinstance(item, Mapping) or depth > DEEPEST:
         return False
-    return any(_holds_tensors(inner, depth + 1) for inner in item.values())
+    return any(holds_tensors(inner, depth + 1) for inner in item.values())

@@ -8,8 +8,9 @@ its arguments and does nothing with them. So names, shapes and word maps come ou
 
 from __future__ import annotations
 
-import collections
+import math
 import pickle
+import re
 import struct
 from dataclasses import dataclass, field
 from typing import IO, Any
@@ -18,6 +19,7 @@ from capfix_cli.checkpoints.formats.tensor_info import TensorInfo, dtype_of_stor
 from capfix_cli.checkpoints.safe_pickle.reader_limits import (
     FEWER,
     LARGEST_PICKLE,
+    LONGEST_TEXT,
     BoundedFile,
     LimitedUnpickler,
 )
@@ -42,9 +44,21 @@ DANGEROUS = (
 HARMLESS_BUILTINS = {
     *("set", "frozenset", "dict", "list", "tuple", "int", "float", "complex", "str", "bytes"),
     *("bytearray", "bool", "slice", "range", "object"),
-    *("long", "unicode"),  # what Python 2 called int and str
+    *("long", "unicode", "xrange"),  # what Python 2 called int, str and range
 }
+# Single names below dangerous modules that only describe data.
 HARMLESS = {
+    "_io.BytesIO",
+    "_io.StringIO",
+    "operator.itemgetter",
+    "joblib.numpy_pickle.NumpyArrayWrapper",
+    *(f"torch.utils.data.dataset.{kind}" for kind in ("Dataset", "TensorDataset", "Subset")),
+    "torch.utils.data.dataset.ConcatDataset",
+    "torch.utils.data.dataloader.DataLoader",
+    *(
+        f"torch.utils.data.sampler.{kind}Sampler"
+        for kind in ("Random", "Sequential", "Batch", "SubsetRandom", "WeightedRandom")
+    ),
     "types.SimpleNamespace",
     "torch.utils._pytree.TreeSpec",
     "torch.storage.TypedStorage",
@@ -55,6 +69,7 @@ HARMLESS = {
 }
 STUB_STEPS = 250  # a class takes as much memory as some 250 small objects
 LONGEST_NAME = 200  # characters of a storage's class
+_JOBLIB = re.compile(r"(^|\.)joblib\.numpy_pickle\.NumpyArrayWrapper$")
 TRIED = (
     *(pickle.UnpicklingError, EOFError, ValueError, TypeError, AttributeError, KeyError),
     *(RecursionError, MemoryError, OverflowError, IndexError, UnicodeError, AssertionError),
@@ -109,9 +124,11 @@ class Stub:
     _name = "?"
 
     def __new__(cls, *arguments: Any, **named: Any) -> Stub:
-        """Take any arguments and drop them."""
+        """Take any arguments and keep them, unused."""
         made = super().__new__(cls)
         made.__dict__["items"] = {}
+        if arguments:
+            made.__dict__["arguments"] = arguments
         return made
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
@@ -127,6 +144,7 @@ class Stub:
 
     def append(self, value: Any) -> None:
         """Keep a member: APPENDS calls this on classes derived from list."""
+        self.__dict__["listed"] = True
         self.__dict__["items"][len(self.__dict__["items"])] = value
 
     def extend(self, values: Any) -> None:
@@ -154,9 +172,10 @@ def _hashable(key: Any) -> Any:
 class InertUnpickler(LimitedUnpickler):
     """Reads one pickle with stubs for globals."""
 
-    def __init__(self, file: BoundedFile, findings: UnpicklerFindings) -> None:
+    def __init__(self, file: BoundedFile, findings: UnpicklerFindings, spent: int = 0) -> None:
         super().__init__(file)
         self.findings = findings
+        self.opcodes = spent
         self._stubs: dict[str, type[Stub]] = {}
 
     def find_class(self, module: str, name: str) -> Any:
@@ -190,6 +209,32 @@ class InertUnpickler(LimitedUnpickler):
         if storage is not None:
             self.findings.storages[storage[1]] = storage[0]
         return pid[1] if isinstance(pid, tuple) and pid[:1] == ("module",) and pid[1:] else pid
+
+    def take_array(self, state: dict[Any, Any]) -> None:
+        """Take the bytes that joblib puts into the middle of a pickle, after each array's wrapper.
+
+        Arrays of objects are pickles of their own. Large arrays are passed over.
+
+        Raises:
+            ValueError, pickle.UnpicklingError: no array, or one that the file does not hold.
+        """
+        shape, kind = state.get("shape"), state.get("dtype")
+        name = kind.__dict__.get("arguments", ("",))[0] if isinstance(kind, Stub) else ""
+        if not isinstance(shape, tuple) or not _whole_numbers(shape) or not isinstance(name, str):
+            raise pickle.UnpicklingError("an array without shape or kind")
+        if name.startswith("O"):
+            state["objects"] = InertUnpickler(self.file, self.findings, self.opcodes).load()
+            return
+        width = re.fullmatch(r"[<>|=]?[a-zA-Z](\d{1,4})", name)
+        size = math.prod(shape) * (int(width[1]) * (4 if "U" in name else 1) if width else 0)
+        if width is None or size < 0:
+            raise pickle.UnpicklingError(f"an array of {name[:20]!r}")
+        if state.get("numpy_array_alignment_bytes") is not None:
+            self.read(self.read(1)[0])  # type: ignore[attr-defined]
+        if size <= LONGEST_TEXT:
+            state["raw"] = self.read(size)  # type: ignore[attr-defined]
+        else:
+            self.file.skip(size)
 
     def get_extension(self, code: int) -> None:
         """Refuse codes of a registry that a file could not know honestly."""
@@ -247,6 +292,22 @@ def _whole_numbers(items: tuple[Any, ...]) -> bool:
     return all(type(item) is int for item in items)
 
 
+def _reconstructed(kind: Any = None, base: Any = None, held: Any = None) -> Any:
+    """Make a stub as protocols below 2 do: a class, the container that it derives from, its items.
+
+    Only a stub's class is called, which does nothing.
+    """
+    if not (isinstance(kind, type) and issubclass(kind, Stub)):
+        return None
+    made = kind()
+    if isinstance(held, dict):
+        for key, item in held.items():
+            made[key] = item
+    elif isinstance(held, list | tuple):
+        made.extend(held)
+    return made
+
+
 _KNOWN: dict[str, Any] = {
     "collections.OrderedDict": Mapping,
     "collections.defaultdict": lambda *arguments: Mapping(),
@@ -260,7 +321,12 @@ _KNOWN: dict[str, Any] = {
     "_codecs.encode": lambda text, encoding="latin-1": (
         text.encode("latin-1") if isinstance(text, str) else b""
     ),
-    "collections.deque": lambda *arguments: collections.deque(),
+    # Members follow by APPENDS; where a protocol gives them as arguments, they are a list's.
+    "collections.deque": lambda members=(), *limit: (
+        list(members) if isinstance(members, list | tuple) else []
+    ),
+    "copy_reg._reconstructor": _reconstructed,
+    "copyreg._reconstructor": _reconstructed,
 }
 
 
@@ -269,6 +335,8 @@ def _build(self: InertUnpickler) -> None:
     state = self.stack.pop()
     if isinstance(self.stack[-1], Stub):
         self.stack[-1].__setstate__(state)
+        if _JOBLIB.search(type(self.stack[-1])._name) and isinstance(state, dict):
+            self.take_array(state)
 
 
 InertUnpickler.dispatch = {**LimitedUnpickler.dispatch, pickle.BUILD[0]: _build}

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from capfix_cli.checkpoints.formats.tensor_info import TensorInfo
-from capfix_cli.checkpoints.xray.encoder_facts import DECODER_WORDS, is_encoder
+from capfix_cli.checkpoints.xray.encoder_facts import is_decoder, is_encoder
 from capfix_cli.checkpoints.xray.transformer_blocks import CROSS_ATTENTION, attention_blocks
 from capfix_cli.schemas.inspection_record import Fact
 
@@ -33,6 +33,11 @@ class Recurrent:
     def stack(self) -> str:
         """``decoder.gru.weight_hh_l1`` -> ``decoder.gru``."""
         return self.name.rpartition(".")[0]
+
+    @property
+    def is_cell(self) -> bool:
+        """Whether it is a cell that is stepped by hand: its names carry no number of a layer."""
+        return self.name.endswith("weight_hh")
 
 
 @dataclass(frozen=True)
@@ -66,13 +71,45 @@ def find_decoder(tensors: Tensors, embedding: TensorInfo | None) -> Decoder:
     # A bidirectional stack reads what is all there: it is an encoder whatever its name.
     both_ways = {layer.stack for layer in layers if layer.reverse}
     recurrent = tuple(
-        layer for layer in layers if not is_encoder(layer.name) and layer.stack not in both_ways
+        layer
+        for layer in layers
+        if layer.stack not in both_ways
+        and (not is_encoder(layer.name) or _takes_words(layer, layers, embedding))
     )
-    cross = tuple(name for name in tensors if CROSS_ATTENTION.search(name))
+    cross = tuple(name for name in tensors if _crosses(name, tensors))
     if recurrent or cross:
         return Decoder(recurrent, cross, {}, named=False)
-    own = attention_blocks({n: t for n, t in tensors.items() if DECODER_WORDS.search(n)})
+    own = attention_blocks({n: t for n, t in tensors.items() if is_decoder(n)})
     return Decoder((), (), own or _lone_stack(tensors, embedding), named=bool(own))
+
+
+def _takes_words(
+    layer: Recurrent, layers: Sequence[Recurrent], embedding: TensorInfo | None
+) -> bool:
+    """Say whether a cell takes a word and states of cells, whatever it is called.
+
+    The first of two stacked cells of a decoder is "the encoder" of some.
+    """
+    if not layer.is_cell or embedding is None or len(layers) < 2:
+        return False
+    beyond = layer.inputs - embedding.shape[1]
+    widths = {other.width for other in layers}
+    return beyond > 0 and any(beyond % width == 0 for width in widths)
+
+
+def _crosses(name: str, tensors: Tensors) -> bool:
+    """Say whether a name is in an attention over an encoder.
+
+    PyTorch calls it ``multihead_attn``, which people call any attention: there the one over its
+    own words must stand beside it.
+    """
+    match = CROSS_ATTENTION.search(name)
+    if match is None:
+        return False
+    if match[0].lower() != "multihead_attn":
+        return True
+    beside = f"{name[: match.start()]}self_attn."
+    return any(other.startswith(beside) for other in tensors)
 
 
 def _lone_stack(tensors: Tensors, embedding: TensorInfo | None) -> dict[str, str]:
@@ -119,7 +156,7 @@ def decoder_facts(
     if decoder.cross:
         return _cross_attending(tensors, decoder.cross)
     if decoder.recurrent:
-        return _recurrent(decoder.recurrent)
+        return _recurrent(tensors, decoder.recurrent, embedding)
     if decoder.language:  # it takes the audio among its tokens, or none
         width = None if embedding is None else embedding.shape[1]
         first = next(iter(decoder.language.values()))
@@ -133,11 +170,18 @@ def decoder_facts(
             "decoder.width": Fact(width, 0.6, (first,)),
         }
     why = ("neither recurrent weights nor attention were found in a decoder",)
+    none = "none" if tensors and embedding is None and _has_layers(tensors) else None
     return {
-        "decoder.kind": Fact("none" if tensors else None, 0.4, why),
+        "decoder.kind": Fact(none, 0.4 if none else 0.0, why),
         "decoder.layers": Fact(None, 0.0, why),
         "decoder.width": Fact(None, 0.0, why),
     }
+
+
+def _has_layers(tensors: Tensors) -> bool:
+    """Say whether there are layers of an encoder at all: of a lone matrix nothing is known."""
+    kernels = any(len(t.shape) in {3, 4} and t.shape[-1] > 1 for t in _weights(tensors))
+    return kernels or bool(attention_blocks(tensors)) or bool(recurrent_layers(tensors))
 
 
 def _cross_attending(tensors: Tensors, cross: tuple[str, ...]) -> dict[str, Fact]:
@@ -152,12 +196,37 @@ def _cross_attending(tensors: Tensors, cross: tuple[str, ...]) -> dict[str, Fact
     }
 
 
-def _recurrent(layers: Sequence[Recurrent]) -> dict[str, Fact]:
+def scores_words(tensors: Tensors, width: int) -> bool:
+    """Say whether some layer turns a state of that width into many scores."""
+    return any(
+        t.shape[:2] == (t.shape[0], width) and t.shape[0] > width // 2
+        for n, t in tensors.items()
+        if len(t.shape) >= 2
+        and re.search(r"(weight|weight_v|original1)$", n)
+        and not re.search(r"weight_[ih]h|att", n, re.IGNORECASE)
+    )
+
+
+def _recurrent(
+    tensors: Tensors, layers: Sequence[Recurrent], embedding: TensorInfo | None
+) -> dict[str, Fact]:
     last = layers[-1]
-    stack = [layer for layer in layers if layer.stack == last.stack]
     rows = f"{last.name}: {GATES[last.kind]} x {last.width} rows"
+    worded = embedding is not None and layers[0].inputs >= embedding.shape[1]
+    named = all(is_decoder(layer.name) for layer in layers)
+    sure = 0.9 if scores_words(tensors, last.width) and (worded or named) else 0.6
+    stacks = list(dict.fromkeys(layer.stack for layer in layers))
+    cells = [layer for layer in layers if layer.is_cell]
+    if len(stacks) == 1:
+        depth = Fact(len(layers), sure, tuple(layer.name for layer in layers))
+    elif len(cells) == len(layers):  # cells are stepped one after the other
+        depth = Fact(len(layers), 0.8, tuple(layer.name for layer in layers[:SHOWN]))
+    else:
+        sure = min(sure, 0.8)
+        why = f"{' and '.join(stacks[:SHOWN])} may all be its own, or the first an encoder"
+        depth = Fact(None, 0.0, (why,))
     return {
-        "decoder.kind": Fact(last.kind, 0.9, (rows,)),
-        "decoder.layers": Fact(len(stack), 0.9, tuple(layer.name for layer in stack)),
-        "decoder.width": Fact(last.width, 0.9, (last.name,)),
+        "decoder.kind": Fact(last.kind, sure, (rows,)),
+        "decoder.layers": depth,
+        "decoder.width": Fact(last.width, sure, (last.name,)),
     }

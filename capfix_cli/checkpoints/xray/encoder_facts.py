@@ -22,15 +22,39 @@ ENCODER_WORDS = re.compile(
     r"|htsat|swin|wav2vec|hubert|beats",
     re.IGNORECASE,
 )
+_ENCODER_PART = re.compile(r"^_*([a-z\d]+_)*enc(oder)?s?_?\d*_*$", re.IGNORECASE)
+_DECODER_PART = re.compile(r"^_*([a-z\d]+_)*dec(oder)?s?_?\d*_*$", re.IGNORECASE)
 _RECURRENT = re.compile(r"(^|\.)weight_hh(_l\d+)?$")
 _SHORTCUT = re.compile(r"downsample|shortcut|residual|skip", re.IGNORECASE)
 SHOWN = 3  # tensors in one piece of evidence
 
 
+def role_of_place(name: str) -> str:
+    """Say whose a tensor is by its place: ``encoder``, ``decoder``, or neither of them.
+
+    A part that is called encoder or decoder decides for all below it; of words that only hint at
+    one, the last counts, for wrappers are named after the whole: captioner, text_model, lm.
+    """
+    hint = ""
+    for piece in name.split(".")[:-1]:
+        if _ENCODER_PART.match(piece):
+            return "encoder"
+        if _DECODER_PART.match(piece):
+            return "decoder"
+        decoding, encoding = DECODER_WORDS.search(piece), ENCODER_WORDS.search(piece)
+        if decoding or encoding:
+            hint = "decoder" if decoding else "encoder"
+    return hint
+
+
 def is_encoder(name: str) -> bool:
     """Say whether a tensor's place is named like an encoder's and not like a decoder's."""
-    head = name.rpartition(".")[0]
-    return bool(ENCODER_WORDS.search(head)) and not DECODER_WORDS.search(head)
+    return role_of_place(name) == "encoder"
+
+
+def is_decoder(name: str) -> bool:
+    """Say whether a tensor's place is named like a decoder's and not like an encoder's."""
+    return role_of_place(name) == "decoder"
 
 
 def read_encoder(tensors: Tensors, decoding: Collection[str]) -> dict[str, Fact]:
@@ -52,11 +76,9 @@ def read_encoder(tensors: Tensors, decoding: Collection[str]) -> dict[str, Fact]
         "encoder.kind": _kind(tensors, part, blocks, convolutions, layers),
         "encoder.layers": _depth(blocks, layers),
         "encoder.conv-layers": Fact(
-            len(convolutions), 0.8, tuple(shown or ["no kernel wider than 1 anywhere"])
+            len(convolutions), 0.8, tuple(shown or ["no kernel wider than 1 in it"])
         ),
-        "encoder.batchnorm": Fact(
-            bool(norms), 0.95, tuple(norms[:2] or ["no running_var anywhere"])
-        ),
+        "encoder.batchnorm": _batch_norm(tensors, part, norms),
     }
     if blocks:
         why = "Transformer blocks add their input, unless changed by hand"
@@ -72,13 +94,16 @@ def read_encoder(tensors: Tensors, decoding: Collection[str]) -> dict[str, Fact]
 def encoder_part(tensors: Tensors, decoding: Collection[str]) -> dict[str, TensorInfo]:
     """Give what belongs to the encoder: what is named like one, else what is no decoder's.
 
-    Spectrograms and mel filters are left out: formulas made them, not training.
+    A name alone decides nothing where all that has it are projections: layers without a telling
+    name count too then. Spectrograms and mel filters are left out: formulas made them, not
+    training.
     """
-    own = {n: t for n, t in tensors.items() if not FRONT_END.search(n)}
-    named = {n: t for n, t in own.items() if is_encoder(n) and n not in decoding}
-    if named:
+    own = {n: t for n, t in tensors.items() if not FRONT_END.search(n) and n not in decoding}
+    named = {n: t for n, t in own.items() if is_encoder(n)}
+    layers = any(map(_is_convolution, named.values())) or attention_blocks(named)
+    if named and (layers or any(map(_RECURRENT.search, named))):
         return named
-    return {n: t for n, t in own.items() if n not in decoding and not DECODER_WORDS.search(n)}
+    return {n: t for n, t in own.items() if not is_decoder(n)}
 
 
 def _is_convolution(tensor: TensorInfo) -> bool:
@@ -89,6 +114,18 @@ def _is_convolution(tensor: TensorInfo) -> bool:
     return tensor.shape[-1] * (tensor.shape[-2] if len(tensor.shape) == 4 else 1) > 1
 
 
+def _batch_norm(tensors: Tensors, part: Tensors, norms: Sequence[str]) -> Fact:
+    if norms:
+        return Fact(True, 0.95 if any(map(is_encoder, norms)) else 0.85, tuple(norms[:2]))
+    elsewhere = [n for n in tensors if n.endswith("running_var") and not is_decoder(n)]
+    if elsewhere:
+        why = f"{elsewhere[0]} stands outside what is named an encoder"
+        return Fact(None, 0.0, (why,))
+    if not part:
+        return Fact(None, 0.0, ("there is no encoder",))
+    return Fact(False, 0.95, ("no running_var in it",))
+
+
 def _kind(
     tensors: Tensors,
     part: Tensors,
@@ -96,7 +133,8 @@ def _kind(
     convolutions: Sequence[TensorInfo],
     layers: Sequence[str],
 ) -> Fact:
-    sure = 0.9 if any(map(is_encoder, part)) else 0.6
+    telling = [*blocks.values(), *(t.name for t in convolutions), *layers]
+    sure = 0.9 if any(map(is_encoder, telling)) else 0.6
     stem = tuple(f"after {_shown(t)}" for t in convolutions[:1])
     if blocks:
         return Fact("transformer", sure, (*list(blocks.values())[:2], *stem))
@@ -113,7 +151,7 @@ def _without_layers(tensors: Tensors, part: Tensors) -> Fact:
     """Say what an encoder is that has neither blocks, convolutions nor recurrent layers."""
     matrices = [t for t in part.values() if t.name.endswith("weight") and len(t.shape) >= 2]
     if matrices and any(map(is_encoder, part)):
-        return Fact("linear", 0.7, tuple(map(_shown, matrices[:SHOWN])))
+        return Fact("linear", 0.6, tuple(map(_shown, matrices[:SHOWN])))
     if matrices:
         return Fact(None, 0.0, (f"{_shown(matrices[0])} may be an encoder, or the decoder's",))
     if not tensors:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +12,7 @@ import numpy as np
 from capfix_cli.checkpoints.formats.tensor_info import TensorInfo
 from capfix_cli.checkpoints.formats.tensor_values import Values, read_values
 from capfix_cli.checkpoints.xray.initial_distributions import spread
+from capfix_cli.checkpoints.xray.initial_layers import FRONT_END
 from capfix_cli.checkpoints.xray.mel_bank import MelSettings, fit_mel_bank
 from capfix_cli.core.thresholds import Threshold
 from capfix_cli.schemas.inspection_record import Fact
@@ -143,6 +145,8 @@ def _norm_facts(tensors: Tensors) -> dict[str, Fact]:
     name = next((n for n, t in tensors.items() if _BAND_NORM.search(n) and len(t.shape) == 1), None)
     if name is None:
         return {}
+    if _is_late(tensors, name):
+        return {}
     mean, variance = tensors[name], tensors.get(name.replace("running_mean", "running_var"))
     if variance is None or variance.shape != mean.shape or not 2 <= mean.elements <= MOST_BANDS:
         return {}
@@ -157,6 +161,17 @@ def _norm_facts(tensors: Tensors) -> dict[str, Fact]:
         "features.bn-std": Fact(round(deviation, 3), 0.9, (why,)),
         "features.log-scale": _log_scale(deviation),
     }
+
+
+def _is_late(tensors: Tensors, name: str) -> bool:
+    """Say whether layers stand before a norm of any name: it is over what they give, not bands."""
+    if "batch_norm" not in name:
+        return False
+    before = itertools.takewhile(lambda other: other != name, tensors)
+    return any(
+        len(tensors[other].shape) > 1 and not FRONT_END.search(other) and not _BANK.search(other)
+        for other in before
+    )
 
 
 def _updated(means: Values, variances: Values) -> bool:

@@ -37,6 +37,7 @@ Tensors = Mapping[str, TensorInfo]
 State = Literal["initial", "changed", "unjudged"]
 STATES: tuple[State, ...] = ("initial", "changed", "unjudged")
 
+MOST_DRY_RUNS = 3  # batches that constructors run to learn a shape; an epoch of training has more
 ALL_VALUES = 2**24  # of all layers together: 128 MB read in turn, seconds
 
 _NORM = re.compile(r"norm|(^|[._])(bn|ln)[\d_]*$", re.IGNORECASE)
@@ -123,6 +124,8 @@ def _batch_norm(module: str, leaves: Mapping[str, TensorInfo], most: int) -> Lay
     scale = _constant(leaves.get("weight"), 1.0, most)
     shift = _constant(leaves.get("bias"), 0.0, most)
     batches = leaves.get("num_batches_tracked")
+    if not all(unmoved) and scale and shift and _at_most(batches, MOST_DRY_RUNS):
+        return Layer(module, "norm", "initial", "exactly 1 and 0, after a dry run or two")
     none = ", no batch tracked" if _constant(batches, 0.0, most) else ""
     if all(unmoved) and scale is not False and shift is not False:
         return Layer(module, "norm", "initial", f"running mean 0 and variance 1{none}")
@@ -130,6 +133,11 @@ def _batch_norm(module: str, leaves: Mapping[str, TensorInfo], most: int) -> Lay
         why = f"scale and shift were trained, but no running statistics taken{none}"
         return Layer(module, "norm", "changed", why)
     return Layer(module, "norm", "changed", "running statistics were taken")
+
+
+def _at_most(tensor: TensorInfo | None, most: float) -> bool:
+    values = None if tensor is None else sample_values(tensor, 1)
+    return values is not None and len(values) == 1 and 0 < values[0] <= most
 
 
 def _norm(module: str, leaves: Mapping[str, TensorInfo], most: int) -> Layer | None:

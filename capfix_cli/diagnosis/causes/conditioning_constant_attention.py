@@ -36,7 +36,9 @@ def find(case: DiagnosisContext) -> Finding:
             against_threshold(
                 f"entropy of attention over {found.frames} frames", found.entropy, FLAT_ATTENTION
             ),
-            against_threshold("change from word to word", found.steps, STILL_ATTENTION),
+            against_threshold(
+                "how far attention moves from word to word", found.steps, STILL_ATTENTION
+            ),
         ),
     )
 

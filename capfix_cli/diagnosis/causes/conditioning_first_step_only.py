@@ -27,6 +27,7 @@ def find(case: DiagnosisContext) -> Finding:
     design = Evidence(
         "conditioning in the checkpoint's config",
         str(case.facts.get("conditioning", "not known")),
+        "",
         None,
         "the document, 2.2",
     )
@@ -46,9 +47,15 @@ def find(case: DiagnosisContext) -> Finding:
         ID,
         fades * faint * 0.95,
         (
-            against_threshold("KL from the third word on, of the first words'", share, LATER_SHARE),
-            Evidence("KL by place, nats", " ".join(f"{value:.2f}" for value in places[:10])),
-            against_threshold("listening, share of the ceiling", heard, FAINT_LISTENING),
+            against_threshold(
+                "how far another clip moves the third word and those after it", share, LATER_SHARE
+            ),
+            Evidence(
+                "how far another clip moves the next word, place by place",
+                " ".join(f"{value:.2f}" for value in places[:10]),
+                "nats",
+            ),
+            against_threshold("listening", heard, FAINT_LISTENING),
             design,
         ),
     )

@@ -24,7 +24,9 @@ def find(case: DiagnosisContext) -> Finding:
     except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     evidence = [
-        against_threshold("another clip's memory, KL a word in nats", found.overall, DEAF_NATS)
+        against_threshold(
+            "how far another clip's memory moves the next word", found.overall, DEAF_NATS
+        )
     ]
     for name, places in (
         ("the mean", found.mean),
@@ -32,7 +34,13 @@ def find(case: DiagnosisContext) -> Finding:
         ("noise", found.noise),
     ):
         if places:
-            evidence.append(Evidence(f"memory of {name}, highest KL by place", max(places)))
+            evidence.append(
+                Evidence(
+                    f"how far the memory of {name} moves the next word, at the place of most",
+                    max(places),
+                    "nats",
+                )
+            )
     # Own captions that are empty or all alike show no words that the audio could move.
     on_references = case.reference_listening_share
     heard = on_references is not None and on_references >= LISTENING_SHARE.value
@@ -59,14 +67,18 @@ def _heard_silence(case: DiagnosisContext) -> list[Evidence]:
     A decoder whose clips are all silent in training learns to do without them.
     """
     try:
-        real, silent = case.probes.fit[0].misfit, case.probes.silent_fit.misfit
+        real, silent = case.probes.fit[0].shift, case.probes.silent_fit.shift
     except ProbeFailed:
         return []
     if real < FIT_MISFIT.value or silent >= SILENCE_FITS.value:
         return []
     return [
-        against_threshold("misfit of silence to the first BatchNorm", silent, SILENCE_FITS),
-        against_threshold("misfit of the clips to it", real, FIT_MISFIT),
+        against_threshold(
+            "how far silence is from what the first batch normalisation remembers",
+            silent,
+            SILENCE_FITS,
+        ),
+        against_threshold("how far the clips are from it", real, FIT_MISFIT),
     ]
 
 

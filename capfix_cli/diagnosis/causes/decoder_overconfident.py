@@ -26,7 +26,11 @@ def find(case: DiagnosisContext) -> Finding:
     evidence = (
         against_threshold("temperature of least loss on references", found.temperature, SHARPENED),
         Evidence(
-            "mean probability of the likeliest word", found.certainty, found.accuracy, "right"
+            "mean probability of the likeliest word",
+            found.certainty,
+            "probability",
+            found.accuracy,
+            "how often that word is right",
         ),
     )
     # In a captioner that works it takes more to call it a cause.

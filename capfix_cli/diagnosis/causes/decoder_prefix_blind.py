@@ -23,10 +23,20 @@ def find(case: DiagnosisContext) -> Finding:
         found = case.probes.prefix
     except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
-    evidence = [against_threshold("other words before, KL a word in nats", found, BLIND_NATS)]
+    evidence = [
+        against_threshold("how far other words before move the next word", found, BLIND_NATS)
+    ]
     blind = linear_confidence(found, 2 * BLIND_NATS.value, BLIND_NATS.value / 2)
     if not case.captioner.autoregressive:
-        evidence.append(Evidence("autoregressive", False, True, "as the captioner says of itself"))
+        evidence.append(
+            Evidence(
+                "the next word depends on the words before",
+                False,
+                "",
+                True,
+                "as the captioner says of itself",
+            )
+        )
         blind = min(blind, 0.8)
     # A decoder that has learnt nothing yet hardly moves; one that is fed no words does not at all.
     fed = found > MOVED_NATS.value

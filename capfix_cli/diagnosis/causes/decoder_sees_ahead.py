@@ -22,13 +22,17 @@ def find(case: DiagnosisContext) -> Finding:
         return not_tested(ID, reason.needs)
     evidence = [
         Evidence("layer whose earlier places move with a later word", found.layer or "none"),
-        against_threshold("by how much of its values' spread", found.moved, BATCH_TOLERANCE),
+        against_threshold("how far they move", found.moved, BATCH_TOLERANCE),
     ]
     lives_on_it = False
     if found.peeking is not None:
         evidence += [
-            Evidence("loss on references, all words given at once", found.peeking),
-            Evidence("word by word, as captions are made", found.stepping),
+            Evidence("loss on references, all words given at once", found.peeking, "nats a word"),
+            Evidence(
+                "loss on references, word by word, as captions are made",
+                found.stepping,
+                "nats a word",
+            ),
         ]
         lives_on_it = found.peeking < found.stepping - OFF_NATS.value
     sees = bool(found.layer) and case.ill

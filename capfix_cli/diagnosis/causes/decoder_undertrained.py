@@ -28,13 +28,13 @@ def find(case: DiagnosisContext) -> Finding:
     loss = found.tempered if found.temperature > 1 else found.loss
     place = (loss - found.bigram) / span  # 0: as pairs of words, 1: as words alone
     evidence = (
-        Evidence("loss on references, nats a word", found.loss, found.bigram, "pairs of words"),
-        Evidence("the same at the best temperature", found.tempered),
-        Evidence("loss of word frequencies", found.unigram),
-        against_threshold(
-            "share of words guessed right on references", found.accuracy, GUESSED_RIGHT
+        Evidence("loss on references", found.loss, "nats a word", found.bigram, "pairs of words"),
+        Evidence("loss on references at the best temperature", found.tempered, "nats a word"),
+        Evidence("loss of word frequencies on references", found.unigram, "nats a word"),
+        against_threshold("words guessed right on references", found.accuracy, GUESSED_RIGHT),
+        Evidence(
+            "epochs of training in the checkpoint", case.facts.get("training.epochs"), "epochs"
         ),
-        Evidence("epochs in the checkpoint", case.facts.get("training.epochs")),
     )
     # Whose own captions follow the audio has learnt to write, whatever references say.
     hears = case.own_listening_share >= LISTENING_SHARE.value

@@ -34,14 +34,14 @@ def find(case: DiagnosisContext) -> Finding:
     try:
         moved = case.probes.conditioning.overall
         evidence.append(
-            against_threshold("another clip's memory, KL a word in nats", moved, DEAF_NATS)
+            against_threshold("how far another clip's memory moves the next word", moved, DEAF_NATS)
         )
     except ProbeFailed as reason:
         if best is None and not tried:
             return not_tested(ID, reason.needs)
     if best is not None:
         what = "decoding that made captions differ and follow the audio"
-        evidence.append(Evidence(what, best.name, None, "trials"))
+        evidence.append(Evidence(what, best.name, "", None, "trials"))
         told = _reached(case, best)
         evidence.append(told)
         return Finding(
@@ -58,15 +58,18 @@ def find(case: DiagnosisContext) -> Finding:
             # A wrong front end leaves scores, too, of which other decodings make more.
             most=1.0 if case.input_fits else UNFITTED_DECODING.value,
         )
-    evidence.append(Evidence("decodings tried, none of which works", float(tried)))
+    evidence.append(Evidence("decodings tried, none of which works", float(tried), "decodings"))
     hidden = linear_confidence(moved or 0.0, 4 * DEAF_NATS.value, 20 * DEAF_NATS.value)
     heard = case.listening
     if heard is not None and heard.reference_bits is not None:
         needed = LISTENING_SHARE.value * heard.ceiling_bits
+        needed_by = f"{LISTENING_SHARE.value:g} {LISTENING_SHARE.unit}: {LISTENING_SHARE.source}"
         evidence.append(
-            Evidence("listening on references, bits", heard.reference_bits, needed, "own captions'")
+            Evidence("listening on references", heard.reference_bits, "bits", needed, needed_by)
         )
-        evidence.append(Evidence("listening on own captions, bits", heard.bits, needed))
+        evidence.append(
+            Evidence("listening on own captions", heard.bits, "bits", needed, needed_by)
+        )
         if heard.reference_bits >= needed > heard.bits:
             hidden = 1.0
     repeats = case.decision.verdict == "collapsed"
@@ -86,14 +89,16 @@ def from_text(case: TextContext) -> Finding:
         tried = [trial for trial in case.trials.made if trial.outcome != "refused"]
         if not tried:
             return not_tested(ID, "next-word scores, or a captioner that takes a temperature")
-        return Finding(ID, 0.0, (Evidence("decodings tried, none works", float(len(tried))),))
+        return Finding(
+            ID, 0.0, (Evidence("decodings tried, none works", float(len(tried)), "decodings"),)
+        )
     heard = best.listening
     share = 0.0 if heard is None else heard.own_share
     evidence = (
         Evidence(
-            "decoding that made captions differ and follow the audio", best.name, None, "trials"
+            "decoding that made captions differ and follow the audio", best.name, "", None, "trials"
         ),
-        against_threshold("listening with it, share of the ceiling", share, SOUND_LISTENING),
+        against_threshold("listening with that decoding", share, SOUND_LISTENING),
     )
     proved = share >= SOUND_LISTENING.value and "healthy" not in case.decision.close_to
     mend = f"Decode with {best.name}"
@@ -104,12 +109,10 @@ def _reached(case: DiagnosisContext, best: Trial) -> Evidence:
     """How much the scores listen: to references, or without them to what the best trial said."""
     on_references = case.reference_listening_share
     if on_references is not None:
-        return against_threshold(
-            "listening on references, share of the ceiling", on_references, SOUND_LISTENING
-        )
+        return against_threshold("listening on references", on_references, SOUND_LISTENING)
     heard = best.listening
     share = 0.0 if heard is None else heard.own_share
-    return against_threshold("listening with it, share of the ceiling", share, SOUND_LISTENING)
+    return against_threshold("listening with that decoding", share, SOUND_LISTENING)
 
 
 CAUSE = CauseSpec(

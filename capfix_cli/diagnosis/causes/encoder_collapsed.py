@@ -24,15 +24,25 @@ def find(case: DiagnosisContext) -> Finding:
     except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     evidence = [
-        against_threshold("between-clip share of the memory", found.memory.share, MEMORY_SHARE),
-        Evidence("pairwise cosine of memories, raw", found.memory.cosine),
-        Evidence("centred", found.memory.centred),
-        Evidence("RankMe of the memory", found.memory.rank),
+        against_threshold(
+            "what differs from clip to clip in the memory", found.memory.share, MEMORY_SHARE
+        ),
+        Evidence("cosine of the memories of two clips", found.memory.cosine, "cosine"),
+        Evidence(
+            "cosine of the memories of two clips, their mean taken away",
+            found.memory.centred,
+            "cosine",
+        ),
+        Evidence("effective rank of the memory (RankMe)", found.memory.rank, "directions"),
     ]
     if found.features is not None:
         evidence += [
-            Evidence("between-clip share of the features", found.features.share),
-            Evidence("RankMe of the features", found.features.rank),
+            Evidence(
+                "what differs from clip to clip in the features",
+                found.features.share,
+                "share of their variation",
+            ),
+            Evidence("effective rank of the features (RankMe)", found.features.rank, "directions"),
         ]
     low = linear_confidence(found.memory.share, 2 * MEMORY_SHARE.value, MEMORY_SHARE.value / 2)
     return Finding(

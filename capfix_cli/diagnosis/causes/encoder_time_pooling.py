@@ -29,6 +29,7 @@ def find(case: DiagnosisContext) -> Finding:
     design = Evidence(
         "encoder.pooling in the checkpoint's config",
         str(case.facts.get("encoder.pooling", "not known")),
+        "",
         None,
         "the document, 2.1",
     )
@@ -37,7 +38,16 @@ def find(case: DiagnosisContext) -> Finding:
         return Finding(
             ID,
             0.5 if pooled and case.deaf else 0.0,
-            (design, Evidence("another clip, nats", found.clip, DEAF_NATS.value)),
+            (
+                design,
+                Evidence(
+                    "how far another clip moves the next word",
+                    found.clip,
+                    "nats",
+                    DEAF_NATS.value,
+                    DEAF_NATS.source,
+                ),
+            ),
         )
     share = found.still
     still = linear_confidence(share, 2 * TIME_SHARE.value, TIME_SHARE.value / 2)
@@ -55,10 +65,12 @@ def find(case: DiagnosisContext) -> Finding:
             against_threshold(
                 "how far exchanging a clip's halves moves the memory", share, TIME_SHARE
             ),
-            Evidence("and the next word, of what another clip does", found.time / found.clip),
-            against_threshold(
-                "listening, share of the ceiling", case.listening_share, FAINT_LISTENING
+            Evidence(
+                "how far exchanging a clip's halves moves the next word",
+                found.time / found.clip,
+                "of what another clip moves the next word",
             ),
+            against_threshold("listening", case.listening_share, FAINT_LISTENING),
             against_threshold("captions that tell an order", orders, TELLS_ORDER),
             design,
         ),

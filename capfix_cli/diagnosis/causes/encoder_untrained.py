@@ -27,10 +27,27 @@ def find(case: DiagnosisContext) -> Finding:
     others = [layer for layer in weights.changed if not _within(layer.name, encoder)]
     heavy = [layer for layer in mine if layer.kind != "norm"]
     evidence = (
-        Evidence("layers of the encoder as their constructor left them", float(len(mine))),
-        Evidence("layers of the encoder that were trained", float(len(trained)), 0.0),
-        Evidence("other layers that were trained", float(len(others))),
-        *((Evidence("the first", f"{heavy[0].name}: {heavy[0].why}"),) if heavy else ()),
+        Evidence(
+            "layers of the encoder as their constructor left them", float(len(mine)), "layers"
+        ),
+        Evidence(
+            "layers of the encoder that were trained",
+            float(len(trained)),
+            "layers",
+            0.0,
+            "a gradient changes every layer that it reaches",
+        ),
+        Evidence("other layers that were trained", float(len(others)), "layers"),
+        *(
+            (
+                Evidence(
+                    "the first of the layers as their constructor left them",
+                    f"{heavy[0].name}: {heavy[0].why}",
+                ),
+            )
+            if heavy
+            else ()
+        ),
     )
     found = bool(heavy) and not trained and bool(others)
     with contextlib.suppress(ProbeFailed):

@@ -31,9 +31,9 @@ def find(case: DiagnosisContext) -> Finding:
     share = moved / max(found.clip, moved, MOVED_NATS.value)
     evidence = (
         against_threshold("how far other neighbours move the next word", share, MOVED),
-        Evidence("clips one by one, nats", found.alone),
-        Evidence("in another order, nats", found.permuted),
-        Evidence("another clip, nats", found.clip),
+        Evidence("how far clips one by one move the next word", found.alone, "nats"),
+        Evidence("how far another order of the clips moves the next word", found.permuted, "nats"),
+        Evidence("how far another clip moves the next word", found.clip, "nats"),
     )
     real = moved > MOVED_NATS.value
     return Finding(
@@ -56,12 +56,10 @@ def from_text(case: TextContext) -> Finding:
     moved = 1.0 - fewest.share
     low = 1.0 - fewest.interval[1]
     evidence = (
-        against_threshold(
-            "share of clips whose caption other neighbours change", moved, RECAPTIONED
-        ),
-        Evidence("at least, by its 95 % interval", low),
-        Evidence("captions kept one by one", alone.share),
-        Evidence("captions kept in another order", reordered.share),
+        against_threshold("clips whose caption other neighbours change", moved, RECAPTIONED),
+        Evidence("the least that are, by the 95 % interval", low, RECAPTIONED.unit),
+        Evidence("captions kept one by one", alone.share, "share of captions"),
+        Evidence("captions kept in another order", reordered.share, "share of captions"),
     )
     confidence = linear_confidence(moved, 0.0, 2 * RECAPTIONED.value)
     return Finding(ID, confidence, evidence, proved=not case.ill)

@@ -39,9 +39,9 @@ def find(case: DiagnosisContext) -> Finding:
     share = moved / max(found.clip, moved, MOVED_NATS.value)
     evidence = (
         against_threshold("how far padding moves the next word", share, MOVED),
-        Evidence("clips padded as in this folder, nats", moved),
-        Evidence("any clip padded by half, nats", found.padded),
-        Evidence("another clip, nats", found.clip),
+        Evidence("how far padding as in this folder moves the next word", moved, "nats"),
+        Evidence("how far padding by half a clip moves the next word", found.padded, "nats"),
+        Evidence("how far another clip moves the next word", found.clip, "nats"),
     )
     return Finding(
         ID,
@@ -63,7 +63,9 @@ def _repadded(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
             import torch
 
             size = waveforms.shape[1]
-            rows = [row.roll(size - int(n)) for row, n in zip(waveforms, lengths, strict=True)]
+            rows = [
+                row.roll(size - int(n), dims=0) for row, n in zip(waveforms, lengths, strict=True)
+            ]
             return captioner.encode(torch.stack(rows), torch.full_like(lengths, size))
 
         yield Repair(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capfix_cli.audio.clip_sample import ProbeFailed
-from capfix_cli.core.thresholds import LISTENING_SHARE, SHIFT_SIGMA
+from capfix_cli.core.thresholds import IDENTIFICATION, LISTENING_SHARE, SHIFT_SIGMA
 from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import Finding, against_threshold, not_tested
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
@@ -22,9 +22,7 @@ def find(case: DiagnosisContext) -> Finding:
     on_references = case.reference_listening_share
     if on_references is None:
         return not_tested(ID, "--references CSV")
-    heard = Evidence(
-        "listening on references, share of the ceiling", on_references, LISTENING_SHARE.value
-    )
+    heard = against_threshold("listening on references", on_references, LISTENING_SHARE)
     if on_references >= LISTENING_SHARE.value or case.own_listening_share < LISTENING_SHARE.value:
         return Finding(ID, 0.0, (heard,))
     try:
@@ -33,15 +31,19 @@ def find(case: DiagnosisContext) -> Finding:
         return not_tested(ID, reason.needs)
     evidence = [
         heard,
-        against_threshold("standard errors by which references fit", found.own, SHIFT_SIGMA),
         against_threshold(
-            f"by which those {found.offset:+d} rows on fit", found.shifted, SHIFT_SIGMA
+            "by how much references fit their own clip better than chance", found.own, SHIFT_SIGMA
+        ),
+        against_threshold(
+            f"by how much those {found.offset:+d} rows on fit better than chance",
+            found.shifted,
+            SHIFT_SIGMA,
         ),
     ]
     if found.matched is not None:
         evidence.append(
             against_threshold(
-                "by which they fit the clips that others of their row were matched with",
+                "by how much they fit the clips that others of their row were matched with",
                 found.matched,
                 SHIFT_SIGMA,
             )
@@ -50,27 +52,32 @@ def find(case: DiagnosisContext) -> Finding:
     # Words under wrong names fit other clips too, and yet are not sentences that it would say.
     spelled = found.matched_loss < min(found.loss, language.unigram)
     evidence.append(
-        against_threshold(
-            "listening to them there, share of the ceiling", found.bits, LISTENING_SHARE
-        )
+        against_threshold("listening to the references that fit there", found.bits, LISTENING_SHARE)
     )
     heard_there = found.bits >= LISTENING_SHARE.value
     evidence.append(
-        Evidence("loss of the references that fit, nats a token", found.matched_loss, found.loss)
+        Evidence(
+            "loss of the references that fit",
+            found.matched_loss,
+            "nats a token",
+            found.loss,
+            "the loss of the references as they are paired",
+        )
     )
     elsewhere = shifted or (found.matched or 0.0) >= SHIFT_SIGMA.value
-    mend = (
-        f"Pair the references with their clips again: each fits the clip {found.offset:+d} rows on"
-        if shifted
-        else "Pair the references with their clips again: they fit other clips than their own"
-    )
     return Finding(
         ID,
         0.95 if elsewhere and spelled and heard_there and found.own < TOO_FEW else 0.0,
         tuple(evidence),
-        mend=mend,
+        mend=_mend(found.offset if shifted else 0),
         proved=True,
     )
+
+
+def _mend(offset: int) -> str:
+    if offset:
+        return f"Pair the references with their clips again: each fits the clip {offset:+d} rows on"
+    return "Pair the references with their clips again: they fit other clips than their own"
 
 
 def from_text(case: TextContext) -> Finding:
@@ -80,7 +87,13 @@ def from_text(case: TextContext) -> Finding:
     listening, on = case.listening, case.outcome.on_references
     if listening is None or on is None:
         return not_tested(ID, "20 clips with references, and a captioner that takes altered clips")
-    heard = Evidence("finds its own clip among 20, by its references", on.identification, on.needed)
+    heard = Evidence(
+        "captions that find their clip among 20, by its references",
+        on.identification,
+        "share of captions",
+        on.needed,
+        IDENTIFICATION.source,
+    )
     if on.identification >= on.needed or not audio_decides(listening):
         return Finding(ID, 0.0, (heard,))
     try:
@@ -90,16 +103,24 @@ def from_text(case: TextContext) -> Finding:
     shifted = found.shifted >= SHIFT_SIGMA.value
     evidence = (
         heard,
-        against_threshold("standard errors by which references fit", found.own, SHIFT_SIGMA),
         against_threshold(
-            f"by which those {found.offset:+d} rows on fit", found.shifted, SHIFT_SIGMA
+            "by how much references fit their own clip better than chance", found.own, SHIFT_SIGMA
         ),
         against_threshold(
-            "by which they fit the clips that others of their row were matched with",
+            f"by how much those {found.offset:+d} rows on fit better than chance",
+            found.shifted,
+            SHIFT_SIGMA,
+        ),
+        against_threshold(
+            "by how much they fit the clips that others of their row were matched with",
             found.matched,
             SHIFT_SIGMA,
         ),
-        Evidence("standard errors by which like captions have like references", found.related),
+        Evidence(
+            "by how much like captions have like references",
+            found.related,
+            SHIFT_SIGMA.unit,
+        ),
     )
     mend = (
         f"Pair the references with their clips again: each fits the clip {found.offset:+d} rows on"

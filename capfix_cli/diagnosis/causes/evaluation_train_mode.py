@@ -35,8 +35,8 @@ def find(case: DiagnosisContext) -> Finding:
     share = found.training / max(found.clip, found.training, MOVED_NATS.value)
     evidence = (
         against_threshold("how far eval mode moves the next word", share, MOVED),
-        Evidence("eval mode, nats", found.training),
-        Evidence("the same asked twice, nats", found.repeat),
+        Evidence("how far eval mode moves the next word", found.training, "nats"),
+        Evidence("how far asking the same twice moves the next word", found.repeat, "nats"),
         Evidence(
             "layers in training mode", ", ".join(found.noisy[:4]) or "none that can be watched"
         ),

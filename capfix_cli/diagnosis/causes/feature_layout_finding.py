@@ -32,9 +32,7 @@ def find_layout(case: DiagnosisContext, cause: str, tries: Tries) -> Finding:
         found = tries(case)
     except ProbeFailed as reason:
         return not_tested(cause, reason.needs)
-    row = against_threshold(
-        f"listening gained by {found.best.name}, share of the ceiling", found.gain, FRONT_END_TIE
-    )
+    row = against_threshold(f"listening gained by {found.best.name}", found.gain, FRONT_END_TIE)
     sure = WORTH_TRYING if found.gain > FRONT_END_TIE.value else 0.0
     return Finding(cause, sure, (row,), mend=f"Mend the input: {found.best.line}")
 

@@ -36,6 +36,9 @@ class Finding:
     most: float = 1.0
 
 
+OVER_FEATURES = "audio: clips were given as features"
+
+
 def not_tested(cause: str, needs: str) -> Finding:
     """Say that a cause could not be looked for."""
     return Finding(cause, None, needs=needs)
@@ -53,7 +56,7 @@ def linear_confidence(value: float, low: float, high: float) -> float:
 
 
 def against_threshold(
-    what: str, value: float | str | bool | None, threshold: Threshold
+    name: str, value: float | str | bool | None, threshold: Threshold
 ) -> Evidence:
     """Show a value beside the threshold that decides on it."""
-    return Evidence(what, value, threshold.value, f"{threshold.unit}: {threshold.source}")
+    return Evidence(name, value, threshold.unit, threshold.value, threshold.source)

@@ -33,8 +33,16 @@ def find_front_end(case: DiagnosisContext, cause: str) -> Finding:
         misfit = first.misfit
         evidence += [
             against_threshold(f"misfit of the features to {first.layer}", misfit, FIT_MISFIT),
-            Evidence("of it, |ln variance ratio|", first.variance),
-            Evidence("of it, shift in deviations", first.shift),
+            Evidence(
+                "how far the variance of the features is off what that layer expects",
+                first.variance,
+                "natural logarithms",
+            ),
+            Evidence(
+                "how far the mean of the features is off what that layer expects",
+                first.shift,
+                "standard deviations",
+            ),
         ]
     except ProbeFailed as reason:
         # Hardly trained: no front end would make it listen.
@@ -82,7 +90,7 @@ def _judge(
     evidence: list[Evidence],
 ) -> Finding:
     best = found.best
-    evidence.append(Evidence("searched by", found.by))
+    evidence.append(Evidence("what told front ends apart", found.by))
     by_ear = best is not None and best.share > found.current.share + FRONT_END_TIE.value
     if best is None or best.front_end is None or not (by_ear or _misfits(misfit)):
         # Something is off, and it is none of the usual mistakes: said of the scale alone.
@@ -91,15 +99,16 @@ def _judge(
         return Finding(cause, 0.6 if unknown else 0.0, tuple(evidence), mend=mend)
     front = best.front_end
     if front.cause != cause:
-        evidence.append(Evidence("what fits and listens instead", front.name))
+        evidence.append(Evidence("front end that fits and listens instead", front.name))
         return Finding(cause, 0.0, tuple(evidence))
-    evidence.append(Evidence("front end that fits", front.name, None, found.by))
+    evidence.append(Evidence("front end that fits", front.name, "", None, found.by))
     if best.misfit is not None:
-        evidence.append(against_threshold("its misfit", best.misfit, FIT_MISFIT))
+        evidence.append(against_threshold("misfit of that front end", best.misfit, FIT_MISFIT))
     evidence.append(
         Evidence(
-            "listening with it, share of the ceiling",
+            "listening with that front end",
             best.share,
+            "share of the ceiling",
             found.current.share,
             "against the input as it is, on the same clips",
         )
@@ -107,7 +116,13 @@ def _judge(
     rival = _rival(found, best)
     if rival and case.probes.trained_on is None:
         evidence.append(
-            Evidence("fits nearly as well", rival, None, "--train-audio DIR tells them apart")
+            Evidence(
+                "front end that fits nearly as well",
+                rival,
+                "",
+                None,
+                "--train-audio DIR tells them apart",
+            )
         )
     better = by_ear or best.misfit is None or best.misfit < (misfit or 0.0) / 2
     sure = 0.95 if better and best.share >= LISTENING_SHARE.value else 0.6 if better else 0.4

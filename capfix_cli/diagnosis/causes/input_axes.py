@@ -23,9 +23,7 @@ def _tries(case: DiagnosisContext) -> Layouts:
 def find(case: DiagnosisContext) -> Finding:
     """Exchange and reverse the axes of the features, and listen."""
     if case.finite and not case.deaf:
-        listens = against_threshold(
-            "listening, share of the ceiling", case.listening_share, LISTENING_SHARE
-        )
+        listens = against_threshold("listening", case.listening_share, LISTENING_SHARE)
         return Finding(ID, 0.0, (listens,))
     return find_layout(case, ID, _tries)
 

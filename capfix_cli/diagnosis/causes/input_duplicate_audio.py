@@ -27,8 +27,9 @@ def find(case: JudgedCaptions) -> Finding:
     cut, _ = cuts(size)
     copies = len(digests) - len(counts)
     evidence = Evidence(
-        f"distinct waveforms at N={size}",
+        f"distinct {'arrays' if case.clips.audio.features else 'waveforms'} among {size}",
         distinct,
+        "share",
         cut,
         "below it even captions that follow the audio would count as repeated",
     )
@@ -36,8 +37,8 @@ def find(case: JudgedCaptions) -> Finding:
         ID,
         1.0 if distinct < cut else 0.0,
         (evidence,),
-        mend=f"Use different clips: {copies} of {len(digests)} are copies of others, sample by"
-        " sample",
+        mend=f"Use different clips: {copies} of {len(digests)} are copies of others, "
+        + ("number by number" if case.clips.audio.features else "sample by sample"),
         proved=True,
     )
 

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.core.thresholds import FREED_SHARE, LOUDER, STUCK_SHARE
 from capfix_cli.diagnosis.causes.cause_spec import CauseDocs, CauseSpec
-from capfix_cli.diagnosis.causes.finding import Finding, against_threshold, not_tested
+from capfix_cli.diagnosis.causes.finding import (
+    OVER_FEATURES,
+    Finding,
+    against_threshold,
+    not_tested,
+)
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 from capfix_cli.diagnosis.repairs.repair import Repair
 from capfix_cli.probes.captioner_variants import on_waveforms
+from capfix_cli.schemas.clip_records import SkippedClip
 from capfix_cli.schemas.measured_values import Evidence
 
 if TYPE_CHECKING:
@@ -20,24 +26,37 @@ if TYPE_CHECKING:
 ID = "input.overflow"
 
 
+def _lost(lost: Sequence[SkippedClip], whole: int, visible: Evidence) -> Finding:
+    """Tell of clips that were left out since nothing of theirs is a finite number."""
+    shown = ", ".join(clip.path for clip in lost[:3])
+    return Finding(
+        ID,
+        0.9,
+        (visible, Evidence("the first of these clips", shown)),
+        mend=f"Find where numbers stop being finite: {len(lost)} of {whole} clips give none;"
+        " half precision on loud sound, or a logarithm or a division by nought on silence",
+        proved=True,
+    )
+
+
 def find(case: DiagnosisContext) -> Finding:
     """Look for clips that share one answer to the bit, and turn them down."""
     lost = [c for c in case.clips.audio.skipped if c.kind == "non-finite-scores"]
     whole = case.clips.audio.clips + len(lost)
     share = len(lost) / max(1, whole)
-    visible = Evidence("share of clips whose scores are not finite", share, 0.0)
+    visible = Evidence(
+        "clips whose scores are not finite numbers",
+        share,
+        "share of clips",
+        0.0,
+        "a network whose numbers do not overflow has none",
+    )
     if lost and case.finite:
-        shown = ", ".join(clip.path for clip in lost[:3])
-        return Finding(
-            ID,
-            0.9,
-            (visible, Evidence("the first of them", shown)),
-            mend=f"Find where numbers stop being finite: {len(lost)} of {whole} clips give none;"
-            " half precision on loud sound, or a logarithm or a division by nought on silence",
-            proved=True,
-        )
+        return _lost(lost, whole, visible)
     if not case.ill:
         return Finding(ID, 0.0, (visible,))
+    if case.over_features:
+        return not_tested(ID, f"{OVER_FEATURES}, whose loudness is not known")
     try:
         found = case.probes.overflow
     except ProbeFailed as reason:
@@ -45,15 +64,19 @@ def find(case: DiagnosisContext) -> Finding:
     share = len(found.stuck) / found.clips
     evidence = (
         against_threshold(
-            "share of clips that share one answer to the bit, or whose memory is huge",
+            "clips that share one answer to the bit, or whose memory is huge",
             share,
             STUCK_SHARE,
         ),
-        against_threshold("how often they are the louder ones", found.louder, LOUDER),
+        against_threshold(
+            "pairs of clips in which those are the louder ones", found.louder, LOUDER
+        ),
         Evidence(
-            "of them, given answers of their own when 20 dB quieter",
+            "clips of these that are given answers of their own when 20 decibels quieter",
             len(found.freed) / max(1, len(found.stuck)),
+            FREED_SHARE.unit,
             FREED_SHARE.value,
+            FREED_SHARE.source,
         ),
     )
     stuck = share >= STUCK_SHARE.value
@@ -69,6 +92,8 @@ def find(case: DiagnosisContext) -> Finding:
         0.95 if stuck and (freed or beyond) else 0.0,
         evidence,
         mend=_mend(told),
+        # A front end that makes features smaller hides it as well.
+        explains=CAUSE.explains if beyond else (),
         # Else the mend decides: what is turned down may also come into a range that it knows.
         proved=loud or found.huge,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from capfix_cli.diagnosis.causes.cause_spec import MODEL, CauseDocs, CauseSpec
-from capfix_cli.diagnosis.causes.finding import Finding, not_tested
+from capfix_cli.diagnosis.causes.finding import OVER_FEATURES, Finding, not_tested
 from capfix_cli.diagnosis.causes.front_end_finding import best_front_end, find_front_end
 from capfix_cli.diagnosis.diagnosis_context import DiagnosisContext
 
@@ -12,6 +12,8 @@ ID = "input.sample-rate"
 
 def find(case: DiagnosisContext) -> Finding:
     """Read the clips at the other usual rates, and see which fits."""
+    if case.over_features:
+        return not_tested(ID, f"{OVER_FEATURES}, which have no sample rate")
     if case.ill and not case.probes.sample.clips:
         return not_tested(ID, "the files of the clips, to read them at other rates")
     return find_front_end(case, ID)

@@ -16,12 +16,14 @@ def find(case: JudgedCaptions) -> Finding:
     silent = sum(clip.kind == "silent" for clip in case.clips.audio.skipped)
     whole = len(case.clips.digests) + silent
     share = silent / max(1, whole)
-    evidence = Evidence("share of silent files", share, SILENT_SHARE.value, SILENT_SHARE.source)
+    kind = "constant arrays" if case.clips.audio.features else "silent files"
+    evidence = Evidence(kind, share, SILENT_SHARE.unit, SILENT_SHARE.value, SILENT_SHARE.source)
     return Finding(
         ID,
         1.0 if share >= SILENT_SHARE.value else 0.0,
         (evidence,),
-        mend=f"Replace the silent files: {silent} of {whole} hold no sound",
+        mend=f"Replace the {kind}: {silent} of {whole} hold "
+        + ("one number over and over" if case.clips.audio.features else "no sound"),
         proved=True,
     )
 

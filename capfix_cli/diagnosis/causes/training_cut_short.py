@@ -26,9 +26,11 @@ def find(case: DiagnosisContext) -> Finding:
             found.end,
             CUT_END,
         ),
-        against_threshold("highest after fewer words", found.before, CUT_BEFORE),
-        Evidence("share of references that are longer", found.longer),
-        Evidence(f"share of captions of {found.words} words", found.own),
+        against_threshold(
+            "highest probability of the end after fewer words", found.before, CUT_BEFORE
+        ),
+        Evidence("references that are longer", found.longer, "share of references"),
+        Evidence(f"captions of {found.words} words", found.own, "share of captions"),
     )
     cut = found.end >= CUT_END.value and found.before <= CUT_BEFORE.value
     return Finding(

@@ -26,12 +26,30 @@ def find(case: DiagnosisContext) -> Finding:
     apart = free.late - free.people
     evidence = (
         against_threshold(
-            "pairs of words that no reference has, second half", free.late, RUNS_ASTRAY
+            "pairs of words that no reference has, in the second half of captions",
+            free.late,
+            RUNS_ASTRAY,
         ),
-        Evidence("first half", free.early),
-        Evidence("people's own, second half", free.people),
-        Evidence("teacher-forced loss, second half", led.late, led.unigram, "word frequencies"),
-        Evidence("first half", led.early),
+        Evidence(
+            "pairs of words that no reference has, in the first half of captions",
+            free.early,
+            "share of pairs of words",
+        ),
+        Evidence(
+            "pairs of words that no other reference has, in the second half of people's captions",
+            free.people,
+            "share of pairs of words",
+        ),
+        Evidence(
+            "loss on the second half of references, led by their words",
+            led.late,
+            "nats a word",
+            led.unigram,
+            "word frequencies",
+        ),
+        Evidence(
+            "loss on the first half of references, led by their words", led.early, "nats a word"
+        ),
     )
     # Led by references it must do well, or it is the decoder that cannot speak.
     able = led.loss < led.bigram + 0.3 * max(0.0, led.unigram - led.bigram)

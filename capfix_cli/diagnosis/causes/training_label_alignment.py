@@ -22,7 +22,9 @@ def find(case: DiagnosisContext) -> Finding:
     except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     evidence = tuple(
-        Evidence(f"loss of {what} on references, nats", loss, None, "at its best temperature")
+        Evidence(
+            f"loss of {what} on references", loss, "nats a word", None, "at its best temperature"
+        )
         for what, loss in zip(_LAGS, lags.losses, strict=True)
     )
     best = min((0, 2), key=lambda lag: lags.losses[lag])

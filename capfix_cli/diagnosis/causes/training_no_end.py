@@ -22,12 +22,18 @@ def find(case: DiagnosisContext) -> Finding:
         return not_tested(ID, reason.needs)
     rival, likely = language.rival
     evidence = (
-        against_threshold("share of captions that never end", ends.endless, ENDLESS),
+        against_threshold("captions that never end", ends.endless, ENDLESS),
         against_threshold(
             "probability of the end token where references end", language.end, NEVER_ENDS
         ),
-        Evidence(f"likeliest there, {case.captioner.vocabulary[rival]!r}", likely),
-        Evidence("loss on references, nats a word", language.loss, language.unigram),
+        Evidence(
+            f"probability there of the likeliest token, {case.captioner.vocabulary[rival]!r}",
+            likely,
+            "probability",
+        ),
+        Evidence(
+            "loss on references", language.loss, "nats a word", language.unigram, "word frequencies"
+        ),
     )
     # One token that nearly always comes there instead is another end token, not a missing one.
     instead = likely > 1 - END_LIKELY.value

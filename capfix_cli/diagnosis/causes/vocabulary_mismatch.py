@@ -27,7 +27,13 @@ def find(case: DiagnosisContext) -> Finding:
     except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     listed = len(case.captioner.vocabulary)
-    sizes = Evidence("words in the list", float(listed), float(width), "scores a step")
+    sizes = Evidence(
+        "words in the vocabulary",
+        float(listed),
+        "words",
+        float(width),
+        "scores that the decoder gives a step",
+    )
     if listed != width and _lists_words(case):
         off = 1.0 if listed < width else 0.6
         return Finding(ID, off, (sizes,), mend=_mend(f"{listed} words for {width} scores"))
@@ -42,13 +48,11 @@ def find(case: DiagnosisContext) -> Finding:
     gain = found.loss - loss
     evidence = (
         sizes,
-        against_threshold(
-            "share of the references' words that are unknown", found.unknown, WORDS_UNKNOWN
+        against_threshold("words of the references that are unknown", found.unknown, WORDS_UNKNOWN),
+        against_threshold("words guessed right on references", found.accuracy, GUESSED_RIGHT),
+        Evidence(
+            "loss on references", found.loss, "nats a word", found.unigram, "word frequencies"
         ),
-        against_threshold(
-            "share of words guessed right on references", found.accuracy, GUESSED_RIGHT
-        ),
-        Evidence("loss on references, nats a word", found.loss, found.unigram, "word frequencies"),
         against_threshold(f"what moving the ids by {shift} gains", gain, OFF_NATS),
     )
     if shift and gain > OFF_NATS.value and loss < found.unigram:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from capfix_cli.audio.clip_sample import ProbeFailed
 from capfix_cli.captioners.base import Captioner
-from capfix_cli.core.thresholds import END_LIKELY, ENDLESS, OFF_NATS
+from capfix_cli.core.thresholds import END_LIKELY, ENDLESS, OFF_NATS, SPECIAL_WORDS
 from capfix_cli.diagnosis.causes.cause_spec import DECODER, CauseDocs, CauseSpec
 from capfix_cli.diagnosis.causes.finding import (
     Finding,
@@ -37,15 +37,24 @@ def find(case: DiagnosisContext) -> Finding:
     words = case.captioner.vocabulary
     last, often = ends.last
     evidence = [
-        against_threshold("share of captions that never end", ends.endless, ENDLESS),
-        Evidence("share of captions with a special token as a word", ends.special, 0.1, ends.named),
+        against_threshold("captions that never end", ends.endless, ENDLESS),
+        Evidence(
+            "captions with a special token as a word",
+            ends.special,
+            SPECIAL_WORDS.unit,
+            SPECIAL_WORDS.value,
+            f"{ends.named}; {SPECIAL_WORDS.source}" if ends.named else SPECIAL_WORDS.source,
+        ),
     ]
     sure, why = 0.0, ""
-    named = ends.special >= 0.1
+    named = ends.special >= SPECIAL_WORDS.value
     if ends.endless >= ENDLESS.value:
         sure, why = (0.95 if named else 0.4), f"captions go on for ever, on {words[last]!r}"
         evidence.append(
-            Evidence("commonest token where they should have ended", str(words[last]), often)
+            Evidence(
+                "commonest token where captions should have ended",
+                f"{words[last]!r}, in {often:.0%} of them",
+            )
         )
     elif named:
         sure, why = 0.7, f"captions hold {ends.named} as a word"
@@ -53,18 +62,17 @@ def find(case: DiagnosisContext) -> Finding:
         found = case.probes.language
         opening = case.probes.opening
     except ProbeFailed as reason:
-        if sure or not case.ill:
-            return Finding(ID, sure, tuple(evidence), mend=_mend(why))
-        return Finding(
-            ID, sure, tuple(evidence), mend=_mend(why), needs=f"for the rest, {reason.needs}"
-        )
+        needs = "" if sure or not case.ill else f"for the rest, {reason.needs}"
+        return Finding(ID, sure, tuple(evidence), mend=_mend(why), needs=needs)
     rival, likely = found.rival
     evidence.append(
         against_threshold(
             "probability of the end token where references end", found.end, END_LIKELY
         )
     )
-    evidence.append(Evidence(f"of {words[rival]!r} there", likely))
+    evidence.append(
+        Evidence(f"probability of {words[rival]!r} where references end", likely, "probability")
+    )
     if found.end < END_LIKELY.value and likely > 0.5:
         sure = max(sure, 0.6 + 0.4 * linear_confidence(likely, 0.5, 0.9))
         why = f"eos_id should be {rival} ({words[rival]!r})"

@@ -36,12 +36,12 @@ def find(case: DiagnosisContext) -> Finding:
     if weights is not None and weights.damaged:
         where = ", ".join(weights.damaged[:3])
         evidence = Evidence(
-            "tensors with NaN or infinity", float(len(weights.damaged)), 0.0, _FINITE
+            "tensors with NaN or infinity", float(len(weights.damaged)), "tensors", 0.0, _FINITE
         )
         mend = _restore(f"weights ({where})")
         return Finding(ID, 1.0, (evidence,), mend=mend, proved=True)
     if not case.finite and not _overflows(case):
-        evidence = Evidence("scores of the next word are finite", False, True, _FINITE)
+        evidence = Evidence("scores of the next word are finite numbers", False, "", True, _FINITE)
         return Finding(ID, 1.0, (evidence,), mend=_restore("scores"), proved=True)
     if weights is None:
         return not_tested(ID, "weights")
@@ -54,6 +54,7 @@ def _as_created(case: DiagnosisContext, weights: Weights) -> Finding:
     evidence = Evidence(
         "layers as their constructor left them",
         float(len(initial)),
+        "layers",
         0.0,
         "norms at 1 and 0, weights at an initial distribution (capfix inspect)",
     )
@@ -66,7 +67,7 @@ def _as_created(case: DiagnosisContext, weights: Weights) -> Finding:
     return Finding(
         ID,
         sure,
-        (evidence, Evidence("the first of them", f"{initial[0].name}: {initial[0].why}")),
+        (evidence, Evidence("the first of these layers", f"{initial[0].name}: {initial[0].why}")),
         mend=f"Load the weights of {names}: compare the checkpoint's names with the network's"
         " (prefixes such as module. or model.), and do not ignore missing keys",
     )
@@ -91,6 +92,7 @@ def _from_no_file(case: DiagnosisContext) -> Finding | None:
         Evidence(
             "parameters of the network that came from no tensor of the file",
             float(len(names)),
+            "parameters",
             0.0,
             "a network that is loaded whole has none",
         )
@@ -98,9 +100,13 @@ def _from_no_file(case: DiagnosisContext) -> Finding | None:
     if not names:
         return Finding(ID, 0.0, tuple(evidence))
     shown = ", ".join(names[:SHOWN]) + f" and {len(names) - SHOWN} more" * (len(names) > SHOWN)
-    evidence.append(Evidence("the first of them", shown))
+    evidence.append(Evidence("the first of these parameters", shown))
     if found.resized:
-        evidence.append(Evidence("in the file in another shape", ", ".join(found.resized[:SHOWN])))
+        evidence.append(
+            Evidence(
+                "parameters that the file has in another shape", ", ".join(found.resized[:SHOWN])
+            )
+        )
     # In a captioner that works, a parameter of its own making is no fault, unless the file has it.
     return Finding(
         ID,

@@ -22,18 +22,15 @@ def find(case: DiagnosisContext) -> Finding:
     if not judged:
         return not_tested(ID, "layers with values enough to be judged")
     evidence = Evidence(
-        "layers as their constructor left them, of those that can be judged",
+        "layers as their constructor left them",
         len(weights.initial) / judged,
+        "share of layers that can be judged",
         1.0,
         "; ".join(fact.evidence[:2]),
     )
-    deaf = 1.0 if case.deaf or not case.finite else 0.3
-    return Finding(
-        ID,
-        fact.confidence * deaf if fact.value is True else 0.0,
-        (evidence,),
-        proved=True,
-    )
+    # That audio reaches the words speaks for nothing: random weights pass it on as well.
+    sure = fact.confidence if fact.value is True else 0.0
+    return Finding(ID, sure, (evidence,), proved=True)
 
 
 CAUSE = CauseSpec(

@@ -24,11 +24,12 @@ def find(case: DiagnosisContext) -> Finding:
         Evidence(
             "tensors of the file that belong to parts of the network and are nowhere in it",
             float(len(names)),
+            "tensors",
             0.0,
             "a file that is loaded whole leaves none",
         ),
-        *((Evidence("the first of them", shown),) if names else ()),
-        Evidence("tensors of the file that are in it", float(found.used)),
+        *((Evidence("the first of these tensors", shown),) if names else ()),
+        Evidence("tensors of the file that are in the network", float(found.used), "tensors"),
     )
     # Where the network lacks a tensor that the file has in another shape, that is the fault.
     left = bool(names) and not found.foreign

@@ -25,8 +25,10 @@ def find(case: DiagnosisContext) -> Finding:
         return not_tested(ID, "a network whose layers can be watched while clips are encoded")
     last = layers[-1]
     evidence = (
-        against_threshold("between-clip share of the memory", memory, SAME_TO_THE_BIT),
-        against_threshold(f"of the {last.place}", last.share, MEMORY_SHARE),
+        against_threshold("what differs from clip to clip in the memory", memory, SAME_TO_THE_BIT),
+        against_threshold(
+            f"what differs from clip to clip in the {last.place}", last.share, MEMORY_SHARE
+        ),
     )
     # A layer that was trained badly makes memories nearly alike; alike to the bit is no layer's.
     lost = last.share >= MEMORY_SHARE.value and memory <= SAME_TO_THE_BIT.value

@@ -28,9 +28,9 @@ def find(case: DiagnosisContext) -> Finding:
     one, other = found.names
     evidence = (
         against_threshold(f"how far {one}() and {other}() are apart", share, MOVED),
-        Evidence("KL a word in nats", found.apart),
-        Evidence("another clip, nats", found.clip),
-        Evidence("first word at which they part, from 1", float(found.place + 1)),
+        Evidence("Kullback-Leibler divergence between the two", found.apart, "nats a word"),
+        Evidence("how far another clip moves the next word", found.clip, "nats"),
+        Evidence("first word at which they part, counted from 1", float(found.place + 1)),
     )
     apart = share > MOVED.value and found.apart > MOVED_NATS.value
     mend = f"Make {one}() and {other}() agree: they part at word {found.place + 1}"

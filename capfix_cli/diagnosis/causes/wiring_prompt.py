@@ -31,19 +31,31 @@ def find(case: DiagnosisContext) -> Finding:
         return Finding(ID, 0.0, (Evidence("another begin token", "vocabulary.special-tokens"),))
     gain = found.best_score - found.own_score
     if found.by == "references":
-        needed, what = OFF_NATS.value, "nats a word that it gains on references' first words"
+        needed = OFF_NATS
+        what = "log-likelihood that it gains on references' first words"
     else:
-        needed, what = OPENS_MORE.value, "captions that differ and end, more than now"
+        needed = OPENS_MORE
+        what = "captions that differ and end, more than now"
+    best = _words(case, found.best) if found.words is None else found.words
     evidence = (
-        Evidence("opened with", _words(case, found.own)),
-        Evidence(f"best of {found.tried} others", _words(case, found.best)),
-        Evidence(what, gain, needed, "on clips that it was not chosen by"),
+        Evidence("what captions are opened with", _words(case, found.own)),
+        Evidence(f"best of {found.tried} other openings", best),
+        Evidence(
+            what,
+            gain,
+            needed.unit,
+            needed.value,
+            f"{needed.source}; on clips that it was not chosen by",
+        ),
     )
+    if found.words is not None:
+        mend = f"Ask in the words of training; {found.words!r} does better: --prompt"
+        return Finding(ID, 0.7 if gain >= needed.value else 0.0, evidence, mend=mend)
     mend = (
         f"Open captions with {_words(case, found.best)} ({list(found.best)}), not with"
         f" {_words(case, found.own)} ({list(found.own)})"
     )
-    return Finding(ID, 0.7 if gain >= needed else 0.0, evidence, mend=mend)
+    return Finding(ID, 0.7 if gain >= needed.value else 0.0, evidence, mend=mend)
 
 
 def from_text(case: TextContext) -> Finding:
@@ -54,7 +66,7 @@ def from_text(case: TextContext) -> Finding:
         return Finding(ID, 0.0, (Evidence("verdict", case.decision.verdict),))
     best = case.better_prompt
     told = (
-        Evidence("told", case.wish.prompt or "its own prompt"),
+        Evidence("what the captioner is told", case.wish.prompt or "its own prompt"),
         Evidence(f"best of {len(PROMPTS)} other prompts", best or "none is better"),
     )
     mend = f'Tell it otherwise: --prompt "{best}"'
@@ -79,8 +91,18 @@ def _words(case: DiagnosisContext, prefix: tuple[int, ...]) -> str:
 def _other_prefix(case: DiagnosisContext, checkpoint: str) -> Iterator[Repair]:
     from capfix_cli.probes.prompts import with_prefix
 
-    best = case.probes.prompts.best
+    found = case.probes.prompts
+    best = found.best
     _, _, names = case.probes.followed
+    if found.words is not None:
+        yield Repair(
+            ID,
+            f"asked {found.words!r}",
+            f"--prompt {found.words!r}",
+            case.captioner.rephrased()[found.words],
+            searched=names,
+        )
+        return
     yield Repair(
         ID,
         f"opened with {_words(case, best)}",
@@ -103,8 +125,9 @@ CAUSE = CauseSpec(
     docs=CauseDocs(
         symptom="captions are empty, or of another task or language; references are heard.",
         experiment=(
-            "the start prefix with one special token exchanged, added or left out; the best, chosen"
-            " on one half of the clips, is judged on the other, and then tried as a repair."
+            "the start prefix with one special token exchanged, added or left out; a model that is"
+            " asked in words, asked in those of published models. The best, chosen on one half of"
+            " the clips, is judged on the other, and then tried as a repair."
         ),
         read="without references what counts is how many captions differ and end.",
         mend="the prefix that works is named.",

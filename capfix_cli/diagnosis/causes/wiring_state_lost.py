@@ -20,8 +20,10 @@ def find(case: DiagnosisContext) -> Finding:
     except ProbeFailed as reason:
         return not_tested(ID, reason.needs)
     evidence = (
-        against_threshold("another last word, KL of the next in nats", found.last, BLIND_NATS),
-        against_threshold("other words before it", found.earlier, MOVED_NATS),
+        against_threshold("how far another last word moves the next word", found.last, BLIND_NATS),
+        against_threshold(
+            "how far other words before the last move the next word", found.earlier, MOVED_NATS
+        ),
     )
     lost = found.last > BLIND_NATS.value and found.earlier <= MOVED_NATS.value
     return Finding(ID, 0.95 if lost and case.ill else 0.0, evidence, proved=True)

@@ -193,19 +193,19 @@ def restored_by(case: JudgedCaptions, after: Outcome) -> Restored | None:
         return None
     name = failing[0]
     heard, listening = case.listening, after.listening
-    if ("bits" in now[name].what) != ("bits" in then[name].what):  # not on one scale
+    if ("bits" in now[name].unit) != ("bits" in then[name].unit):  # not on one scale
         if heard is None or listening is None:
             return None
         most = SOUND_LISTENING.value * listening.ceiling_bits
         value = listening.deciding_bits
         return Restored("listening, bits", heard.deciding_bits, value, max(most, value))
     most = then[name].threshold
-    if name == "decides" and "bits" in then[name].what and after.listening is not None:
+    if name == "decides" and "bits" in then[name].unit and after.listening is not None:
         most = SOUND_LISTENING.value * after.listening.ceiling_bits
     if name == "sentences":
         most = 1.0
     value = then[name].value
-    return Restored(now[name].what, now[name].value, value, max(most, value))
+    return Restored(now[name].told, now[name].value, value, max(most, value))
 
 
 def judge_repair(case: JudgedCaptions, after: Outcome) -> tuple[bool, str]:

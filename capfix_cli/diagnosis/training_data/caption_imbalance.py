@@ -16,6 +16,7 @@ from capfix_cli.core.thresholds import (
     TRAINING_EVENNESS_AT_100,
     TRAINING_WORD_SHARE,
 )
+from capfix_cli.diagnosis.causes.finding import against_threshold
 from capfix_cli.diagnosis.training_data.content_words import (
     is_english,
     specific_words,
@@ -52,18 +53,20 @@ def find_imbalance(data: TrainingSet, seed: int = 0) -> Examined:
     kinds = Counter(words_of(text) for text in texts)
     favourite, times = kinds.most_common(1)[0]
     even, size = caption_evenness(texts, seed)
-    captions = Evidence(
-        f"evenness of captions at N={size}",
-        even,
-        TRAINING_EVENNESS_AT_100.value,
-        TRAINING_EVENNESS_AT_100.source,
+    captions = against_threshold(
+        f"evenness of captions among {size}", even, TRAINING_EVENNESS_AT_100
     )
     evidence = [
         captions,
-        Evidence(f"share of the commonest caption, {' '.join(favourite)!r}", times / len(texts)),
         Evidence(
-            "share of the ten commonest captions",
+            f"the commonest caption, {' '.join(favourite)!r}",
+            times / len(texts),
+            "share of captions",
+        ),
+        Evidence(
+            "the ten commonest captions",
             sum(count for _, count in kinds.most_common(10)) / len(texts),
+            "share of captions",
         ),
     ]
     repeated = even < TRAINING_EVENNESS_AT_100.value
@@ -72,13 +75,14 @@ def find_imbalance(data: TrainingSet, seed: int = 0) -> Examined:
     if is_english(texts, ENGLISH_SHARE.value):
         word, share, evenness = _sounds(texts)
         evidence += [
-            Evidence(
-                f"share of captions with the commonest word of sound, {word!r}",
-                share,
-                TRAINING_WORD_SHARE.value,
-                TRAINING_WORD_SHARE.source,
+            against_threshold(
+                f"captions with the commonest word of sound, {word!r}", share, TRAINING_WORD_SHARE
             ),
-            Evidence("evenness of words of sound, all captions", evenness),
+            Evidence(
+                "evenness of words of sound in all captions",
+                evenness,
+                "entropy over the log of the kinds of word",
+            ),
         ]
     else:
         evidence.append(Evidence("words of sound", "not tested: the captions are not English"))

@@ -22,10 +22,13 @@ def find_single_caption(data: TrainingSet, facts: Mapping[str, Any]) -> Examined
     counts = [len(texts) for texts in data.captions]
     single = sum(count == 1 for count in counts) / len(counts)
     evidence = [
-        Evidence("captions a clip in the file, in the mean", sum(counts) / len(counts)),
         Evidence(
-            "share of clips with one caption",
+            "mean number of captions in the file", sum(counts) / len(counts), "captions a clip"
+        ),
+        Evidence(
+            "clips with one caption",
             single,
+            SINGLE_CAPTION_SHARE.unit,
             SINGLE_CAPTION_SHARE.value,
             SINGLE_CAPTION_SHARE.source,
         ),
@@ -34,7 +37,11 @@ def find_single_caption(data: TrainingSet, facts: Mapping[str, Any]) -> Examined
     if not isinstance(used, int | float) or isinstance(used, bool):
         used = None
     if used is not None:
-        evidence.append(Evidence("captions a clip in training", used, 2, "the checkpoint's own"))
+        evidence.append(
+            Evidence(
+                "captions a clip in training", used, "captions a clip", 2, "the checkpoint's own"
+            )
+        )
     if single > SINGLE_CAPTION_SHARE.value:
         sure, said = SURE_OF_LACK, f"{single:.0%} of the clips have one caption"
     elif used is not None and used < 2:

@@ -57,8 +57,9 @@ def find_generic(data: TrainingSet) -> Examined:
     share = len(rows) / len(texts)
     evidence = [
         Evidence(
-            "share of captions without a specific word",
+            "captions without a specific word",
             share,
+            GENERIC_SHARE.unit,
             GENERIC_SHARE.value,
             GENERIC_SHARE.source,
         ),

@@ -70,14 +70,17 @@ def find_memorised(
     whose, people = _people(data, known, held_out, seed)
     cut = people + MEMORISED_SHARE.value * (1 - people)
     evidence = [
-        Evidence("share of predictions that are training captions, word for word", exact),
         Evidence(
-            "share that are, but for one word at most",
+            "predictions that are training captions, word for word", exact, "share of predictions"
+        ),
+        Evidence(
+            "predictions that are training captions, but for one word at most",
             near,
+            "share of predictions",
             round(cut, 4),
             f"{MEMORISED_SHARE.source}; people: {people:.3f}, {whose}",
         ),
-        Evidence(f"the same of people's captions, {whose}", people),
+        Evidence(f"the same of people's captions, {whose}", people, "share of captions"),
     ]
     rows = [
         ListedRow(name, predicted[name], "a training caption, word for word")

@@ -54,17 +54,20 @@ def find_copied_audio(
     share = copied / len(prints.names)
     evidence = [
         Evidence(
-            "share of clips that copy another",
+            "clips that copy another",
             share,
+            COPIED_AUDIO_SHARE.unit,
             COPIED_AUDIO_SHARE.value,
             COPIED_AUDIO_SHARE.source,
         ),
-        Evidence("copies with none of the original's captions", contradicting),
+        Evidence("copies with none of the original's captions", contradicting, "clips"),
     ]
     if prints.left_out:
-        evidence.append(Evidence("clips not listened to, beyond the most", prints.left_out))
+        evidence.append(
+            Evidence("clips not listened to, beyond the most that are", prints.left_out, "clips")
+        )
     if prints.skipped:
-        evidence.append(Evidence("audio files that cannot be used", len(prints.skipped)))
+        evidence.append(Evidence("audio files that cannot be used", len(prints.skipped), "files"))
     suspect = share > COPIED_AUDIO_SHARE.value
     summary = f"{copied} of {len(prints.names)} clips copy another"
     return found(
@@ -115,14 +118,16 @@ def find_shared_captions(data: TrainingSet) -> Examined:
     sharing = set().union(*(owners[words] for words in shared)) if shared else set()
     evidence = [
         Evidence(
-            "share of clips with a caption that another clip has", len(sharing) / len(data.names)
+            "clips with a caption that another clip has",
+            len(sharing) / len(data.names),
+            "share of clips",
         )
     ]
     first = [
         ClipCaption(name, texts[0]) for name, texts in zip(data.names, data.captions, strict=True)
     ]
     evidence += [
-        Evidence(f"share of clips told like {mode.exemplar!r}", mode.share)
+        Evidence(f"clips told like {mode.exemplar!r}", mode.share, "share of clips")
         for mode in find_modes(first)[:MOST_MODES]
     ]
     return found(

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from capfix_cli.core.thresholds import MIN_SHIFT_ROWS, SHIFT_SIGMA
+from capfix_cli.diagnosis.causes.finding import against_threshold
 from capfix_cli.schemas.measured_values import Evidence
 
 Floats = NDArray[np.float64]
@@ -65,7 +66,7 @@ def judge_fits(fits: Offsets, chance: Floats, what: str) -> Shift:
     own = fits[0]
     rows = int(np.isfinite(own).sum())
     if rows < MIN_SHIFT_ROWS.value:
-        few = Evidence(f"{what}: rows that can tell", rows, MIN_SHIFT_ROWS.value)
+        few = against_threshold(f"{what}: rows that can tell", rows, MIN_SHIFT_ROWS)
         return Shift("few", 0, 0, 0, 0.0, (few,), rows, what)
     above = _sigma(own - chance)
     evidence = [
@@ -78,24 +79,20 @@ def judge_fits(fits: Offsets, chance: Floats, what: str) -> Shift:
     )
     sigma, offset, first, last = best
     evidence += [
-        Evidence(
-            f"{what}: standard errors by which own captions fit better than chance",
-            round(above, 2),
-            SHIFT_SIGMA.value,
-            SHIFT_SIGMA.source,
+        against_threshold(
+            f"{what}: by how much own captions fit better than chance", round(above, 2), SHIFT_SIGMA
         )
     ]
     if sigma > SHIFT_SIGMA.value:
         part = slice(first, last + 1)
         evidence += [
-            Evidence(
-                f"{what}: standard errors by which the caption {offset:+d} rows on fits better, in"
-                f" rows {first + 1} to {last + 1}",
+            against_threshold(
+                f"{what}: by how much the caption {offset:+d} rows on fits better, in rows"
+                f" {first + 1} to {last + 1}",
                 round(sigma, 2),
-                SHIFT_SIGMA.value,
-                SHIFT_SIGMA.source,
+                SHIFT_SIGMA,
             ),
-            Evidence(f"{what}: mean fit to it there", _mean(fits[offset][part])),
+            Evidence(f"{what}: mean fit to that caption there", _mean(fits[offset][part])),
             Evidence(f"{what}: mean fit to the own caption there", _mean(own[part])),
         ]
         return Shift("shifted", offset, first, last, above, tuple(evidence), rows, what)

@@ -89,6 +89,7 @@ def find_shift(data: TrainingSet, witnesses: Witnesses, seed: int = 0) -> Examin
             Evidence(
                 "rows whose file name has words of the captions, yet not of its own",
                 telling,
+                "rows",
                 enough,
                 SHUFFLED_NAMES.source,
             ),
@@ -125,16 +126,20 @@ def _shuffled(training: Shift, judged: Shift) -> tuple[Evidence, ...]:
         return ()
     return (
         Evidence(
-            "sound: standard errors by which the judged clips' references fit their own clip",
+            "sound: by how much the judged clips' references fit their own clip better than chance",
             round(judged.sigma, 2),
+            SHIFT_SIGMA.unit,
             SHIFT_SIGMA.value,
             SHIFT_SIGMA.source,
         ),
         Evidence(
             "what that comes to over the rows of the training file, if their pairs fit",
             round(expected, 2),
+            SHIFT_SIGMA.unit,
         ),
-        Evidence("what the training file's own pairs reach", round(training.sigma, 2)),
+        Evidence(
+            "what the training file's own pairs reach", round(training.sigma, 2), SHIFT_SIGMA.unit
+        ),
     )
 
 

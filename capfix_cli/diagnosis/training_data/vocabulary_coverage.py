@@ -54,20 +54,30 @@ def find_lost_words(data: TrainingSet, vocabulary: Sequence[str] | None) -> Exam
     total = max(1, missing.total())
     evidence = [
         Evidence(
-            f"share of words lost ({best})", share, LOST_WORDS_SHARE.value, LOST_WORDS_SHARE.source
+            f"words lost ({best})",
+            share,
+            LOST_WORDS_SHARE.unit,
+            LOST_WORDS_SHARE.value,
+            LOST_WORDS_SHARE.source,
         ),
         Evidence(
-            "commonest of them",
+            "commonest of the lost words",
             ", ".join(f"{word} ({count})" for word, count in missing.most_common(SHOWN_WORDS))
             or "none",
         ),
     ]
     if missing:
         what = "share of the lost words that are there but for case or punctuation"
-        evidence.append(Evidence(what, mended / total))
+        evidence.append(Evidence(what, mended / total, "share of the lost words"))
     raw = lost["as written"][0]
     if raw > LOST_WORDS_SHARE.value >= share:
-        evidence.append(Evidence(f"lost if captions are split as written, not {best}", raw))
+        evidence.append(
+            Evidence(
+                f"words lost if captions are split as written, not {best}",
+                raw,
+                LOST_WORDS_SHARE.unit,
+            )
+        )
     suspect = share > LOST_WORDS_SHARE.value
     rows = _rows(data, WAYS[best], known) if suspect else []
     sure = confidence(share, LOST_WORDS_SHARE.value, 0.5)

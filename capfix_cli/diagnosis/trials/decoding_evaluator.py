@@ -38,7 +38,7 @@ from capfix_cli.schemas.measured_values import Listening, Measure
 
 References = Mapping[str, Sequence[str]]
 DEAR_SETTINGS = 6  # searched where trials must do with a part of the clips
-DOUBTED_CLIPS = 40  # of a trial that is foretold not to work; one that does is made again on all
+DOUBTED_CLIPS = 24  # of a trial that is foretold not to work; one that does is made again on all
 HELD_OUT = 3  # one clip in so many is kept for what won on the others
 
 

@@ -35,7 +35,7 @@ def print_axes(
         answer = "yes" if axis.fulfilled else "no"
         style = _STYLES["close" if axis.close else answer]
         table.add_row(
-            axis.what,
+            axis.told,
             Text(f"{axis.value:.2f}", style=style),
             f"{axis.low:.2f} to {axis.high:.2f}",
             f"{axis.threshold:.2f}",
@@ -46,7 +46,7 @@ def print_axes(
             if isinstance(row.value, float) and isinstance(row.threshold, float):
                 answer = "yes" if row.value >= row.threshold else "no"
                 value = Text(f"{row.value:.2f}", style=_STYLES[answer])
-                table.add_row(row.what, value, f"{row.threshold:.2f}", answer)
+                table.add_row(row.name, value, f"{row.threshold:.2f}", answer)
     if table.row_count:
         console.print()
         console.print(table)

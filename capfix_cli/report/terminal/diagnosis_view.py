@@ -39,10 +39,10 @@ SHOWN_OF_CAUSE = 4  # rows of a cause
 def print_diagnosis(console: Console, diagnosis: Diagnosis) -> None:
     """Print a whole diagnosis, the verdict first and what to do next last."""
     audio = diagnosis.audio
+    what = audio.features or f"{audio.seconds / 60:.1f} min"
     console.print(
         Text(
-            f"{diagnosis.model.path} on {audio.clips} clips ({audio.seconds / 60:.1f} min) of "
-            f"{audio.folder}",
+            f"{diagnosis.model.path} on {audio.clips} clips ({what}) of {audio.folder}",
             style="dim",
         ),
         soft_wrap=True,
@@ -149,7 +149,7 @@ def _print_causes(console: Console, diagnosis: Diagnosis) -> None:
     console.print(heading("Causes"))
     table = columns("cause", "", "confidence", "evidence")
     for cause in diagnosis.causes:
-        last = [row for row in cause.evidence if row.what == "explained by"]
+        last = [row for row in cause.evidence if row.name == "explained by"]
         rows = (*cause.evidence[:SHOWN_OF_CAUSE], *last)
         evidence = "; ".join(_evidence_words(row) for row in dict.fromkeys(rows))
         status = "" if cause.id == "unknown" else cause.status
@@ -164,7 +164,7 @@ def _evidence_words(row: Evidence) -> str:
     limit = "" if row.threshold is None else f" (threshold {row.threshold})"
     if isinstance(row.threshold, float):
         limit = f" (threshold {row.threshold:.2f})"
-    return f"{row.what}: {value}{limit}"
+    return f"{row.name}: {value}{row.after}{limit}"
 
 
 def _print_measures(console: Console, measures: Mapping[str, Measure]) -> None:
@@ -200,7 +200,8 @@ def _print_next(console: Console, diagnosis: Diagnosis) -> None:
     console.print(heading("Next"))
     faulty = diagnosis.tree[0].answer == "yes"
     if diagnosis.recipe is not None and not faulty:
-        text = f"  capfix retrain {diagnosis.recipe} --captions TRAIN.csv --audio TRAIN_DIR"
+        clips = "--features TRAIN" if diagnosis.audio.features else "--audio TRAIN_DIR"
+        text = f"  capfix retrain {diagnosis.recipe} --captions TRAIN.csv {clips}"
     elif repair := next((t.repair for t in diagnosis.repairs if t.kept), ""):
         text = f"  {repair}; then diagnose again"
     elif diagnosis.best_decoding is not None:

@@ -19,16 +19,13 @@ def print_inspection(console: Console, found: Inspection) -> None:
     console.print(f"{found.format}, sha256 {found.sha256}", style="dim", soft_wrap=True)
     if found.refused:
         console.print(Text(f"\nREFUSED: {found.refused}. Nothing of it was run.", style="bold red"))
-    console.print(heading("X-ray: what names, shapes and values say"))
-    table = columns("", "value", "sure", "because")
-    for name, fact in found.facts.items():
-        undecided = fact.value is None
-        value = Text(
-            "undecided" if undecided else str(fact.value), style="dim" if undecided else ""
-        )
-        sure = "" if undecided else share(fact.confidence)
-        table.add_row(name, value, sure, Text("; ".join(fact.evidence)))
-    console.print(table)
+    content = found.facts.get("content")
+    if content is not None and content.value is not None:
+        told = "; ".join(content.evidence)
+        console.print(Text(f"\n{printable(str(content.value))}"), soft_wrap=True)
+        console.print(Text(f"  {printable(told)}", style="dim"), soft_wrap=True)
+    else:
+        _print_facts(console, found)
     if found.against is not None:
         console.print(heading(f"Fixes of the network since {printable(found.against)}"))
         table = columns("fix", "", "done", "because", ratio_last=True)
@@ -50,6 +47,24 @@ def print_inspection(console: Console, found: Inspection) -> None:
     if found.imports:
         console.print(heading("What it wants to import (nothing was)"))
         console.print(Text("  " + ", ".join(found.imports)))
+    if found.tensors:
+        _print_tensors(console, found)
+
+
+def _print_facts(console: Console, found: Inspection) -> None:
+    console.print(heading("X-ray: what names, shapes and values say"))
+    table = columns("", "value", "sure", "because")
+    for name, fact in found.facts.items():
+        undecided = fact.value is None
+        value = Text(
+            "undecided" if undecided else str(fact.value), style="dim" if undecided else ""
+        )
+        sure = "" if undecided else share(fact.confidence)
+        table.add_row(name, value, sure, Text("; ".join(fact.evidence)))
+    console.print(table)
+
+
+def _print_tensors(console: Console, found: Inspection) -> None:
     count = f"{len(found.tensors)} tensors, {found.elements:,} numbers"
     console.print(heading(f"{count}, {size_in_words(found.bytes)}"))
     table = columns("name", "dtype", "numbers", "size", "shape")

@@ -28,7 +28,7 @@ def print_training(console: Console, diagnosis: Diagnosis) -> None:
             row = finding["evidence"][0]
             value = row["value"]
             shown = f"{value:.3g}" if isinstance(value, float) else str(value)
-            words = f"{row['what']}: {shown}"
+            words = f"{row['name']}: {shown}"
         answer = Text(finding["answer"].replace("-", " "), style=STYLES[finding["answer"]])
         table.add_row(finding["title"], answer, Text(printable(words)))
     console.print(table)

@@ -205,7 +205,7 @@ def test_an_adapter_makes_any_model_run(tmp_path):
 @pytest.mark.parametrize(
     ("spec", "message"),
     [
-        ("my_adapter.py", "not FILE.py:FACTORY"),
+        ("my_adapter.py", "does not say its vocabulary"),  # its ``load`` is taken
         ("missing.py:load", "no adapter file"),
         ("my_adapter.py:lod", "no function 'lod'"),
         ("my_adapter.py:nothing", "NoneType, not a Captioner"),

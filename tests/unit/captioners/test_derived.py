@@ -13,10 +13,10 @@ import capfix_cli
 from capfix_cli.captioners.contract.contract_check import check_contract
 from capfix_cli.captioners.derived.choice_forcing import ForcedChoices
 from capfix_cli.captioners.derived.constructor import Known, build_network
-from capfix_cli.captioners.derived.network_facts import VocabularyObject
 from capfix_cli.captioners.derived.network_loading import parse_arguments
 from capfix_cli.captioners.derived.programs import own_captions
 from capfix_cli.captioners.derived.score_layout import find_layout
+from capfix_cli.captioners.derived.vocabulary_forms import VocabularyObject
 from capfix_cli.captioners.derived.wrap import wrap
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.decoding.decode import EncodedBatch, decode

@@ -99,8 +99,9 @@ def test_an_old_pickled_module_is_inspected_and_not_run(tmp_path):
     found = inspect_checkpoint(str(path))
     assert found.format == "torch-legacy"
     assert {t.name for t in found.tensors} >= {"encoder.0.weight", "decoder.weight_hh_l0"}
-    with pytest.raises(CapfixError, match="more than tensors"):
-        load_weights(str(path))
+    net = Net()
+    load_weights(str(path), network=net)  # its tensors lie in the file; its classes do nothing
+    assert same(net)
 
 
 def test_two_files_go_together(tmp_path, capfix):
@@ -203,7 +204,7 @@ def test_a_diagnosis_names_files_as_an_inspection_does(tmp_path, capfix):
         torch.save(part, tmp_path / f"{name}.pt")
     both = f"{tmp_path / 'encoder.pt'},{tmp_path / 'decoder.pt'}"
     for model, words in (
-        (tmp_path / "keras.h5", "a Keras (HDF5) file"),
+        (tmp_path / "keras.h5", "an HDF5 file"),
         (tmp_path / "m.onnx", "an ONNX file"),
         (both, f"{len(STATE)} tensors in 2 files, but not how its network is built"),
         (f"{tmp_path / 'encoder.pt'},{tmp_path / 'absent.pt'}", "There is no file"),

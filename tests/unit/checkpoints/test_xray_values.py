@@ -391,7 +391,12 @@ def test_a_norm_that_is_never_called_is_no_sign(tmp_path, trained):
 def test_batch_norms_are_judged_by_their_statistics(tmp_path):
     norm = nn.BatchNorm1d(16)
     assert "no batch tracked" in str(facts_of({"bn": 0} | _of(norm), tmp_path)["weights.untrained"])
-    norm(torch.randn(8, 16))
+    norm(torch.randn(8, 16))  # as constructors do to learn a shape: nothing was trained
+    dry = facts_of(_of(norm), tmp_path)["weights.untrained"]
+    assert dry.value is True
+    assert "dry run" in str(dry)
+    for _ in range(3):
+        norm(torch.randn(8, 16))
     moved = facts_of(_of(norm), tmp_path)["weights.untrained"]
     assert moved.value is False
     assert "running statistics were taken" in str(moved)

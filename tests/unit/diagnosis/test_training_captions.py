@@ -127,8 +127,8 @@ def test_one_sound_in_many_wordings_is_imbalance_too():
     finding, causes = find_imbalance(training_set(rows))
     assert finding.answer == "suspect"
     assert causes[0].id == "data.imbalanced"
-    word = next(row for row in finding.evidence if "word of sound" in row.what)
-    assert "dog" in word.what or "bark" in word.what
+    word = next(row for row in finding.evidence if "word of sound" in row.name)
+    assert "dog" in word.name or "bark" in word.name
     assert word.value > 0.9
 
 
@@ -227,8 +227,8 @@ def test_names_show_captions_of_another_row(by):
     assert finding.answer == "suspect"
     assert cause.id == "data.shifted-pairs"
     assert cause.confidence > 0.9
-    off = next(row for row in finding.evidence if "rows on fits better" in row.what)
-    assert f"{-by:+d} rows on" in off.what
+    off = next(row for row in finding.evidence if "rows on fits better" in row.name)
+    assert f"{-by:+d} rows on" in off.name
     assert finding.listed > 120
 
 
@@ -338,7 +338,7 @@ def test_sound_alone_shows_captions_of_another_row(tones, tmp_path):
     finding = finding_of(off, "data.shifted-pairs")
     assert finding.answer == "suspect"
     assert off.causes[0].id == "data.shifted-pairs"
-    assert "sound" in finding.evidence[-1].what
+    assert "sound" in finding.evidence[-1].name
 
 
 def test_copies_under_other_names_are_found(tones, tmp_path):
@@ -415,7 +415,7 @@ def test_lost_words_and_their_reason():
     assert lost.evidence[0].value == pytest.approx((said.count("a") + said.count("by")) / len(said))
     assert lost.evidence[1].value.startswith(("a (", "by ("))
     title, (cause,) = find_lost_words(data, [f"{word.title()}," for word in words])
-    reason = next(row for row in title.evidence if "case or punctuation" in row.what)
+    reason = next(row for row in title.evidence if "case or punctuation" in row.name)
     assert reason.value == 1.0
 
 
@@ -578,7 +578,7 @@ def test_faults_ask_for_their_fixes_and_sound_files_rule_them_out():
         "4.2": "not-applicable",
         "4.3": "unknown",
     }
-    assert "evenness of captions at N=100: 0.9" in sound["4.1"].reason
+    assert "evenness of captions among 100: 0.9" in sound["4.1"].reason
     assert marks(replaced(sound_set(), 0.6, "a man talks"))["4.1"].status == "needed"
     assert marks(replaced(sound_set(), 0.2, "a sound is heard"))["4.2"].status == "needed"
     used = {"training.captions_per_clip": 1}

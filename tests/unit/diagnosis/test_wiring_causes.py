@@ -326,3 +326,70 @@ def test_a_probe_that_fails_names_the_captioners_line(ear, folder):
     assert found.decision.verdict == "healthy"
     told = {one.cause: one.needs for one in found.not_tested}
     assert "ValueError: one clip alone (test_wiring_causes.py:" in told["evaluation.padding"]
+
+
+def test_a_network_that_was_trained_on_silence(ear, folder):
+    silent = copy.deepcopy(ear)
+    quiet, _ = ear.features(torch.zeros(1, ears.RATE), torch.tensor([ears.RATE]))
+    silent.module.norm.running_mean.copy_(quiet[0].mean(0))
+    silent.module.norm.running_var.fill_(50.0)  # of noise that augments
+    deaf = by_logits(silent, lambda prefix, memory: silent.logits(prefix, constant(memory)))
+    # Training data need not be given: what BatchNorm remembers proves it.
+    cause = proved(examined(deaf, folder, pairs_fit=None), "conditioning.ignored")
+    assert "silence" in cause.mend
+    # The same decoder behind a sound encoder has never heard silence.
+    deaf = by_logits(ear, lambda prefix, memory: ear.logits(prefix, constant(memory)))
+    assert "silence" not in examined(deaf, folder, pairs_fit=True).causes[0].mend
+
+
+def test_numbers_out_of_range_need_no_loud_clips(ear, folder):
+    def encode(self, waveforms, lengths):
+        # Levelled, so that turning the sound down changes nothing.
+        level = waveforms.abs().amax(dim=1, keepdim=True)
+        memory = ear.encode(0.3 * waveforms / level, lengths)
+        frames = memory["frames"].clone()
+        first = frames.sum(1).argmax(dim=1) % 3 == 0
+        frames[first] *= 1e6
+        return {**memory, "frames": frames}
+
+    def logits(self, prefix, memory):
+        scores = ear.logits(prefix, memory)
+        huge = memory["frames"].abs().flatten(1).amax(1) > 1e3
+        return torch.where(huge.unsqueeze(1), torch.zeros_like(scores), scores)
+
+    found = examined(derive(ear, encode=encode, logits=logits), folder)
+    cause = proved(found, "input.overflow")
+    assert "louder" not in cause.mend
+
+
+def test_what_a_captioner_draws_is_no_disagreement_of_its_paths(ear, folder):
+    def drawn(scores):
+        return scores + 1.5 * torch.randn_like(scores)
+
+    def sequence(self, tokens, memory):
+        each = [ear.logits(tokens[:, : n + 1], memory) for n in range(tokens.shape[1])]
+        return drawn(torch.stack(each, dim=1))
+
+    noisy = derive(
+        ear,
+        logits=lambda self, prefix, memory: drawn(ear.logits(prefix, memory)),
+        sequence_logits=sequence,
+    )
+    torch.manual_seed(0)
+    assert "wiring.paths-disagree" not in names(examined(noisy, folder))
+
+
+def test_memories_of_another_shape_are_told_with_the_captioners_line(ear, folder):
+    def encode(self, waveforms, lengths):
+        memory = ear.encode(waveforms, lengths)
+        if len(waveforms) not in {14, 16}:  # as its author tried it, and no other batch
+            memory["frames"] = memory["frames"][:, :, :2]
+        return memory
+
+    def logits(self, prefix, memory):
+        return ear.logits(prefix, {**memory, "frames": memory["frames"] + torch.zeros(6)})
+
+    found = examined(derive(ear, encode=encode, logits=logits), folder)
+    told = " ".join(one.needs for one in found.not_tested)
+    assert "test_wiring_causes.py:" in told
+    assert "capfix_cli" not in told

@@ -147,3 +147,12 @@ def test_length_of_captions_in_a_batch_does_not_matter():
     together = judge.log_probabilities(pairs)
     alone = [float(scorer(toys.healthy).log_probabilities([pair])[0]) for pair in pairs]
     assert together.tolist() == pytest.approx(alone, abs=1e-4)
+
+
+def test_references_of_a_few_clips_do_not_decide():
+    judge = scorer(toys.healthy)
+    told = {name: [f"word{toys.COMMON}"] for name in NAMES[:5]}
+    found = listen(greedy(judge), judge, 0, told)
+    assert found.reference_bits is None
+    assert found.deciding_bits == found.bits
+    assert f"fewer than {toys.CLIPS // 2} clips" in found.note

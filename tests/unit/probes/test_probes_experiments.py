@@ -302,3 +302,21 @@ def test_references_longer_than_its_positions_are_cut_and_not_fed(capfix, world,
     needs = {row["cause"]: row["needs"] for row in json.loads(done.out)["not_tested"]}
     assert "vocabulary.mismatch" not in needs
     assert not [why for why in needs.values() if "Error" in why]
+
+
+def test_a_logarithm_left_out_before_the_normalisation_is_taken():
+    power = torch.exp(2.0 * torch.randn(8, 120, 6, generator=torch.Generator().manual_seed(0)))
+    for over in ((0, 1), (1,)):
+        fed = (power - power.mean(over, keepdim=True)) / 3.0
+        known = describe_features(fed, None, None)
+        made = [c for c in feature_candidates(known) if "without a logarithm" in c.used]
+        assert made
+        logs = power.log()
+        wanted = (logs - logs.mean(over, keepdim=True)).flatten()
+        likeness = [
+            float(torch.corrcoef(torch.stack([c.features(fed).flatten(), wanted]))[0, 1])
+            for c in made
+        ]
+        assert max(likeness) > 0.95
+    known = describe_features(power.log() - 1.0, None, None)
+    assert not [c for c in feature_candidates(known) if "without a logarithm" in c.used]

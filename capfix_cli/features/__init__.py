@@ -1,0 +1,1 @@
+"""Features in place of audio: files of arrays become clips, matched with captions."""
