@@ -31,6 +31,7 @@ def print_axes(
     """
     interval = ("interval",) if axes else ()
     table = columns("", "measured", *interval, "needs at least", "")
+    table.columns[0].no_wrap = False  # a long name takes two lines; figures are never cut
     for axis in axes.values():
         answer = "yes" if axis.fulfilled else "no"
         style = _STYLES["close" if axis.close else answer]
