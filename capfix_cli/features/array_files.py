@@ -15,6 +15,7 @@ import torch
 from capfix_cli.captions.captions_file import printable
 from capfix_cli.core.errors import CapfixError
 from capfix_cli.features.array_pickle import (
+    array_header,
     read_npy,
     records_of,
     to_numpy,
@@ -72,13 +73,7 @@ def read_npz(path: Path) -> dict[str, Any]:
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
             with archive.open(info) as file:
-                version = np.lib.format.read_magic(file)
-                header = (
-                    np.lib.format.read_array_header_1_0
-                    if version == (1, 0)
-                    else np.lib.format.read_array_header_2_0
-                )
-                shape, fortran, dtype = header(file)
+                shape, fortran, dtype = array_header(file)
                 name = info.filename.removesuffix(".npy")
                 if dtype.hasobject:
                     found[name] = unpickle_arrays(file, info.file_size)

@@ -8,6 +8,7 @@ checked; anything else stays a stub.
 from __future__ import annotations
 
 import io
+import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +37,10 @@ _RECONSTRUCT = {f"numpy.{core}.multiarray._reconstruct" for core in ("core", "_c
 _SCALAR = {f"numpy.{core}.multiarray.scalar" for core in ("core", "_core")}
 _FROM_BUFFER = {f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")}
 _PLAIN = "biufSU"  # kinds of numbers and texts whose bytes are their value
+
+# NumPy reads its headers with Python's parser, which in 3.11 fails now and then where several
+# threads are in it: clips are read by several.
+PARSING = threading.Lock()
 
 
 class PickledDtype(Stub):
@@ -151,10 +156,11 @@ def read_npy(path: Path) -> Any:
         ValueError: damaged.
     """
     with path.open("rb") as file:
-        shape, _, dtype = _npy_header(file)
+        shape, _, dtype = array_header(file)
         if dtype.hasobject:
             return unpickle_arrays(file, path.stat().st_size)
-    array = np.load(path, mmap_mode="r" if shape else None, allow_pickle=False)
+    with PARSING:
+        array = np.load(path, mmap_mode="r" if shape else None, allow_pickle=False)
     return records_of(array) if dtype.names else array
 
 
@@ -165,12 +171,24 @@ def npy_header(path: Path) -> tuple[tuple[int, ...], np.dtype[Any]]:
         ValueError: damaged.
     """
     with path.open("rb") as file:
-        shape, _, dtype = _npy_header(file)
+        shape, _, dtype = array_header(file)
     return shape, dtype
 
 
-def _npy_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def array_header(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read the header of an array: its shape, whether columns come first, its kind of number.
+
+    Raises:
+        ValueError: damaged.
+    """
     version = np.lib.format.read_magic(file)
+    with PARSING:
+        return _header_of(file, version)
+
+
+def _header_of(
+    file: IO[bytes], version: tuple[int, int]
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     if version == (1, 0):
         return np.lib.format.read_array_header_1_0(file)
     if version == (2, 0):

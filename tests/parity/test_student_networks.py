@@ -32,6 +32,7 @@ NETWORKS: dict[str, tuple[str, dict[str, str]]] = {
     "s02_transformer_encdec": ("AudioTransformer", {}),
     "s03_show_attend_tell": ("SoundAttendTell", {}),
     "s03_transformer_lightning": ("Seq2SeqTransformer", {"network_args": "max_len=22"}),
+    "s04_seq2seq_tutorial": ("Seq2Seq", {}),
     "s06_onehot_gru": ("Net", {}),
     "s06_tonbeschreiber": ("TonBeschreiber", {}),
     "s08_timefirst_transformer": ("CaptionTransformer", {}),

@@ -171,7 +171,7 @@ def _vocabulary_choices(
         name
         for name, one in parameters.items()
         if name not in known.given
-        and any(part in name.lower() for part in _WORDS)
+        and (guessed_role(name) == "vocabulary" or any(w in name.lower() for w in _WORDS))
         and not any(
             part in name.lower()
             for part in ("size", "num", "len", "dim", "n_", "file", "path", "dir")

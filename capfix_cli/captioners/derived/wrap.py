@@ -134,7 +134,9 @@ def wrap(
             )
             derived = _search(known, front_end)
         captioner = _made(known, derived, found or {})
-    if "bos" in open_ and not isinstance(captioner.program, GenerateProgram):
+    # Its own loop opens captions itself; where forward agrees with it, both were opened alike.
+    opened = isinstance(captioner.program, GenerateProgram) or captioner.derivation.agree
+    if "bos" in open_ and not opened:
         raise _no_special("bos", "opens")
     return captioner
 

@@ -181,8 +181,10 @@ def _array(path: Path, file: IO[bytes]) -> CapfixError:
         first = version == (1, 0)
         header = layout.read_array_header_1_0 if first else layout.read_array_header_2_0
         shape, _, dtype = header(file)
-    except ValueError as error:
-        return _damaged(path, error)
+    except ValueError:
+        return CapfixError(
+            f"{path} is a NumPy file whose header cannot be read.", "Copy or save it again."
+        )
     kind = "records" if dtype.names else "objects" if dtype.hasobject else dtype.name
     return CapfixError(
         f"{path} is no checkpoint: it holds {list(shape)} {kind} features: give them with"
